@@ -1,0 +1,125 @@
+"""What verbs say and how: results on stdout, messages and progress on stderr; a bar only where a person watches."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_FRAMES = 0.1
+
+
+def person_watches() -> bool:
+    """Whether stderr is a terminal that can redraw a line."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def speaks() -> bool:
+    """Whether this process talks: of those that one training run starts, only the first does."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK"))
+
+
+def say(message: str) -> None:
+    """A line for the person, on stderr."""
+    if speaks():
+        click.echo(_one_line(message), err=True)
+
+
+def complain(message: str, kind: str = "error: ") -> None:
+    """The one line a failure gets."""
+    click.echo(f"musicstyle: {kind}{_one_line(message)}", err=True)
+
+
+def give(result: Path | dict[str, Any]) -> None:
+    """A result, on stdout: a path, or one line of JSON."""
+    if speaks():
+        click.echo(json.dumps(result) if isinstance(result, dict) else click.format_filename(result))
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: 7 s, 3:05, 2:00:09."""
+    whole = int(seconds + 0.5)
+    minutes, hours = whole // 60, whole // 3600
+    if hours:
+        return f"{hours}:{minutes % 60:02}:{whole % 60:02}"
+    return f"{minutes}:{whole % 60:02}" if minutes else f"{whole} s"
+
+
+class Meter:
+    """Progress on stderr: a bar with an estimate on a terminal, a plain line every ten seconds elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._bar: Progress | None = None
+        self._began = self._shown = time.monotonic()
+        self._first_share: float | None = None
+
+    def __enter__(self) -> Self:
+        if person_watches() and speaks():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+            columns = (
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(24),
+                TextColumn("{task.fields[text]}"),
+            )
+            # Not live on stdout: that one belongs to the result.
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
+            self._bar.add_task(self.title, total=None, text="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, share: float, text: str) -> None:
+        """Show where the work stands; calls may come as often as they like.
+
+        Args:
+            share: Done, from 0 to 1.
+            text: What has been reached.
+        """
+        now = time.monotonic()
+        if self._first_share is None:
+            self._first_share, self._began = share, now
+        if now - self._shown < (SECONDS_BETWEEN_LINES if self._bar is None else SECONDS_BETWEEN_FRAMES):
+            return
+        self._shown = now
+        text += self._estimate(share, now)
+        if self._bar is None:
+            say(f"{self.title}: {text}")
+        else:
+            self._bar.update(self._bar.task_ids[0], completed=share, total=1.0, text=text)
+
+    def say(self, message: str) -> None:
+        """A line that stays, above the bar if there is one."""
+        if self._bar is None:
+            say(message)
+        else:
+            self._bar.console.print(_one_line(message), markup=False, highlight=False, soft_wrap=True)
+
+    def _estimate(self, share: float, now: float) -> str:
+        done = share - (self._first_share or 0.0)
+        if done <= 0:
+            return ""
+        return f", {duration((now - self._began) * (1 - share) / done)} left"
+
+
+def _one_line(message: str) -> str:
+    """Without line breaks, and without the bytes of file names that are no text."""
+    return " ".join(message.splitlines()).encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,30 @@
+"""What several verbs say about preparing a corpus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from musicstyle.cli._console import Meter
+
+NAMED_SKIPS = 5
+
+
+def report_files(meter: Meter) -> Callable[[int, int], None]:
+    """A progress callback of `prepare` that shows files."""
+
+    def report(done: int, total: int) -> None:
+        meter.update(done / total, f"{done} of {total} files")
+
+    return report
+
+
+def skipped_lines(manifest: dict[str, Any]) -> list[str]:
+    """What was not usable: the first few by name and reason."""
+    skipped = manifest["skipped"]
+    lines = [f"skipped {row['path']}: {row['reason']}" for row in skipped[:NAMED_SKIPS]]
+    if len(skipped) > NAMED_SKIPS:
+        lines.append(f"skipped {len(skipped) - NAMED_SKIPS} more files; the corpus's manifest.json names them all")
+    return lines

@@ -1,0 +1,278 @@
+"""`musicstyle train`: a folder of MIDI -> a checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import shlex
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from musicstyle.cli._console import Meter, give, say, speaks
+from musicstyle.cli._corpus import report_files, skipped_lines
+from musicstyle.cli._group import StoppedError
+from musicstyle.errors import ConfigError, MusicstyleError, UsageError
+from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
+from musicstyle.training.options import StyleInput, TrainingOptions
+
+if TYPE_CHECKING:
+    from musicstyle.corpus.store import Corpus
+    from musicstyle.training.loop import Report, Trainer
+
+FEW_PIECES = 20
+MODEL_CHOICES = ("combine", "conditions")
+DEFAULT_PRESET = "tiny"
+A_FOLDER = click.Path(path_type=Path)
+AT_LEAST_1 = click.IntRange(1)
+PRECISIONS = ["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
+
+
+def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
+    """An option for a field of TrainingOptions; left out: its default or, with --resume, what the run began with."""
+    default = getattr(TrainingOptions(), name)
+    return click.option(flag, name, type=kind, help=f"{help_text}  [default: {default}]")
+
+
+@click.command()
+@click.option(
+    "--data", required=True, type=A_FOLDER, help="Folder of MIDI, or a corpus made by `musicstyle data prepare`."
+)
+@click.option("--preset", type=click.Choice(list(PRESETS)), help=f"Size of the model.  [default: {DEFAULT_PRESET}]")
+@click.option("--combine", type=click.Choice(get_args(Combination)), help="How melody and style meet.  [default: sum]")
+@click.option("--conditions", type=click.Choice(get_args(Conditions)), help="What the model hears.  [default: both]")
+@click.option("--out", type=A_FOLDER, help="Folder of the run; default: runs/DATA-PRESET.")
+@_setting("--steps", "steps", "Optimizer steps.", AT_LEAST_1)
+@_setting("--batch-size", "batch_size", "Crops a step.", AT_LEAST_1)
+@_setting("--tokens", "tokens", "Length of a crop.", AT_LEAST_1)
+@_setting(
+    "--style-input",
+    "style_input",
+    "Style from another crop of the performance, or from the same.",
+    click.Choice(get_args(StyleInput)),
+)
+@_setting(
+    "--learning-rate",
+    "learning_rate",
+    "Peak of AdamW's; the matrices' goes with it.",
+    click.FloatRange(0, min_open=True),
+)
+@_setting("--seed", "seed", "Of weights, crops and dropout.", click.IntRange(0, 2**31))
+@_setting("--workers", "workers", "Processes that draw batches.", click.IntRange(0))
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option(
+    "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True, help="auto: bf16 on a GPU."
+)
+@click.option("--devices", type=AT_LEAST_1, default=1, show_default=True, help="GPUs (or CPU processes) of a machine.")
+@click.option("--nodes", type=AT_LEAST_1, default=1, show_default=True, help="Machines.")
+@click.option("--threads", type=AT_LEAST_1, help="CPU threads; default: torch's choice.")
+@click.option("--resume", is_flag=True, help="Go on from the last save of --out.")
+@click.option("--force", is_flag=True, help="Begin anew in an --out that holds a run; the old run is removed.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a validation and one at the end.")
+def train(
+    data: Path,
+    preset: str | None,
+    out: Path | None,
+    device: str,
+    precision: str,
+    devices: int,
+    nodes: int,
+    threads: int | None,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Train a model on a folder of MIDI.
+
+    The folder is prepared by itself, once. --out receives best/ (lowest validation NLL) and last/ (for --resume);
+    either is a --checkpoint for `musicstyle generate`. With --resume, settings left out are those the run began with.
+    """
+    out = out or Path("runs") / f"{data.resolve().name}-{preset or DEFAULT_PRESET}"
+    _refuse_early(out, resume, force)
+    corpus = _open_corpus(data)
+    saved = _saved_facts(out) if resume else {}
+    config = _model_config(preset, given, saved)
+    options = _training_options(given, saved)
+    trainer = _make_trainer(config, options, corpus, out, (device, precision, devices, nodes), threads)
+    if resume:
+        trainer.resume()
+    elif force and speaks():
+        _remove_run(out)
+    again = f"musicstyle train --data {shlex.quote(str(data))} --out {shlex.quote(str(out))} --resume"
+    _introduce(trainer, corpus)
+    last = _follow(trainer, as_json, again)
+    _conclude(trainer, last, as_json)
+
+
+def _refuse_early(out: Path, resume: bool, force: bool) -> None:
+    from musicstyle.training.state import BEST, LAST, find_last
+
+    if resume and force:
+        raise UsageError("--resume goes on with a run and --force begins it anew; choose one")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file; --out is the folder of a run")
+    if resume and find_last(out) is None:
+        raise UsageError(f"{out}: no saved run to go on with; give its --out, or leave --resume out")
+    if not resume and not force and any((out / name).exists() for name in (BEST, LAST)):
+        raise UsageError(f"{out}: holds a run; --resume to go on with it, --force to begin anew, or another --out")
+
+
+def _remove_run(out: Path) -> None:
+    from musicstyle.training.state import BEST, LAST
+
+    for name in (BEST, LAST):
+        for folder in (out / name, out / f"{name}.old", out / f"{name}.new"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open_corpus(data: Path) -> Corpus:
+    from musicstyle.corpus.prepare import cached_corpus
+
+    with Meter("preparing") as meter:
+        corpus = cached_corpus(data, progress=report_files(meter))
+    for line in skipped_lines(corpus.manifest):
+        say(line)
+    return corpus
+
+
+def _saved_facts(out: Path) -> dict[str, Any]:
+    from musicstyle.model.checkpoint import read_config
+    from musicstyle.training.state import find_last
+
+    folder = find_last(out)
+    return {} if folder is None else read_config(folder)
+
+
+def _model_config(preset: str | None, given: dict[str, Any], saved: dict[str, Any]) -> ModelConfig:
+    choices = {name: given[name] for name in MODEL_CHOICES if given[name] is not None}
+    if not saved:
+        return dataclasses.replace(PRESETS[preset or DEFAULT_PRESET], **choices)
+    before = ModelConfig.from_dict(saved["model"])
+    kept = {name: getattr(before, name) for name in MODEL_CHOICES}
+    return dataclasses.replace(PRESETS[preset] if preset else before, **kept | choices)
+
+
+def _training_options(given: dict[str, Any], saved: dict[str, Any]) -> TrainingOptions:
+    known = {field.name for field in dataclasses.fields(TrainingOptions)}
+    values = {name: value for name, value in saved.get("training", {}).items() if name in known}
+    changes = {name: value for name, value in given.items() if name in known and value is not None}
+    if "learning_rate" in changes:
+        default = TrainingOptions()
+        changes["matrix_learning_rate"] = (
+            default.matrix_learning_rate * changes["learning_rate"] / default.learning_rate
+        )
+    return TrainingOptions(**values | changes)
+
+
+def _make_trainer(
+    config: ModelConfig,
+    options: TrainingOptions,
+    corpus: Corpus,
+    out: Path,
+    machine: tuple[str, str, int, int],
+    threads: int | None,
+) -> Trainer:
+    import torch
+
+    from musicstyle.training.loop import Trainer, make_fabric
+
+    for name in ("lightning.fabric", "lightning_fabric", "torch.distributed"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        fabric = make_fabric(*machine)
+        fabric.launch()
+    except ConfigError:
+        raise
+    except Exception as error:  # Fabric refuses impossible machines with many types
+        raise UsageError(f"--device, --precision, --devices and --nodes don't fit this machine: {error}") from error
+    return Trainer(config, options, corpus.path, out, fabric)
+
+
+def _introduce(trainer: Trainer, corpus: Corpus) -> None:
+    totals = corpus.manifest["totals"]
+    weights = sum(p.numel() for p in trainer.plain.parameters())
+    say(
+        f"{totals['pieces']} pieces, {totals['hours']:.2f} h, {totals['tokens']:,} tokens; "
+        f"model of {weights / 1e6:.2f} M parameters on {trainer.fabric.device}; "
+        f"step {trainer.step} of {trainer.options.steps}; into {trainer.out}"
+    )
+    if totals["pieces"] < FEW_PIECES:
+        say(
+            f"note: {totals['pieces']} pieces are few; the model will learn these by heart sooner than "
+            f"it learns to play, and a validation NLL over "
+            f"{totals['validation']['pieces'] or 'no'} unseen says little about others"
+        )
+
+
+def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
+    """Train to the end, showing where it stands; the last report, None if there was nothing left to do."""
+    import torch
+
+    report = None
+    try:
+        with Meter("training") as meter:
+            for report in trainer.run():
+                meter.update(report.step / report.steps, _progress_text(report))
+                if report.validation is not None:
+                    meter.say(_validation_text(report))
+                    if as_json:
+                        give(_as_json(report))
+    except KeyboardInterrupt:
+        raise StoppedError(
+            f"stopped at step {report.step if report else trainer.step}; {_saved_text(trainer.out, again)}"
+        ) from None
+    except torch.OutOfMemoryError:
+        raise MusicstyleError(f"out of memory on {trainer.fabric.device}; lower --batch-size or --tokens") from None
+    return report
+
+
+def _saved_text(out: Path, again: str) -> str:
+    saved = _saved_facts(out)
+    return f"saved at step {saved['step']}, go on with: {again}" if saved else "nothing was saved yet"
+
+
+def _progress_text(report: Report) -> str:
+    return f"step {report.step} of {report.steps}, loss {report.loss:.3f}, {report.tokens_per_second:.0f} tokens/s"
+
+
+def _validation_text(report: Report) -> str:
+    assert report.validation is not None
+    by_mode = ", ".join(f"{mode} {nll:.3f}" for mode, nll in report.validation.items())
+    best = "; best yet" if report.best else ""
+    return (
+        f"step {report.step} of {report.steps}: loss {report.loss:.3f}, validation NLL (nats a token) {by_mode}{best}"
+    )
+
+
+def _conclude(trainer: Trainer, report: Report | None, as_json: bool) -> None:
+    from musicstyle.training.state import BEST
+
+    best = trainer.out / BEST
+    if report is None:
+        say(f"already at step {trainer.step} of {trainer.options.steps}; --steps with more goes on")
+    else:
+        say(f"{report.steps} steps, {report.tokens:,} tokens, best validation NLL {trainer.best:.3f}")
+        say(
+            f"play: musicstyle generate --checkpoint {shlex.quote(str(best))} --style PERFORMANCE.mid --melody TUNE.mid"
+        )
+    if as_json:
+        last = {} if report is None else _as_json(report)
+        give({**last, "done": True, "checkpoint": str(best), "best_validation_nll": _number(trainer.best)})
+    else:
+        give(best)
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    facts = dataclasses.asdict(report)
+    return {name: _number(value) for name, value in facts.items()}
+
+
+def _number(value: Any) -> Any:
+    """JSON knows no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""A folder of MIDI -> prepared notes on disk -> crops, augmentation, batches."""

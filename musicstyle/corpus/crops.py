@@ -1,0 +1,227 @@
+"""Examples drawn from a corpus: crop, augmentation and both token streams, as the arrays of a batch. NumPy only.
+
+Row r of step s depends on (seed, s, r) and the corpus alone: any number of worker processes, a resumed run and a single
+row drawn by itself give the same arrays. Pieces are drawn in proportion to their notes.
+
+Deviations from the released code of Choi et al. 2020: pieces shorter than a crop are kept (padded); a crop may begin up
+to half its length before the piece (it then starts at the first note) and end as far behind it, so that beginnings and
+EOS are learned; the melody is that of the whole piece, not inferred from the crop; by default the style is heard
+elsewhere in the performance, transposed and stretched by amounts of its own (`style_input="same"` is as published).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, other_place, transpose_ids
+from musicstyle.corpus.store import Corpus
+from musicstyle.music.notes import Notes
+from musicstyle.music.performance import elapsed_steps
+from musicstyle.music.similarity import FEATURES, features
+from musicstyle.music.vocabulary import EOS, PAD
+
+Batch = dict[str, np.ndarray]
+
+STRETCHES = (0.95, 0.975, 1.0, 1.025, 1.05)  # the target's times are multiplied by one of these
+TRANSPOSITION = 3  # semitones, up or down, of the target
+STYLE_STRETCH = 0.05  # the style crop's times change by up to this part
+STYLE_TRANSPOSITION = 6
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """How batches are drawn.
+
+    Attributes:
+        batch_size: Rows.
+        tokens: Length of the target crop in ids, EOS counted.
+        style_tokens: Length of the style crop in ids.
+        style_input: "other" hears the style elsewhere in the performance, "same" in the target itself.
+        augment: Stretch and transpose, target and style each by an amount of its own.
+        drop_style: Probability that a row is to be played without its style.
+        drop_melody: Probability that a row is to be played without its melody.
+        seed: Not negative.
+
+    Raises:
+        ValueError: a size below 1, a probability outside 0..1, an unknown style_input.
+    """
+
+    batch_size: int = 8
+    tokens: int = 2048
+    style_tokens: int = 2048
+    style_input: Literal["other", "same"] = "other"
+    augment: bool = True
+    drop_style: float = 0.0
+    drop_melody: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no batch can be drawn with."""
+        for name, least in (("batch_size", 1), ("tokens", 1), ("style_tokens", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
+        if self.style_input not in ("other", "same"):
+            raise ValueError(f"style_input is {self.style_input!r}; it must be 'other' or 'same'")
+        for name in ("drop_style", "drop_melody"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must lie in 0..1")
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One row of a batch, before padding: ids, melody and style of any length, style_features (8,)."""
+
+    ids: np.ndarray
+    melody: np.ndarray
+    style: np.ndarray
+    style_features: np.ndarray
+    use_melody: bool
+    use_style: bool
+
+
+def batch(corpus: Corpus, split: str, step: int, options: BatchOptions, rows: slice = slice(None)) -> Batch:
+    """Draw the batch of one training step, or some of its rows.
+
+    Args:
+        corpus: What to draw from.
+        split: "train", "validation" or "test".
+        step: Number of the batch, not negative.
+        options: How to draw.
+        rows: Which of the `batch_size` rows, B of them; the others are not computed.
+
+    Returns:
+        "ids" (B, tokens) int64 performance ids, EOS where the crop reaches the piece's end, PAD after;
+        "clock" (B, tokens) int64, 10 ms steps elapsed before each id;
+        "melody" (B, F) int64 melody ids of the same crop at 10 Hz from time 0, EOS if "ids" has one, PAD after, F the
+        longest row's length;
+        "style" (B, style_tokens) int64 performance ids of the style crop, PAD after;
+        "style_clock" (B, style_tokens) int64, steps elapsed after each of them;
+        "style_features" (B, 8) float32, mean similarity features of the style crop, finite;
+        "use_melody", "use_style" (B,) bool, False where the condition is dropped.
+
+    Raises:
+        CorpusError: nothing in that split.
+    """
+    return collate([draw(corpus, split, step, row, options) for row in range(options.batch_size)[rows]], options)
+
+
+def draw(corpus: Corpus, split: str, step: int, row: int, options: BatchOptions) -> Example:
+    """Draw one row of one step; arguments and content are those of `batch`."""
+    rng = np.random.default_rng([options.seed, step, row])
+    ends = corpus.ends(split)
+    piece = int(corpus.indices(split)[np.searchsorted(ends, rng.integers(ends[-1]), side="right")])
+    count = int(corpus.pieces.count[piece])
+    half = notes_for(corpus, piece, options.tokens) // 2
+    first = int(rng.integers(-half, max(count - half, 1)))
+    return example_at(corpus, piece, min(max(first, 0), count - 1), rng, options)
+
+
+def evaluation_batches(corpus: Corpus, split: str, options: BatchOptions, count: int | None = None) -> Iterator[Batch]:
+    """The crops of the protocol, the same at every call: no augmentation, nothing dropped.
+
+    Args:
+        corpus: What to draw from.
+        split: "train", "validation" or "test".
+        options: Sizes, style input and seed; augmentation and dropping are off whatever it says.
+        count: So many crops, one from each of as many equal parts of the split, full wherever the piece is
+            long enough. None: every note of the split, crop after crop.
+
+    Yields:
+        Batches as `batch` gives them, the last one perhaps smaller. The crops do not depend on `batch_size`.
+
+    Raises:
+        CorpusError: nothing in that split.
+    """
+    options = replace(options, augment=False, drop_style=0.0, drop_melody=0.0)
+    places = _every_crop(corpus, split, options) if count is None else _spread(corpus, split, options, count)
+    examples: list[Example] = []
+    for number, (piece, first) in enumerate(places):
+        examples.append(example_at(corpus, piece, first, np.random.default_rng([options.seed, number]), options))
+        if len(examples) == options.batch_size:
+            yield collate(examples, options)
+            examples = []
+    if examples:
+        yield collate(examples, options)
+
+
+def collate(examples: Sequence[Example], options: BatchOptions) -> Batch:
+    """Pad examples to a batch: what `batch` returns."""
+    ids = _pad([example.ids for example in examples], options.tokens)
+    style = _pad([example.style for example in examples], options.style_tokens)
+    elapsed = elapsed_steps(ids)
+    return {
+        "ids": ids,
+        "clock": np.concatenate([np.zeros_like(elapsed[:, :1]), elapsed[:, :-1]], axis=1),
+        "melody": _pad([example.melody for example in examples], max(len(example.melody) for example in examples)),
+        "style": style,
+        "style_clock": elapsed_steps(style),
+        "style_features": np.stack([example.style_features for example in examples]),
+        "use_melody": np.array([example.use_melody for example in examples]),
+        "use_style": np.array([example.use_style for example in examples]),
+    }
+
+
+def mean_features(notes: Notes) -> np.ndarray:
+    """Means of the similarity features over the 2 s windows, (8,) float32; zeros for no notes."""
+    return (features(notes).mean(axis=0) if len(notes) else np.zeros(len(FEATURES))).astype(np.float32)
+
+
+def _spread(corpus: Corpus, split: str, options: BatchOptions, count: int) -> Iterator[tuple[int, int]]:
+    """(piece, first note) of `count` crops, one drawn from each of as many equal parts of the split's notes."""
+    rng = np.random.default_rng(options.seed)
+    ends, indices = corpus.ends(split), corpus.indices(split)
+    for place in ((np.arange(count) + rng.random(count)) * (int(ends[-1]) / count)).astype(np.int64).tolist():
+        number = int(np.searchsorted(ends, place, side="right"))
+        piece = int(indices[number])
+        notes = int(corpus.pieces.count[piece])
+        latest = max(notes - notes_for(corpus, piece, options.tokens) - 1, 0)  # from here on a crop would fall short
+        yield piece, min(place - int(ends[number]) + notes, latest)
+
+
+def _every_crop(corpus: Corpus, split: str, options: BatchOptions) -> Iterator[tuple[int, int]]:
+    """(piece, first note) of crop after crop of every piece."""
+    for piece in corpus.indices(split).tolist():
+        first = 0
+        while first < corpus.pieces.count[piece]:
+            yield piece, first
+            first = cut(corpus, piece, first, options.tokens).last
+
+
+def example_at(corpus: Corpus, piece: int, first: int, rng: np.random.Generator, options: BatchOptions) -> Example:
+    """The example whose crop begins at note `first` of a piece; `rng` draws what is left to chance."""
+    stretch = STRETCHES[rng.integers(len(STRETCHES))]
+    change = Change(stretch, TRANSPOSITION, rng.random()) if options.augment else Change()
+    target = cut(corpus, piece, first, options.tokens, change=change)
+    style = _style(corpus, piece, first, target, rng, options)
+    at_end = target.complete and len(target.ids) < options.tokens  # there is room for EOS
+    melody = crop_melody(target)
+    return Example(
+        ids=np.append(target.ids, EOS) if at_end else target.ids,
+        melody=np.append(melody, EOS) if at_end else melody,
+        style=style.ids,
+        style_features=mean_features(style.notes),
+        use_melody=bool(rng.random() >= options.drop_melody),
+        use_style=bool(rng.random() >= options.drop_style),
+    )
+
+
+def _style(
+    corpus: Corpus, piece: int, first: int, target: Crop, rng: np.random.Generator, options: BatchOptions
+) -> Crop:
+    stretch = rng.uniform(1 - STYLE_STRETCH, 1 + STYLE_STRETCH)
+    change = Change(stretch, STYLE_TRANSPOSITION, rng.random()) if options.augment else Change()
+    if options.style_input == "same":  # transposed only: the paper speaks of tempo too, its code does not touch it
+        semitones = change.semitones(target.notes.pitch) if len(target.notes) else 0
+        ids = transpose_ids(target.ids, semitones)
+        return cut_notes(target.notes.transpose(semitones), target.melody, ids, options.style_tokens)
+    room = notes_for(corpus, piece, options.style_tokens)
+    start, stop = other_place(int(corpus.pieces.count[piece]), first, target.last, room, rng)
+    return cut(corpus, piece, start, options.style_tokens, last=stop, change=change)
+
+
+def _pad(rows: Iterable[np.ndarray], length: int) -> np.ndarray:
+    return np.stack([np.pad(row, (0, length - len(row)), constant_values=PAD) for row in rows])

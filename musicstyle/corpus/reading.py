@@ -1,0 +1,134 @@
+"""MIDI files -> notes as they are stored, in worker processes. A file of no use gives a reason, not an error."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musicstyle.corpus.store import records_of
+from musicstyle.errors import CorpusError, MidiError
+from musicstyle.music.melody import melody_flags
+from musicstyle.music.midi import read_tracks
+from musicstyle.music.notes import Notes
+from musicstyle.music.performance import encode
+from musicstyle.music.vocabulary import MAX_PITCH, MIN_PITCH
+
+SUFFIXES = (".mid", ".midi")
+FEW_FILES = 16  # below this, starting worker processes takes longer than reading
+
+
+@dataclass(frozen=True)
+class File:
+    """A MIDI file of the source: POSIX path below it, bytes, time of its last change."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file to read. `known_sha256` is the content whose notes are there already ("" if none)."""
+
+    source: str
+    file: File
+    known_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a worker found.
+
+    Attributes:
+        row: Row of the manifest; with a `reason` if the file is of no use.
+        records: NOTE records, or None: of no use, or the known content.
+    """
+
+    row: dict[str, Any]
+    records: np.ndarray | None
+
+
+def find_files(source: Path) -> list[File]:
+    """Every .mid and .midi file below `source`, whatever the case of its name, in the order of the paths.
+
+    Raises:
+        CorpusError: `source` is no folder or holds no MIDI file.
+    """
+    if not source.is_dir():
+        raise CorpusError(f"{source}: {'not a folder' if source.exists() else 'no such folder'}; give a folder of MIDI")
+    found = []
+    for folder, _, names in os.walk(source):
+        for name in names:
+            path = Path(folder, name)
+            if path.suffix.lower() in SUFFIXES and path.is_file():
+                stat = path.stat()
+                found.append(File(path.relative_to(source).as_posix(), stat.st_size, stat.st_mtime_ns))
+    if not found:
+        raise CorpusError(f"{source}: no .mid or .midi file in it or below it")
+    return sorted(found, key=lambda file: file.path)
+
+
+def read_all(tasks: Sequence[Task], workers: int | None) -> Iterator[Reading]:
+    """Read files, in their order, in worker processes if there are enough files to pay for starting them.
+
+    Args:
+        tasks: What to read.
+        workers: Processes; None for one a core, 1 for none but this one.
+
+    Raises:
+        CorpusError: the system killed a worker.
+    """
+    workers = workers if workers is not None else _cores()
+    if workers <= 1 or len(tasks) < FEW_FILES:
+        yield from map(read, tasks)
+        return
+    # Spawned, not forked: a fork inherits the threads' locks of whatever the caller has imported.
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield from pool.map(read, tasks, chunksize=max(1, min(8, len(tasks) // (workers * 4))))
+    except BrokenProcessPool as error:
+        raise CorpusError("a reading process was killed (out of memory?); try again with fewer workers") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def read(task: Task) -> Reading:
+    """Read one file: hash, notes, melody flags, counts."""
+    path = Path(task.source, task.file.path)
+    row: dict[str, Any] = {"path": task.file.path, "size": task.file.size, "mtime_ns": task.file.mtime_ns}
+    try:
+        row["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        if row["sha256"] == task.known_sha256:
+            return Reading(row, None)
+        piece = read_tracks(path)
+    except MidiError as error:
+        return Reading(row | {"reason": error.reason}, None)
+    except OSError as error:
+        return Reading(row | {"reason": f"cannot be read ({error.strerror or error})"}, None)
+    everything = Notes.concatenate([track.notes for track in piece.tracks if not track.is_drum])
+    notes = everything[everything.in_piano_range()]
+    if not len(notes):
+        reason = f"no note within {MIN_PITCH}..{MAX_PITCH}" if len(everything) else "holds only drums, no pitched notes"
+        return Reading(row | {"reason": reason}, None)
+    row |= {"notes": len(notes), "out_of_range": len(everything) - len(notes), "pedal": bool(piece.has_pedal)}
+    row |= {"tokens": len(encode(notes)), "seconds": round(notes.duration_seconds, 6)}
+    return Reading(row | {"fingerprint": fingerprint(notes)}, records_of(notes, melody_flags(notes)))
+
+
+def fingerprint(notes: Notes) -> str:
+    """A hash equal for the same notes in another key or tempo: the intervals between pitches in order of onset."""
+    order = np.lexsort((notes.pitch, notes.steps()[0]))  # a chord's notes by pitch, however they lie within 10 ms
+    return hashlib.sha256(np.diff(notes.pitch[order]).astype(np.int8).tobytes()).hexdigest()[:32]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

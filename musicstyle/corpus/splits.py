@@ -1,0 +1,134 @@
+"""Which piece is trained on, which validates, which tests.
+
+MAESTRO brings its splits in a csv; they are used as they are. Any other folder is split by file, about 80/10/10, by a
+seed. Pieces that are the same stay together: the same notes under another name or in another key, and, where a csv
+tells names, other performances of a piece.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from musicstyle.corpus.store import SPLITS
+from musicstyle.errors import CorpusError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a csv says of one file: its split ("" if it says none) and the name of the piece ("" if none)."""
+
+    split: str = ""
+    name: str = ""
+
+
+def find_csv(source: Path) -> Path | None:
+    """MAESTRO's csv (maestro-v3.0.0.csv and its like) in the folder, the one above or those below; the newest wins."""
+    for files in (source.glob("maestro-v*.csv"), source.parent.glob("maestro-v*.csv"), source.glob("*/maestro-v*.csv")):
+        found = sorted(path for path in files if path.is_file())
+        if found:
+            return found[-1]
+    return None
+
+
+def read_csv(path: Path, source: Path) -> dict[str, Listed]:
+    """What the csv tells of the files below `source`, by their POSIX path relative to it.
+
+    Raises:
+        CorpusError: the csv cannot be read, has no midi_filename column or names an unknown split.
+    """
+    listed: dict[str, Listed] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{path}: {error}") from error
+    if not rows or "midi_filename" not in rows[0]:
+        raise CorpusError(f"{path}: no midi_filename column; mend it, or move it away to split by a seed")
+    for row in rows:
+        split = (row.get("split") or "").strip()
+        if split and split not in SPLITS:
+            raise CorpusError(f"{path}: split {split!r}; expected one of {', '.join(SPLITS)}")
+        file_path = (path.parent / (row["midi_filename"] or "")).absolute()
+        if file_path.is_relative_to(source.absolute()):
+            name = " / ".join(
+                " ".join((row.get(column) or "").split()) for column in ("canonical_composer", "canonical_title")
+            )
+            listed[file_path.relative_to(source.absolute()).as_posix()] = Listed(
+                split, "" if name == " / " else name.casefold()
+            )
+    return listed
+
+
+def assign(fingerprints: Mapping[str, str], listed: Mapping[str, Listed], seed: int) -> dict[str, str]:
+    """Give each file a split.
+
+    Args:
+        fingerprints: For each path, a hash that is equal for equal pieces.
+        listed: What a csv says, by path. Splits it names are kept.
+        seed: Decides the rest, in an order that a file more or less hardly changes.
+
+    Returns:
+        For each path, a name of SPLITS. Where no csv decides, at least one piece is in train, and of three different
+        pieces or more at least one validates.
+    """
+    groups = _groups(fingerprints, listed)
+    splits: dict[str, str] = {
+        path: listed[path].split for path in fingerprints if path in listed and listed[path].split
+    }
+    free: list[list[str]] = []
+    for group in groups:
+        official = sorted({splits[path] for path in group if path in splits}, key=SPLITS.index)
+        if official:  # an unlisted copy of a test piece must not be trained on: the strictest split of its group
+            splits.update({path: official[-1] for path in group if path not in splits})
+        else:
+            free.append(group)
+    splits.update(_assign_free(free, seed))
+    return splits
+
+
+def _assign_free(groups: Sequence[list[str]], seed: int) -> dict[str, str]:
+    def draw(group: list[str]) -> str:
+        return hashlib.sha256(f"{seed}/{group[0]}".encode()).hexdigest()
+
+    sizes = [len(group) for group in groups]
+    tenth = int(sum(sizes) / 10 + 0.5)
+    few = len(groups) < 3  # too few to keep one back
+    room = {"validation": 0 if few else max(tenth, min(sizes)), "test": 0 if few else tenth}
+    splits: dict[str, str] = {}
+    # Small groups first, else large ones could take all the room or leave none that fits.
+    for group in sorted(groups, key=lambda group: (len(group) > max(room.values()), draw(group))):
+        chosen = next((split for split, left in room.items() if len(group) <= left), "train")
+        if chosen != "train":
+            room[chosen] -= len(group)
+        splits.update(dict.fromkeys(group, chosen))
+    return splits
+
+
+def _groups(fingerprints: Mapping[str, str], listed: Mapping[str, Listed]) -> list[list[str]]:
+    """Paths that share a fingerprint or a name, directly or through others, together; sorted."""
+    leader = {path: path for path in fingerprints}
+
+    def find(path: str) -> str:
+        while leader[path] != path:
+            leader[path] = leader[leader[path]]
+            path = leader[path]
+        return path
+
+    first: dict[tuple[str, str], str] = {}
+    for path, fingerprint in sorted(fingerprints.items()):
+        name = listed[path].name if path in listed else ""
+        for key in (("notes", fingerprint), ("name", name)):
+            if key[1]:
+                one, two = sorted((find(path), find(first.setdefault(key, path))))
+                leader[two] = one
+    groups: dict[str, list[str]] = {}
+    for path in sorted(fingerprints):
+        groups.setdefault(find(path), []).append(path)
+    return [groups[key] for key in sorted(groups)]

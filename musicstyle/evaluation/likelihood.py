@@ -1,0 +1,216 @@
+"""How well a model predicts real playing: nats per token (NLL) for every mode its weights serve.
+
+Specification. From every piece of a split with at least `tokens` (2048) ids, `crops` crops of exactly that many are drawn
+at random beginnings among those that leave room, without augmentation. A crop begins at a note, which becomes time 0,
+and the model sees nothing before it. NLL is the sum of -ln p(id | ids before, melody, style) over all ids, divided by
+their number: sum, then divide; PAD is left out, EOS (where a crop ends with its piece) counts. The same crops
+serve every mode: "both", "melody", "style", "none". Per kind of token (note_on, note_off, time_shift, velocity), sum and
+number are those of the targets of that kind, so the kinds' numbers weigh to the whole.
+
+The interval is the bootstrap's over pieces (crops of one piece stay together): pieces are drawn with replacement 2,000
+times, the ratio of sums is taken each time, the 2.5th and 97.5th percentiles are given. `gain` is how many nats a mode
+saves against "none" on the same tokens, with the interval of the difference: much tighter than the two intervals, since
+what makes a piece hard is common to both.
+
+Deviations from Choi et al. 2020 (arXiv:1912.05537) as released, with direction:
+- One set of weights serves all modes (conditions were dropped in training); published modes are models of their own. This
+  flatters or harms neither by rule; "none" of such weights is likely a little worse than a model made for it.
+- The style is heard in another crop of the same performance ("other") unless `style_input` is "same", as published; "other" is
+  harder, as no note of the target can leak. It is `style_tokens` ids long, by default as in the weights' training.
+- The melody is taken from the whole piece, not inferred from the crop: differs near the crop's ends only.
+- Ids are in canonical order and the split is MAESTRO v3's; published: note-index order, MAESTRO v1. Small, direction unknown.
+- The model's own window: a decoder with a sliding window of w ids sees w ids, though the crop has more. Harder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from musicstyle.corpus.crops import BatchOptions, collate, example_at
+from musicstyle.corpus.store import Corpus
+from musicstyle.errors import CorpusError
+from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.music.vocabulary import NOTE_OFF, NOTE_ON, PAD, PERFORMANCE, TIME_SHIFT, VELOCITY
+from musicstyle.training.loss import MODES
+
+PROTOCOL_TOKENS = 2048
+RESAMPLES = 2000
+KINDS = (NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY)  # and then everything else: EOS
+_KIND_OF_ID = np.select([PERFORMANCE.kinds == PERFORMANCE.kind_index(kind) for kind in KINDS], range(4), default=4)
+SERVED = {"both": ("both", "melody", "style", "none"), "melody": ("melody", "none"), "style": ("style", "none")}
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Likelihood:
+    """Sums of NLL over the crops of pieces.
+
+    Attributes:
+        modes: In the order of the rows of `nats`.
+        nats: Summed NLL, (modes, pieces, 5): the four KINDS and EOS.
+        counts: Targets they are over, (pieces, 5).
+        dropped: Pieces of the split that are shorter than a crop.
+        seed: Of the bootstrap.
+    """
+
+    modes: tuple[str, ...]
+    nats: np.ndarray
+    counts: np.ndarray
+    dropped: int = 0
+    seed: int = 0
+
+    def nll(self, mode: str) -> float:
+        """Nats per token of a mode."""
+        return float(self.nats[self.modes.index(mode)].sum() / self.counts.sum())
+
+    def by_kind(self, mode: str) -> dict[str, float]:
+        """Nats per token of each kind; kinds without a target are left out."""
+        sums, counts = self.nats[self.modes.index(mode)].sum(axis=0), self.counts.sum(axis=0)
+        return {kind: float(sums[i] / counts[i]) for i, kind in enumerate(KINDS) if counts[i]}
+
+    def interval(self, mode: str) -> tuple[float, float]:
+        """The 95 % bootstrap interval of `nll`."""
+        return bootstrap_ratio(self.nats[self.modes.index(mode)].sum(axis=1), self.counts.sum(axis=1), self.seed)
+
+    def gain(self, mode: str) -> tuple[float, float, float]:
+        """Nats per token that the mode saves against "none", and the interval of it."""
+        saved = (self.nats[self.modes.index("none")] - self.nats[self.modes.index(mode)]).sum(axis=1)
+        counts = self.counts.sum(axis=1)
+        return float(saved.sum() / counts.sum()), *bootstrap_ratio(saved, counts, self.seed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything by mode, ready for JSON."""
+        modes = {
+            mode: {
+                "nll": _rounded(self.nll(mode)),
+                "interval": _rounded(self.interval(mode)),
+                "gain": _rounded(self.gain(mode)) if mode != "none" else None,
+                "by_kind": {kind: _rounded(value) for kind, value in self.by_kind(mode).items()},
+            }
+            for mode in self.modes
+        }
+        return {"modes": modes, "pieces": len(self.counts), "tokens": int(self.counts.sum()), "dropped": self.dropped}
+
+
+def bootstrap_ratio(sums: np.ndarray, counts: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float]:
+    """The 95 % percentile interval of sum(sums) / sum(counts) when whole pieces are drawn with replacement.
+
+    Args:
+        sums: One a piece, (pieces,).
+        counts: Likewise, above 0.
+        seed: Of the draws.
+        resamples: Draws.
+
+    Source: Efron & Tibshirani 1993, chapter 13.
+    """
+    drawn = np.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
+    low, high = np.percentile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def measure_likelihood(
+    model: Autoencoder,
+    corpus: Corpus,
+    split: str,
+    options: BatchOptions,
+    *,
+    crops: int = 1,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Likelihood:
+    """Measure by the module's protocol.
+
+    Args:
+        model: In evaluation mode.
+        corpus: Prepared notes.
+        split: "train", "validation" or "test".
+        options: batch_size, tokens, style_tokens, style_input and seed; nothing is augmented or dropped whatever it says.
+        crops: From each piece.
+        limit: So many pieces, a seeded choice; None: all.
+        progress: Called with crops done and crops in all.
+
+    Raises:
+        CorpusError: No piece of the split is as long as a crop.
+    """
+    options = replace(options, augment=False, drop_style=0.0, drop_melody=0.0)
+    pieces, dropped = eligible(corpus, split, options, limit)
+    modes = SERVED.get(model.config.conditions, ("none",))
+    nats, counts = np.zeros((len(modes), len(pieces), 5)), np.zeros((len(pieces), 5))
+    done = 0
+    for rows, batch in _batches(corpus, pieces, crops, options):
+        kinds = _KIND_OF_ID[batch["ids"].numpy()]
+        counted = batch["ids"].numpy() != PAD
+        np.add.at(counts, (rows[:, None], kinds), counted)
+        for index, values in enumerate(token_nll(model, batch, modes)):
+            np.add.at(nats[index], (rows[:, None], kinds), np.where(counted, values.numpy(), 0.0))
+        done += len(rows)
+        if progress is not None:
+            progress(done, len(pieces) * crops)
+    return Likelihood(modes, nats, counts, dropped, options.seed)
+
+
+@torch.inference_mode()
+def token_nll(model: Autoencoder, batch: dict[str, Tensor], modes: tuple[str, ...]) -> Iterator[Tensor]:
+    """NLL of every target of a batch in each mode, (batch, length) float64 on the CPU; PAD's mean nothing."""
+    device = next(model.parameters()).device
+    batch = {name: values.to(device) for name, values in batch.items()}
+    style = model.encode_style(batch["style"], batch["style_clock"]) if model.config.hears_style else None
+    shifted = F.pad(batch["ids"][:, :-1], (1, 0), value=PAD)
+    for mode in modes:
+        use_melody, use_style = (torch.full_like(batch["use_melody"], used) for used in MODES[mode])
+        condition = model.condition(batch["melody"], style, use_melody, use_style)
+        logits = model.decode(shifted, batch["clock"], condition)
+        yield F.cross_entropy(logits.transpose(1, 2).float(), batch["ids"], reduction="none").double().cpu()
+
+
+def eligible(corpus: Corpus, split: str, options: BatchOptions, limit: int | None = None) -> tuple[np.ndarray, int]:
+    """Pieces of a split that are at least a crop long, (pieces,), or a seeded choice of them; how many are too short.
+
+    Raises:
+        CorpusError: There is none.
+    """
+    indices = corpus.indices(split)
+    pieces = indices[corpus.pieces.tokens[indices] >= options.tokens]
+    if not len(pieces):
+        raise CorpusError(f"{corpus.path}: no piece of the {split} split has {options.tokens} tokens; take shorter crops")
+    dropped = len(indices) - len(pieces)
+    if limit is not None and limit < len(pieces):
+        pieces = np.sort(np.random.default_rng(options.seed).permutation(pieces)[:limit])
+    return pieces, dropped
+
+
+def first_notes(corpus: Corpus, piece: int, crops: int, options: BatchOptions) -> list[int]:
+    """Where a piece's crops begin: at random, the last place being the one from which `tokens` ids are left."""
+    from musicstyle.music.performance import encode
+
+    rng = np.random.default_rng([options.seed, piece])
+    ons = np.flatnonzero(_KIND_OF_ID[encode(corpus.notes(piece))] == 0)
+    latest = int(np.searchsorted(ons, int(corpus.pieces.tokens[piece]) - options.tokens, side="right"))
+    return [int(rng.integers(max(latest, 1))) for _ in range(crops)]
+
+
+def _batches(
+    corpus: Corpus, pieces: np.ndarray, crops: int, options: BatchOptions
+) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
+    """(rows of the pieces, batch) over all crops."""
+    places = [(row, first) for row, piece in enumerate(pieces) for first in first_notes(corpus, int(piece), crops, options)]
+    for begin in range(0, len(places), options.batch_size):
+        part = places[begin : begin + options.batch_size]
+        examples = [
+            example_at(corpus, int(pieces[row]), first, np.random.default_rng([options.seed, begin + i]), options)
+            for i, (row, first) in enumerate(part)
+        ]
+        arrays = collate(examples, options)
+        yield np.array([row for row, _ in part]), {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
+
+
+def _rounded(value: Any) -> Any:
+    return [round(v, 4) for v in value] if isinstance(value, tuple) else round(value, 4)

@@ -1,0 +1,1 @@
+"""From a style and a melody to notes: options, logit rules, the sampling engine, style transfer."""

@@ -1,0 +1,1 @@
+"""The transformer autoencoder: ids and tensors only, nothing of music's own."""

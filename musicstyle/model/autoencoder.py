@@ -1,0 +1,176 @@
+"""The transformer autoencoder: performance encoder, melody encoder, combine, decoder.
+
+Deviations from Choi et al. 2020: the style mean leaves padding out; encoder tables are two-sided; learned vectors stand
+for an absent melody or style, so one set of weights serves with both, either or none; with a clock, positions are
+elapsed time, and the melody's frames around now are added to the decoder's input; a small head predicts the style
+crop's similarity features from the style embedding (training only).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from musicstyle.model.attention import Memory
+from musicstyle.model.combine import combine
+from musicstyle.model.config import ModelConfig
+from musicstyle.model.decoder import Decoder, DecoderCache
+from musicstyle.model.encoders import PAD, Encoder, MelodyEncoder, masked_mean
+from musicstyle.model.layers import initialise
+
+STYLE_FEATURES = 8
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a generation or a training crop is conditioned on.
+
+    Attributes:
+        memory: What the decoder attends to; None for the unconditional baseline.
+        melody: Melody ids, (batch, frames), PAD where unknown; None if the model hears no melody.
+        style: Style embedding, (batch, width); None if the model hears no style.
+    """
+
+    memory: Memory | None
+    melody: Tensor | None
+    style: Tensor | None
+
+
+class Autoencoder(nn.Module):
+    """Encoders and decoder with one table of performance ids."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.embedding = nn.Embedding(c.vocabulary_size, c.width)
+        self.decoder = Decoder(c)
+        if c.clock:
+            self.phase = nn.Embedding(c.steps_per_frame, c.width)
+        if c.hears_melody:
+            self.melody_encoder = MelodyEncoder(c)
+            self.no_melody = nn.Parameter(torch.empty(c.width))
+        if c.hears_melody and c.aligned_frames:
+            self.aligned = nn.EmbeddingBag(c.aligned_frames * c.melody_vocabulary_size, c.width, mode="sum")
+        if c.hears_style:
+            self.style_encoder = Encoder(c, c.style_layers)
+            self.no_style = nn.Parameter(torch.empty(c.width))
+            self.style_head = nn.Linear(c.width, STYLE_FEATURES)
+        if c.hears_style and c.style_shortcut:
+            self.style_input = nn.Linear(c.width, c.width)
+        if c.conditions == "both" and c.combine == "concat":
+            self.stop = nn.Parameter(torch.empty(c.width))
+        initialise(self)
+
+    def encode_style(self, style: Tensor, clock: Tensor) -> Tensor:
+        """The style embedding of performances.
+
+        Args:
+            style: Performance ids, (batch, length), PAD after the end; at least one id in each row.
+            clock: Elapsed 10 ms steps at each id, (batch, length).
+
+        Returns:
+            (batch, width).
+        """
+        present = style != PAD
+        return masked_mean(self.style_encoder(self.embedding(style), clock, present), present)
+
+    def condition(
+        self, melody: Tensor | None, style: Tensor | None, use_melody: Tensor, use_style: Tensor
+    ) -> Condition:
+        """Make what the decoder is conditioned on.
+
+        Args:
+            melody: Melody ids, (batch, frames), PAD after the end; None: no row has a melody.
+            style: Style embedding, (batch, width); None: no row has a style.
+            use_melody: Rows that hear their melody, (batch,) bool.
+            use_style: Rows that hear their style, (batch,) bool.
+        """
+        c = self.config
+        if c.hears_style:
+            absent = self.no_style.expand(len(use_style), -1)
+            style = absent if style is None else torch.where(use_style[:, None], style, absent)
+        if melody is None:
+            melody, use_melody = (
+                use_melody.new_zeros(len(use_melody), 1, dtype=torch.long),
+                torch.zeros_like(use_melody),
+            )
+        melody = torch.where(use_melody[:, None], melody, PAD) if c.hears_melody else None
+        style = style if c.hears_style else None
+        return Condition(self._remember(melody, style, use_melody), melody, style)
+
+    def _remember(self, melody: Tensor | None, style: Tensor | None, use_melody: Tensor) -> Memory | None:
+        c = self.config
+        if c.conditions == "none":
+            return None
+        if melody is None:
+            assert style is not None
+            return _untimed(style[:, None])
+        vectors = self.melody_encoder(melody)
+        # A row without a melody hears one timeless position that says so.
+        first = torch.arange(melody.shape[1], device=melody.device) == 0
+        vectors = torch.where(use_melody[:, None, None], vectors, self.no_melody)
+        present = torch.where(use_melody[:, None], melody != PAD, first)
+        steps = (torch.arange(melody.shape[1], device=melody.device) * c.steps_per_frame)[None].expand_as(melody)
+        timed = use_melody[:, None].expand_as(present)
+        if style is not None:
+            vectors = combine(vectors, style, self.stop if c.combine == "concat" else style[0], c.combine)
+            extra = vectors.shape[1] - melody.shape[1]
+            present, timed = F.pad(present, (0, extra), value=True), F.pad(timed, (0, extra), value=False)
+            steps = F.pad(steps, (0, extra))
+        return Memory(vectors, present, torch.where(timed, steps, 0), timed)
+
+    def decode(self, ids: Tensor, clock: Tensor, condition: Condition, cache: DecoderCache | None = None) -> Tensor:
+        """Logits of the next id.
+
+        Args:
+            ids: The ids so far, beginning with PAD as the start; with a cache, only those it hasn't seen.
+            clock: Elapsed 10 ms steps after each of them, (batch, length).
+            condition: From `condition`.
+            cache: Of the ids before.
+
+        Returns:
+            (batch, length, vocabulary_size).
+        """
+        x = self.embedding(ids)
+        if self.config.clock:
+            x = x + self.phase((clock + self.config.steps_per_frame // 2) % self.config.steps_per_frame)
+        if condition.melody is not None and self.config.aligned_frames:
+            x = x + self.aligned(self._frames_around_now(condition.melody, clock).flatten(0, 1)).view_as(x)
+        if condition.style is not None and self.config.style_shortcut:
+            x = x + self.style_input(condition.style)[:, None]
+        return self.decoder(x, clock, condition.memory, cache)
+
+    def _frames_around_now(self, melody: Tensor, clock: Tensor) -> Tensor:
+        """Rows of the aligned table for each position, (batch, length, aligned_frames)."""
+        c = self.config
+        offsets = torch.arange(c.aligned_frames, device=melody.device)
+        now = (clock + c.steps_per_frame // 2) // c.steps_per_frame
+        frame = now[..., None] + (offsets - c.melody_frames_behind)
+        last = melody.shape[1] - 1
+        inside = (frame >= 0) & (frame <= last)
+        ids = melody.gather(1, frame.clamp(0, last).flatten(1)).view_as(frame)
+        return torch.where(inside, ids, PAD) + offsets * c.melody_vocabulary_size
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Logits of every target id of a training batch, and the style head's guess of the style's features.
+
+        Args:
+            batch: ids, clock, melody, style, style_clock, use_melody, use_style as musicstyle.corpus.crops makes them.
+
+        Returns:
+            (batch, length, vocabulary_size) and (batch, 8), the latter None if the model hears no style.
+        """
+        style = self.encode_style(batch["style"], batch["style_clock"]) if self.config.hears_style else None
+        melody = batch["melody"] if self.config.hears_melody else None
+        condition = self.condition(melody, style, batch["use_melody"], batch["use_style"])
+        shifted = F.pad(batch["ids"][:, :-1], (1, 0), value=PAD)
+        logits = self.decode(shifted, batch["clock"], condition)
+        return logits, None if style is None else self.style_head(style)
+
+
+def _untimed(vectors: Tensor) -> Memory:
+    present = torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
+    return Memory(vectors, present, torch.zeros_like(present, dtype=torch.long), ~present)

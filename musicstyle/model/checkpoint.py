@@ -1,0 +1,88 @@
+"""A checkpoint: weights as safetensors beside readable JSON; nothing in it can run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from musicstyle.errors import CheckpointError, ConfigError
+from musicstyle.files import write_atomically
+from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.config import ModelConfig
+
+FORMAT = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+def save_checkpoint(folder: Path, model: Autoencoder, facts: dict[str, Any]) -> None:
+    """Write config.json and model.safetensors into a folder.
+
+    Args:
+        folder: Made if it doesn't exist.
+        model: Its weights are written in float32.
+        facts: What else config.json says (training settings, step, validation NLL, generation defaults).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with write_atomically(folder / WEIGHTS) as path:
+        save_file({name: t.detach().float().cpu().contiguous() for name, t in model.state_dict().items()}, path)
+    with write_atomically(folder / CONFIG) as path:
+        path.write_text(json.dumps({"format": FORMAT, "model": model.config.to_dict(), **facts}, indent=2) + "\n")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The facts in a checkpoint's config.json.
+
+    Raises:
+        CheckpointError: Not a checkpoint, or of another format.
+    """
+    path = folder / CONFIG
+    try:
+        facts = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder}: no checkpoint there ({CONFIG} is missing)") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON ({error})") from None
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT or not isinstance(facts.get("model"), dict):
+        raise CheckpointError(f"{path}: not a musicstyle checkpoint of format {FORMAT}")
+    return facts
+
+
+def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> tuple[Autoencoder, dict[str, Any]]:
+    """A model in evaluation mode and the facts of its config.json.
+
+    Raises:
+        CheckpointError: Missing or unreadable files, or weights that do not fit the config; the message names which.
+    """
+    facts = read_config(folder)
+    try:
+        model = Autoencoder(ModelConfig.from_dict(facts["model"]))
+    except (ConfigError, TypeError) as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error}") from None
+    load_weights(model, folder / WEIGHTS)
+    return model.to(device).eval(), facts
+
+
+def load_weights(model: Autoencoder, path: Path) -> None:
+    """Fill a model with weights from a safetensors file.
+
+    Raises:
+        CheckpointError: Missing, unreadable, or of other names or shapes than the model's.
+    """
+    try:
+        weights = load_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: missing") from None
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+    wanted = model.state_dict()
+    for name in sorted(set(wanted) | set(weights)):
+        ours = tuple(wanted[name].shape) if name in wanted else "nothing"
+        theirs = tuple(weights[name].shape) if name in weights else "nothing"
+        if ours != theirs:
+            raise CheckpointError(f"{path}: does not fit its config: {name} is {theirs}, the config asks for {ours}")
+    model.load_state_dict(weights)

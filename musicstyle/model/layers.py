@@ -1,0 +1,102 @@
+"""The blocks that encoders and decoder are stacks of, and how every parameter begins."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from musicstyle.model.attention import CrossAttention, KeyValueCache, RelativeAttention, Rotation
+from musicstyle.model.config import Activation, ModelConfig
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with a (squared) rectifier between them."""
+
+    def __init__(self, width: int, hidden: int, activation: Activation) -> None:
+        super().__init__()
+        self.squared = activation == "relu_squared"
+        self.widen = nn.Linear(width, hidden)
+        self.narrow = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., width) to (..., width)."""
+        hidden = F.relu(self.widen(x))
+        return self.narrow(hidden.square() if self.squared else hidden)
+
+
+class EncoderLayer(nn.Module):
+    """Two-sided relative attention, then feed-forward; both pre-norm and residual."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        c = config
+        self.attention_norm = nn.LayerNorm(c.width)
+        self.attention = RelativeAttention(c.width, c.heads, c.head_width, c.encoder_max_distance, window=None)
+        self.feedforward_norm = nn.LayerNorm(c.width)
+        self.feedforward = FeedForward(c.width, c.feedforward_width, c.activation)
+        self.dropout = nn.Dropout(c.dropout)
+
+    def forward(self, x: Tensor, rotation: Rotation | None, present: Tensor) -> Tensor:
+        """Map (batch, length, width) to the same, looking both ways at what is present, (batch, length) bool."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), rotation, present))
+        return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
+
+
+class DecoderLayer(nn.Module):
+    """Causal relative attention, attention to the memory (if there is one), feed-forward; all pre-norm and residual."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        c = config
+        self.attention_norm = nn.LayerNorm(c.width)
+        self.attention = RelativeAttention(c.width, c.heads, c.head_width, c.max_distance, c.window)
+        self.cross_norm = nn.LayerNorm(c.width) if c.conditions != "none" else None
+        self.cross = CrossAttention(c.width, c.memory_width, c.heads, c.head_width) if c.conditions != "none" else None
+        self.feedforward_norm = nn.LayerNorm(c.width)
+        self.feedforward = FeedForward(c.width, c.feedforward_width, c.activation)
+        self.dropout = nn.Dropout(c.dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        rotation: Rotation | None,
+        heard: tuple[Tensor, Tensor] | None,
+        audible: Tensor | None,
+        cache: KeyValueCache | None,
+    ) -> Tensor:
+        """Map (batch, length, width) to the same; the arguments are those of the attentions."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), rotation, cache=cache))
+        if self.cross is not None and self.cross_norm is not None and heard is not None and audible is not None:
+            x = x + self.dropout(self.cross(self.cross_norm(x), *heard, audible, rotation))
+        return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
+
+
+def sinusoids(positions: Tensor, width: int) -> Tensor:
+    """The published index encoding: (batch, length) positions to (batch, length, width).
+
+    Source: Vaswani et al. 2017; kept for the `paper` preset, which has no clock.
+    """
+    half = width // 2
+    rates = torch.exp(-math.log(10000.0) * torch.arange(half, device=positions.device) / max(1, half - 1))
+    angles = positions[..., None].float() * rates
+    return F.pad(torch.cat((angles.sin(), angles.cos()), dim=-1), (0, width - 2 * half))
+
+
+@torch.no_grad()
+def initialise(model: nn.Module) -> None:
+    """Set every parameter: linear maps to keep variance, residual branches to begin silent, tables small."""
+    for name, parameter in model.named_parameters():
+        last = name.rsplit(".", 1)[-1]
+        if name.endswith(("project_out.weight", "narrow.weight", "decoder.head.weight")) or last == "bias":
+            parameter.zero_()
+        elif "norm" in name:
+            parameter.fill_(1.0)
+        elif name.endswith("table") or (
+            parameter.ndim == 2 and not name.endswith(("embedding.weight", "phase.weight"))
+        ):
+            parameter.normal_(0.0, parameter.shape[-1] ** -0.5)
+        else:
+            parameter.normal_(0.0, 1.0)

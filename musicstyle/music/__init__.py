@@ -1,0 +1,1 @@
+"""Notes and files: MIDI <-> Notes <-> events <-> ids, and the melody. Never imports torch."""

@@ -1,0 +1,242 @@
+"""MIDI files <-> Notes, with the sustain pedal folded in. Every fault of a file is one MidiError: path and reason.
+
+Reading goes through symusic, in ticks; the seconds are computed here from the tempo map in integers and divided once,
+so they are the nearest float64 (symusic's own are float32, which moves tokens in long pieces). Writing goes through
+mido.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from musicstyle.errors import MidiError
+from musicstyle.files import write_atomically
+from musicstyle.music.notes import Notes
+from musicstyle.music.parse import PEDAL_DOWN, RawTrack, parse
+from musicstyle.music.smf import TickClock, check_and_unwrap, find_text, with_ticks_a_quarter
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+MAX_HOURS = 24  # a wrong byte in a time can make a file of centuries
+
+# 500 ticks a quarter at 120 quarters a minute: 1000 ticks a second, so a 10 ms step is exactly 10 ticks.
+TICKS_PER_QUARTER = 500
+TICKS_PER_SECOND = 1000
+MICROSECONDS_PER_QUARTER = 500_000
+
+
+@dataclass(frozen=True)
+class MidiTrack:
+    """The notes of one track, channel and program of a file.
+
+    Attributes:
+        index: Place in the file, from 0, counting only tracks with notes.
+        name: The file's name for it, may be empty.
+        program: General MIDI program, 0 is the grand piano.
+        is_drum: On the percussion channel; its pitches are no pitches.
+        notes: Pedal folded in if asked for.
+    """
+
+    index: int
+    name: str
+    program: int
+    is_drum: bool
+    notes: Notes
+
+
+@dataclass(frozen=True)
+class MidiPiece:
+    """A MIDI file, track by track.
+
+    Attributes:
+        tracks: Every track with notes, drums too.
+        has_pedal: Whether any track moves the sustain pedal.
+        text: The file's text events (not names, not lyrics), in order.
+    """
+
+    tracks: tuple[MidiTrack, ...]
+    has_pedal: bool
+    text: tuple[str, ...]
+
+
+def read_midi(path: str | os.PathLike[str], *, pedal: bool = True) -> Notes:
+    """All notes of a file but the drums', every track merged.
+
+    Args:
+        path: A Standard MIDI File (type 0, 1 or 2; metrical or SMPTE time; RIFF-wrapped too).
+        pedal: Fold the sustain pedal into the ends, as note_seq.sequences_lib.apply_sustain_control_changes does.
+
+    Raises:
+        MidiError: missing, a folder, unreadable, empty, no MIDI, cut short, damaged, longer than a day, without notes,
+            drums only.
+    """
+    tracks = _read(path, pedal)[0]
+    pitched = [track.notes for track in tracks if not track.is_drum]
+    if not pitched:
+        raise MidiError(path, "holds only drums, no pitched notes" if tracks else "holds no notes")
+    return Notes.concatenate(pitched)
+
+
+def read_tracks(path: str | os.PathLike[str], *, pedal: bool = True) -> MidiPiece:
+    """The file track by track, drums too, with its text events.
+
+    Args and errors as `read_midi`, except that drums alone are no error.
+    """
+    tracks, has_pedal, data = _read(path, pedal)
+    if not tracks:
+        raise MidiError(path, "holds no notes")
+    return MidiPiece(tuple(tracks), has_pedal, find_text(data))
+
+
+def write_midi(path: str | os.PathLike[str], notes: Notes, *, text: Sequence[str] = (), program: int = 0) -> None:
+    """Write a type 1 file: one track of tempo and text, one of notes.
+
+    Times are rounded to 1 ms and exact on 10 ms steps. In a tick, note-offs come before note-ons. MIDI cannot say which
+    of two sounding notes of one pitch a note-off ends, so they are read back first in, first out: notes from
+    `Notes.quantized` come back exactly, others with the ends of overlapping notes of one pitch in order. A note shorter
+    than 1 ms gets 1 ms.
+
+    Args:
+        path: Written beside and renamed.
+        notes: Pitches 0..127, times from 0.
+        text: Text events at time 0, UTF-8.
+        program: General MIDI program.
+
+    Raises:
+        ValueError: a pitch outside 0..127 or a time before 0.
+    """
+    import mido
+
+    if len(notes) and (notes.start.min() < 0 or notes.pitch.min() < 0 or notes.pitch.max() > 127):
+        raise ValueError("MIDI holds pitches 0..127 and times from 0 only")
+    conductor = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=MICROSECONDS_PER_QUARTER)])
+    conductor.extend(mido.MetaMessage("text", text=line) for line in text)
+    piano = mido.MidiTrack([mido.Message("program_change", program=program), *_note_messages(notes)])
+    file = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_QUARTER, charset="utf-8", tracks=[conductor, piano])
+    with write_atomically(path) as beside:
+        file.save(beside)
+
+
+def fold_pedal(
+    notes: Notes, pedal_seconds: np.ndarray, pedal_down: np.ndarray, final_seconds: float | None = None
+) -> Notes:
+    """Extend notes that end under the pedal to pedal-up or the next onset of their pitch, whichever is first.
+
+    An onset under the pedal also ends a note of its pitch that is still held; of two that begin at once, one stays.
+    A note that no pedal-up follows is held to `final_seconds`.
+
+    Args:
+        notes: One instrument's.
+        pedal_seconds: Times of the pedal's events, (m,) in order.
+        pedal_down: Whether each is down, (m,) bool. At one instant, up wins.
+        final_seconds: The last event of the whole file, by default of these notes and pedal events.
+
+    Source: note_seq.sequences_lib.apply_sustain_control_changes, without its loop over events.
+    """
+    if not len(notes) or not pedal_down.any():
+        return notes
+    if final_seconds is None:
+        final_seconds = max(notes.duration_seconds, float(pedal_seconds[-1]))
+    ups = pedal_seconds[~pedal_down]
+    release = np.append(ups, final_seconds)[np.searchsorted(ups, notes.end, side="right")]
+    held = _pedal_state(pedal_seconds, pedal_down, notes.end)
+    end = np.where(held, release, notes.end)
+
+    onset_under_pedal = _pedal_state(pedal_seconds, pedal_down, notes.start)
+    end = np.minimum(end, _next_onset(notes, onset_under_pedal))
+    kept = (end > notes.start) | (notes.end <= notes.start)
+    return Notes(notes.start, end, notes.pitch, notes.velocity)[kept].in_order()
+
+
+def _pedal_state(pedal_seconds: np.ndarray, pedal_down: np.ndarray, at_seconds: np.ndarray) -> np.ndarray:
+    """Whether the pedal is down at each time, after all its events of that instant, (n,) bool."""
+    # Events of one instant are read downs first, so the last one of an instant decides and an up among them wins.
+    order = np.lexsort((~pedal_down, pedal_seconds))
+    down = np.concatenate(([False], pedal_down[order]))
+    return down[np.searchsorted(pedal_seconds[order], at_seconds, side="right")]
+
+
+def _next_onset(notes: Notes, counted: np.ndarray) -> np.ndarray:
+    """Onset of the next note of the same pitch among the counted ones, infinity if none, (n,) seconds."""
+    order = np.argsort(notes.pitch, kind="stable")  # by pitch, then by start
+    pitch = notes.pitch[order]
+    # For each place, the first counted place behind it: a minimum running from the back.
+    places = np.where(counted[order], np.arange(len(order)), len(order))
+    following = np.append(np.minimum.accumulate(places[::-1])[::-1][1:], len(order))
+    candidates = np.minimum(following, len(order) - 1)
+    same = (following < len(order)) & (pitch[candidates] == pitch)
+    onsets = np.empty(len(order))
+    onsets[order] = np.where(same, notes.start[order][candidates], np.inf)
+    return onsets
+
+
+def _read(path: str | os.PathLike[str], pedal: bool) -> tuple[list[MidiTrack], bool, bytes]:
+    data = check_and_unwrap(path, _read_bytes(path))
+    try:
+        piece = parse(with_ticks_a_quarter(data))
+    except ValueError as error:
+        raise MidiError(path, f"damaged MIDI data ({error})") from None
+    clock = TickClock.of(data, piece.tempos)
+    notes = [_notes_in_seconds(track, clock) for track in piece.tracks]
+    hours = max((part.duration_seconds for part in notes), default=0.0) / 3600
+    if hours > MAX_HOURS:
+        raise MidiError(path, f"would last {hours:,.0f} hours, so it must be damaged (the limit is {MAX_HOURS})")
+    if pedal:
+        notes = _with_pedal(notes, piece.tracks, clock)
+    voiced = [(track, part) for track, part in zip(piece.tracks, notes, strict=True) if len(part)]
+    tracks = [
+        MidiTrack(index, track.name, track.program, track.is_drum, part) for index, (track, part) in enumerate(voiced)
+    ]
+    return tracks, any((track.pedal[:, 1] >= PEDAL_DOWN).any() for track in piece.tracks), data
+
+
+def _notes_in_seconds(track: RawTrack, clock: TickClock) -> Notes:
+    start, end = track.notes[:, 0], track.notes[:, 1]
+    start, end, pitch, velocity = track.notes[(end > start) & (start >= 0)].T  # no length, no note
+    return Notes(clock.seconds(start), clock.seconds(end), pitch, velocity).in_order()
+
+
+def _with_pedal(notes: list[Notes], tracks: list[RawTrack], clock: TickClock) -> list[Notes]:
+    """Each track's notes under its own pedal; drums are struck, not held."""
+    pedals = [(clock.seconds(track.pedal[:, 0]), track.pedal[:, 1] >= PEDAL_DOWN) for track in tracks]
+    # A pedal never lifted holds to the last event of any track, though not to a drum's note.
+    ends = [part.duration_seconds for part, track in zip(notes, tracks, strict=True) if not track.is_drum]
+    final = max([0.0, *ends, *(float(seconds[-1]) for seconds, _ in pedals if len(seconds))])
+    return [
+        part if track.is_drum else fold_pedal(part, seconds, down, final)
+        for part, track, (seconds, down) in zip(notes, tracks, pedals, strict=True)
+    ]
+
+
+def _read_bytes(path: str | os.PathLike[str]) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise MidiError(path, "no such file") from None
+    except IsADirectoryError:
+        raise MidiError(path, "is a folder, not a MIDI file") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise MidiError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+
+
+def _note_messages(notes: Notes) -> list[Any]:
+    """Note-offs and note-ons in order of time, as mido messages with ticks since the one before."""
+    import mido
+
+    start = np.floor(notes.start * TICKS_PER_SECOND + 0.5).astype(np.int64)
+    end = np.maximum(np.floor(notes.end * TICKS_PER_SECOND + 0.5).astype(np.int64), start + 1)
+    events = [(tick, 0, pitch, 0) for tick, pitch in zip(end.tolist(), notes.pitch.tolist(), strict=True)]
+    rows = zip(start.tolist(), notes.pitch.tolist(), notes.velocity.tolist(), strict=True)
+    events += [(tick, 1, pitch, velocity) for tick, pitch, velocity in rows]
+    messages, before = [], 0
+    for tick, is_on, pitch, velocity in sorted(events, key=lambda event: event[:3]):
+        kind = "note_on" if is_on else "note_off"
+        messages.append(mido.Message(kind, note=pitch, velocity=velocity, time=tick - before))
+        before = tick
+    return messages

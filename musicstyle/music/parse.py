@@ -1,0 +1,159 @@
+"""MIDI bytes -> tracks of ticks. symusic reads a file in a millisecond; what it refuses, mido may forgive in a hundred.
+
+A track here is what one channel plays with one program in one track of the file. A note-off ends the note of its pitch
+that began first. Notes that are never ended are left out.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+PEDAL_CONTROL = 64
+PEDAL_DOWN = 64  # values from here up
+_DRUM_CHANNEL = 9
+_LAST_TICK = 2**31 - 1
+# Everything mido was seen to raise on bytes that are no music.
+_MIDO_ERRORS = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error)
+
+
+@dataclass(frozen=True)
+class RawTrack:
+    """One instrument. Ticks from the beginning, int64.
+
+    Attributes:
+        name: The file's name for its track.
+        program: General MIDI program.
+        is_drum: On the percussion channel.
+        notes: Columns start_ticks, end_ticks, pitch, velocity, (n, 4).
+        pedal: Columns ticks, value of the sustain pedal, (m, 2), in order of time.
+    """
+
+    name: str
+    program: int
+    is_drum: bool
+    notes: np.ndarray
+    pedal: np.ndarray
+
+
+@dataclass(frozen=True)
+class RawPiece:
+    """All instruments and the tempos: columns ticks, microseconds a quarter, (t, 2) int64, in order of time."""
+
+    tracks: list[RawTrack]
+    tempos: np.ndarray
+
+
+def parse(data: bytes) -> RawPiece:
+    """Read the bytes of a MIDI file whose ticks are parts of a quarter.
+
+    Raises:
+        ValueError: neither reader can make sense of it; the message is symusic's, on one line.
+    """
+    from symusic import Score
+
+    try:
+        return _from_symusic(Score.from_midi(data))
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split()).removeprefix("MiniMidi: ").split("! ")[0]
+    piece = parse_patiently(data)
+    if piece is None:
+        raise ValueError(reason)
+    return piece
+
+
+def parse_patiently(data: bytes) -> RawPiece | None:
+    """Read with mido: data bytes above 127 are clipped, running status may cross a meta event. None if it fails too."""
+    from mido import MidiFile
+
+    try:
+        file = MidiFile(file=BytesIO(data), clip=True)
+    except _MIDO_ERRORS:
+        return None
+    tempos: list[tuple[int, int]] = []
+    tracks: list[RawTrack] = []
+    for track in file.tracks:
+        reader = _TrackReader(track.name, tempos)
+        tracks += reader.read(track)
+        if reader.tick > _LAST_TICK:
+            return None
+    return RawPiece(tracks, _table(sorted(tempos, key=lambda tempo: tempo[0]), 2))
+
+
+def _from_symusic(score: Any) -> RawPiece:
+    tracks = [
+        RawTrack(track.name, track.program, track.is_drum, _note_columns(track), _pedal_columns(track))
+        for track in score.tracks
+    ]
+    tempos = score.tempos.numpy()
+    return RawPiece(tracks, _by_time(np.stack((tempos["time"], tempos["mspq"]), axis=1).astype(np.int64)))
+
+
+def _note_columns(track: Any) -> np.ndarray:
+    columns = track.notes.numpy()
+    start = columns["time"].astype(np.int64)
+    return np.stack((start, start + columns["duration"], columns["pitch"], columns["velocity"]), axis=1)
+
+
+def _pedal_columns(track: Any) -> np.ndarray:
+    columns = track.controls.numpy()
+    is_pedal = columns["number"] == PEDAL_CONTROL
+    return _by_time(np.stack((columns["time"][is_pedal], columns["value"][is_pedal]), axis=1).astype(np.int64))
+
+
+def _by_time(table: np.ndarray) -> np.ndarray:
+    table = table[table[:, 0] >= 0]  # symusic's ticks wrap round behind 2**31
+    return table[np.argsort(table[:, 0], kind="stable")]
+
+
+def _table(rows: list[tuple[int, ...]] | list[tuple[int, int]], columns: int) -> np.ndarray:
+    return np.array(rows, dtype=np.int64).reshape(-1, columns)
+
+
+@dataclass
+class _Part:
+    """What one channel plays with one program."""
+
+    notes: list[tuple[int, ...]] = field(default_factory=list)
+    pedal: list[tuple[int, ...]] = field(default_factory=list)
+
+
+class _TrackReader:
+    """Sorts the messages of one track of a file by channel and program."""
+
+    def __init__(self, name: str, tempos: list[tuple[int, int]]) -> None:
+        self.name = name
+        self.tempos = tempos  # shared by all tracks
+        self.tick = 0
+        self.programs = [0] * 16
+        self.parts: dict[tuple[int, int], _Part] = defaultdict(_Part)
+        self.open: dict[tuple[int, int], deque[tuple[int, int, int]]] = defaultdict(deque)
+
+    def read(self, messages: Any) -> list[RawTrack]:
+        for message in messages:
+            self.tick += message.time
+            if message.type == "set_tempo":
+                self.tempos.append((self.tick, message.tempo))
+            elif message.type == "program_change":
+                self.programs[message.channel] = message.program
+            elif message.is_cc(PEDAL_CONTROL):
+                self.parts[message.channel, self.programs[message.channel]].pedal.append((self.tick, message.value))
+            elif message.type in ("note_on", "note_off"):
+                self.read_note(message)
+        return [
+            RawTrack(self.name, program, channel == _DRUM_CHANNEL, _table(part.notes, 4), _table(part.pedal, 2))
+            for (channel, program), part in self.parts.items()
+        ]
+
+    def read_note(self, message: Any) -> None:
+        waiting = self.open[message.channel, message.note]
+        if message.type == "note_on" and message.velocity > 0:
+            waiting.append((self.tick, message.velocity, self.programs[message.channel]))
+        elif waiting:
+            start, velocity, program = waiting.popleft()
+            self.parts[message.channel, program].notes.append((start, self.tick, message.note, velocity))

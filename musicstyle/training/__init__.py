@@ -1,0 +1,1 @@
+"""From a corpus to a checkpoint: schedule, optimizers, state on disk, loop."""

@@ -1,0 +1,69 @@
+"""Batches for the loop: drawn by worker processes from the corpus, the same ones however many workers draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from musicstyle.corpus.crops import BatchOptions, batch, evaluation_batches
+from musicstyle.corpus.store import SPLITS, Corpus
+from musicstyle.training.options import TrainingOptions
+
+Batch = dict[str, Tensor]
+
+
+def batch_options(options: TrainingOptions, *, training: bool = True) -> BatchOptions:
+    """How crops are drawn: as the run says, or for validation without augmentation and with both conditions."""
+    return BatchOptions(
+        batch_size=options.batch_size,
+        tokens=options.tokens,
+        style_tokens=options.style_tokens,
+        style_input=options.style_input,
+        augment=options.augment and training,
+        drop_style=options.drop_style if training else 0.0,
+        drop_melody=options.drop_melody if training else 0.0,
+        seed=options.seed if training else 0,
+    )
+
+
+class StepDataset(Dataset[Batch]):
+    """Item number s is the batch of step s; each worker opens the mapped corpus for itself."""
+
+    def __init__(self, corpus: Path, split: str, options: BatchOptions, rows: slice) -> None:
+        self.path, self.split, self.options, self.rows = corpus, split, options, rows
+        self.corpus: Corpus | None = None
+
+    def __getitem__(self, step: int) -> Batch:
+        if self.corpus is None:
+            self.corpus = Corpus.open(self.path)
+        return as_tensors(batch(self.corpus, self.split, step, self.options, rows=self.rows))
+
+
+def as_tensors(arrays: Mapping[str, np.ndarray]) -> Batch:
+    """The arrays of a batch as tensors on the CPU, sharing their memory."""
+    return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in arrays.items()}
+
+
+def training_batches(
+    corpus: Path, options: TrainingOptions, first_step: int, rank: int = 0, world_size: int = 1
+) -> Iterator[Batch]:
+    """The batches of steps first_step ... steps - 1; each process of several gets its own rows of them."""
+    dataset = StepDataset(corpus, "train", batch_options(options), slice(rank, None, world_size))
+    steps = range(first_step, options.steps)
+    workers = options.workers
+    return iter(
+        DataLoader(dataset, batch_size=None, sampler=steps, num_workers=workers, prefetch_factor=4 if workers else None)
+    )
+
+
+def validation_batches(path: Path, options: TrainingOptions) -> list[Batch]:
+    """The same crops of the validation split at every call; of the train split if there is no other."""
+    corpus = Corpus.open(path)
+    split = "validation" if (corpus.pieces.split == SPLITS.index("validation")).any() else "train"
+    drawn = evaluation_batches(corpus, split, batch_options(options, training=False), options.validation_crops)
+    return [as_tensors(arrays) for arrays in drawn]

@@ -1,0 +1,179 @@
+"""The training loop: yields a report now and then, and leaves checkpoints behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.optim import Optimizer
+
+from musicstyle.errors import CheckpointError, ConfigError
+from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.config import ModelConfig
+from musicstyle.training.batches import Batch, training_batches, validation_batches
+from musicstyle.training.loss import MODES, nll_sum, style_error, validation_nll
+from musicstyle.training.optimizers import make_optimizers
+from musicstyle.training.options import TrainingOptions
+from musicstyle.training.schedule import trapezoid
+from musicstyle.training.state import BEST, LAST, find_last, restore, save
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where the run stands after a step.
+
+    Attributes:
+        step: Steps done, of `steps`.
+        steps: Length of the run.
+        loss: Training NLL in nats per id of this step.
+        tokens: Target ids trained on so far.
+        tokens_per_second: Since this process began.
+        eta_seconds: Until the last step.
+        validation: NLL in nats per id by mode, when this step validated.
+        best: Whether that validation was the lowest yet.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    tokens: int
+    tokens_per_second: float
+    eta_seconds: float
+    validation: dict[str, float] | None = None
+    best: bool = False
+
+
+def make_fabric(device: str = "auto", precision: str = "auto", devices: int = 1, nodes: int = 1) -> Fabric:
+    """Lightning Fabric for a device: bf16 mixed on a GPU, float32 elsewhere, unless said otherwise.
+
+    Raises:
+        ConfigError: The device isn't there.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device cuda: torch sees no NVIDIA GPU here; use --device cpu")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device mps: torch sees no Apple GPU here; use --device cpu")
+    if precision == "auto":
+        precision = "bf16-mixed" if device == "cuda" else "32-true"
+    return Fabric(accelerator=device, devices=devices, num_nodes=nodes, precision=precision)  # type: ignore[arg-type]
+
+
+class Trainer:
+    """One run: model, optimizers and history between two steps."""
+
+    def __init__(self, config: ModelConfig, options: TrainingOptions, corpus: Path, out: Path, fabric: Fabric) -> None:
+        self.config, self.options, self.corpus, self.out, self.fabric = config, options, corpus, out, fabric
+        torch.manual_seed(options.seed)
+        self.plain = Autoencoder(config)
+        self.optimizers: list[Optimizer] = make_optimizers(self.plain, options)
+        self.history: list[dict[str, Any]] = []
+        self.step = self.tokens = 0
+        self.best = float("inf")
+
+    def resume(self) -> None:
+        """Take up the last saved state of `out`.
+
+        Raises:
+            CheckpointError: There is none, or it is of another model.
+        """
+        folder = find_last(self.out)
+        if folder is None:
+            raise CheckpointError(f"{self.out}: nothing to resume there (no saved state); start without --resume")
+        facts, self.history = restore(folder, self.plain, self.optimizers)
+        self.step, self.tokens, self.best = facts["step"], facts["tokens"], facts["best_validation_nll"]
+
+    def run(self) -> Iterator[Report]:
+        """Train to the last step; yields after every step."""
+        fabric = self.fabric
+        model, *optimizers = fabric.setup(self.plain, *self.optimizers)
+        validation = [self._to_device(b) for b in validation_batches(self.corpus, self.options)]
+        self.feature_mean, self.feature_deviation = _feature_scale(validation)
+        batches = training_batches(self.corpus, self.options, self.step, fabric.global_rank, fabric.world_size)
+        began, first_tokens, first_step = time.monotonic(), self.tokens, self.step
+        for batch in batches:
+            loss = self._train_step(model, optimizers, self._to_device(batch))
+            scores = self._validate(model, validation) if self._due(self.options.validate_every) else None
+            best = scores is not None and self._note(scores, loss)
+            if best and fabric.is_global_zero:
+                save(self.out / BEST, self.plain, self._facts(scores), self.history)
+            if self._due(self.options.save_every) and fabric.is_global_zero:
+                save(self.out / LAST, self.plain, self._facts(scores), self.history, optimizers)
+            seconds = time.monotonic() - began
+            eta = seconds / (self.step - first_step) * (self.options.steps - self.step)
+            speed = (self.tokens - first_tokens) / seconds
+            yield Report(self.step, self.options.steps, loss, self.tokens, speed, eta, scores, best)
+
+    def _to_device(self, batch: Batch) -> Batch:
+        return {name: values.to(self.fabric.device) for name, values in batch.items()}
+
+    def _due(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self.options.steps
+
+    def _train_step(self, model: Any, optimizers: list[Any], batch: Batch) -> float:
+        o = self.options
+        # Dropout is seeded by the step, so that a resumed run draws what an unbroken one would.
+        torch.manual_seed(o.seed * 1_000_003 + self.step)
+        factor = trapezoid(self.step, o.steps, o.warmup_steps, o.decay_share)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+        model.train()
+        logits, guess = model(batch)
+        total, count = nll_sum(logits, batch["ids"])
+        loss = total / count
+        objective = loss
+        if guess is not None:
+            error = style_error(guess, batch["style_features"], self.feature_mean, self.feature_deviation)
+            objective = loss + o.style_head_weight * error
+        self.fabric.backward(objective)
+        torch.nn.utils.clip_grad_norm_(self.plain.parameters(), o.clip)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.tokens += int(count) * self.fabric.world_size
+        if not torch.isfinite(loss):
+            raise CheckpointError(f"step {self.step}: the loss is {float(loss)}; lower the learning rate and --resume")
+        return float(loss.detach())
+
+    def _validate(self, model: Any, batches: list[Batch]) -> dict[str, float]:
+        model.eval()
+        hears = {"both": ("both", "melody", "style", "none"), "melody": ("melody", "none"), "style": ("style", "none")}
+        return validation_nll(model, batches, hears.get(self.config.conditions, ("none",)))
+
+    def _note(self, scores: dict[str, float], loss: float) -> bool:
+        """Write a validation into the history; True if it is the best yet."""
+        lowest = min(scores.values())
+        self.history.append(
+            {"step": self.step, "tokens": self.tokens, "loss": round(loss, 4), "validation_nll": scores}
+        )
+        if lowest >= self.best:
+            return False
+        self.best = lowest
+        return True
+
+    def _facts(self, scores: dict[str, float] | None) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "tokens": self.tokens,
+            "best_validation_nll": self.best,
+            "validation_nll": scores,
+            "training": asdict(self.options),
+        }
+
+
+def _feature_scale(batches: list[Batch]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of the style features, (8,) each, so that the style head's errors weigh alike."""
+    features = torch.cat([b["style_features"] for b in batches])
+    return features.mean(dim=0), features.std(dim=0, correction=0).clamp(min=1e-3)
+
+
+__all__ = ["MODES", "Report", "Trainer", "make_fabric"]

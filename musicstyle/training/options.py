@@ -1,0 +1,77 @@
+"""How a run trains: an inert record, written into the checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from musicstyle.errors import ConfigError
+
+StyleInput = Literal["other", "same"]
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Settings of one run.
+
+    Attributes:
+        steps: Optimizer steps from the first to the last.
+        batch_size: Crops a step, over all processes.
+        tokens: Length of a target crop.
+        style_tokens: Length of a style crop.
+        style_input: "other" crop of the same performance, or the "same" crop transposed, as published.
+        drop_style: Share of crops whose style is withheld.
+        drop_melody: Share of crops whose melody is withheld.
+        augment: Stretch and transpose target crops.
+        seed: Of weights, crops and dropout.
+        learning_rate: AdamW's peak: tables, norms, biases and the head.
+        matrix_learning_rate: Muon's peak: every other matrix.
+        weight_decay: Of the matrices.
+        warmup_steps: Rising linearly.
+        decay_share: Last share of the steps, falling linearly to zero.
+        clip: Largest norm of the gradient.
+        style_head_weight: Of the style head's squared error beside the NLL.
+        validate_every: Steps between validations.
+        validation_crops: Crops of one validation.
+        save_every: Steps between saves of the last state.
+        workers: Processes that draw batches.
+    """
+
+    steps: int = 3000
+    batch_size: int = 4
+    tokens: int = 1024
+    style_tokens: int = 512
+    style_input: StyleInput = "other"
+    drop_style: float = 0.15
+    drop_melody: float = 0.15
+    augment: bool = True
+    seed: int = 1
+    learning_rate: float = 3e-3
+    matrix_learning_rate: float = 0.02
+    weight_decay: float = 0.01
+    warmup_steps: int = 50
+    decay_share: float = 0.4
+    clip: float = 1.0
+    style_head_weight: float = 0.1
+    validate_every: int = 250
+    validation_crops: int = 16
+    save_every: int = 100
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        for name in (
+            "steps",
+            "batch_size",
+            "tokens",
+            "style_tokens",
+            "validate_every",
+            "validation_crops",
+            "save_every",
+        ):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("drop_style", "drop_melody", "decay_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        if self.style_input not in ("other", "same"):
+            raise ConfigError(f"style_input {self.style_input!r} is unknown; choose other or same")

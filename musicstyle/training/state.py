@@ -1,0 +1,97 @@
+"""Where a run stands, on disk: last and best checkpoint, the optimizers' tensors, the history."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+from musicstyle.errors import CheckpointError
+from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.checkpoint import WEIGHTS, load_weights, read_config, save_checkpoint
+
+LAST, BEST, HISTORY, OPTIMIZERS = "last", "best", "history.json", "optimizers.safetensors"
+
+
+def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a new folder beside the old one and put it in its place, so that a killed run leaves a whole one."""
+    new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    fill(new)
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def optimizer_tensors(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
+    """All state of the optimizers as named tensors: "optimizer.parameter.name"."""
+    return {
+        f"{i}.{parameter}.{name}": torch.as_tensor(value).detach().cpu().contiguous()
+        for i, optimizer in enumerate(optimizers)
+        for parameter, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+
+
+def restore_optimizers(optimizers: Sequence[Optimizer], tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` took."""
+    for i, optimizer in enumerate(optimizers):
+        state: dict[int, dict[str, Any]] = {}
+        for key, value in tensors.items():
+            owner, parameter, name = key.split(".", 2)
+            if int(owner) == i:
+                state.setdefault(int(parameter), {})[name] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def save(
+    folder: Path,
+    model: Autoencoder,
+    facts: dict[str, Any],
+    history: list[dict[str, Any]],
+    optimizers: Sequence[Optimizer] | None = None,
+) -> None:
+    """Write a checkpoint with its history; with optimizers, also what `--resume` needs."""
+
+    def fill(new: Path) -> None:
+        save_checkpoint(new, model, facts)
+        (new / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
+        if optimizers is not None:
+            save_file(optimizer_tensors(optimizers), new / OPTIMIZERS)
+
+    replace_folder(folder, fill)
+
+
+def find_last(out: Path) -> Path | None:
+    """The folder to resume from; the one put aside if the run was killed between two renames."""
+    for folder in (out / LAST, out / (LAST + ".old")):
+        if (folder / OPTIMIZERS).exists():
+            return folder
+    return None
+
+
+def restore(
+    folder: Path, model: Autoencoder, optimizers: Sequence[Optimizer]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Fill model and optimizers from a folder that `save` wrote; return the facts of its config and its history.
+
+    Raises:
+        CheckpointError: It was trained with another model, or a file of it does not fit.
+    """
+    facts = read_config(folder)
+    if facts["model"] != model.config.to_dict():
+        changed = [k for k, v in model.config.to_dict().items() if facts["model"].get(k) != v]
+        raise CheckpointError(f"{folder}: cannot resume with another model; it differs in {', '.join(changed)}")
+    load_weights(model, folder / WEIGHTS)
+    restore_optimizers(optimizers, load_file(folder / OPTIMIZERS))
+    return facts, json.loads((folder / HISTORY).read_text())

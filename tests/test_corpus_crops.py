@@ -1,0 +1,406 @@
+"""Batches drawn from a corpus: the same whoever draws them, in range, and never more than the crop shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from musicstyle.corpus.crops import (
+    STRETCHES,
+    TRANSPOSITION,
+    BatchOptions,
+    batch,
+    collate,
+    draw,
+    evaluation_batches,
+    mean_features,
+)
+from musicstyle.corpus.cut import Change, crop_melody, cut, cut_notes, notes_for, one_voice, other_place
+from musicstyle.corpus.prepare import prepare
+from musicstyle.corpus.store import Corpus
+from musicstyle.errors import CorpusError
+from musicstyle.music.melody import extract_melody, melody_frames
+from musicstyle.music.midi import write_midi
+from musicstyle.music.notes import Notes
+from musicstyle.music.performance import decode, elapsed_steps, encode
+from musicstyle.music.similarity import features
+from musicstyle.music.vocabulary import EOS, MAX_PITCH, MELODY, MIN_PITCH, NOTE_OFF, NOTE_ON, PAD, PERFORMANCE, PITCH
+
+OPTIONS = BatchOptions(batch_size=7, tokens=96, style_tokens=80, seed=5, drop_style=0.3, drop_melody=0.4)
+
+
+def tune(seed: int, count: int, low: int = 30, high: int = 95) -> Notes:
+    """Chords, runs and silences: onsets up to 0.4 s apart, one in 30 after 2 s more."""
+    rng = np.random.default_rng(seed)
+    wait = rng.integers(0, 40, count) + 200 * (rng.random(count) < 1 / 30)
+    start = np.cumsum(wait) / 100
+    return Notes.from_arrays(
+        start, start + rng.integers(2, 90, count) / 100, rng.integers(low, high, count), rng.integers(1, 128, count)
+    ).quantized()
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Twelve pieces: a note, six, some, 29 times as many in the longest, one that fills the whole keyboard."""
+    folder = tmp_path_factory.mktemp("corpus")
+    for number, count in enumerate((1, 6, 23, 47, 90, 111, 150, 190, 280, 350, 460)):
+        write_midi(folder / f"in/{number:02}.mid", tune(number, count))
+    write_midi(folder / "in/wide.mid", tune(99, 140, MIN_PITCH, MAX_PITCH + 1))
+    return prepare(folder / "in", folder / "out", seed=2)
+
+
+def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def train_pieces(corpus: Corpus) -> list[int]:
+    return corpus.indices("train").tolist()
+
+
+def test_shapes_and_types(corpus: Corpus) -> None:
+    drawn = batch(corpus, "train", 0, OPTIONS)
+    frames = drawn["melody"].shape[1]
+    expected = {
+        "ids": (7, 96), "clock": (7, 96), "melody": (7, frames), "style": (7, 80), "style_clock": (7, 80)
+    }  # fmt: skip
+    for name, shape in expected.items():
+        assert drawn[name].shape == shape
+        assert drawn[name].dtype == np.int64
+    assert drawn["style_features"].shape == (7, 8)
+    assert drawn["style_features"].dtype == np.float32
+    assert drawn["use_style"].dtype == drawn["use_melody"].dtype == np.bool_
+    assert (drawn["melody"] != PAD)[:, -1].any()
+
+
+def test_a_row_depends_on_seed_step_and_row_alone(corpus: Corpus) -> None:
+    whole = batch(corpus, "train", 3, OPTIONS)
+    again = batch(Corpus.open(corpus.path), "train", 3, OPTIONS)
+    assert same(whole, again)
+    for row in range(7):
+        alone = batch(corpus, "train", 3, OPTIONS, rows=slice(row, row + 1))
+        for name in whole:
+            mine, theirs = alone[name][0], whole[name][row]
+            if name == "melody":
+                assert not theirs[len(mine) :].any()
+                theirs = theirs[: len(mine)]
+            np.testing.assert_array_equal(mine, theirs)
+    assert same(batch(corpus, "train", 3, replace(OPTIONS, batch_size=5)), batch(corpus, "train", 3, OPTIONS, slice(5)))
+    assert not same(whole, batch(corpus, "train", 4, OPTIONS))
+    assert not same(whole, batch(corpus, "train", 3, replace(OPTIONS, seed=6)))
+    assert len({row.tobytes() for row in whole["ids"]}) == 7
+
+
+def test_the_clock_is_the_sum_of_the_shifts_before(corpus: Corpus) -> None:
+    for step in range(8):
+        drawn = batch(corpus, "train", step, OPTIONS)
+        elapsed = elapsed_steps(drawn["ids"])
+        assert not drawn["clock"][:, 0].any()
+        np.testing.assert_array_equal(drawn["clock"][:, 1:], elapsed[:, :-1])
+        np.testing.assert_array_equal(drawn["style_clock"], elapsed_steps(drawn["style"]))
+
+
+def test_specials_stand_only_at_the_end(corpus: Corpus) -> None:
+    ends = 0
+    for step in range(20):
+        drawn = batch(corpus, "train", step, OPTIONS)
+        for name in ("ids", "melody", "style"):
+            for row in drawn[name]:
+                length = int((row != PAD).sum())
+                assert length > 0
+                assert not row[length:].any()
+                assert (row[: length - 1] != EOS).all()
+        ended = [(drawn[name] == EOS).any(axis=1) for name in ("ids", "melody")]
+        np.testing.assert_array_equal(ended[0], ended[1])
+        assert not (drawn["style"] == EOS).any()
+        padded = (drawn["ids"] == PAD).any(axis=1)
+        assert (ended[0] | ~padded).all()
+        ends += int(ended[0].sum())
+    assert 0 < ends < 140
+
+
+def test_eos_stands_where_the_piece_ends_and_has_room(corpus: Corpus) -> None:
+    piece = 3
+    ids = encode(corpus.notes(piece).shift(-corpus.notes(piece).start[0]))
+    length = len(ids)
+    for tokens, ended in ((length - 1, False), (length, False), (length + 1, True), (length + 5, True)):
+        options = BatchOptions(batch_size=1, tokens=tokens, style_tokens=33, seed=0)
+        split = ("train", "validation", "test")[int(corpus.pieces.split[piece])]
+        rows = [row for drawn in evaluation_batches(corpus, split, options) for row in drawn["ids"]]
+        first = next(row for row in rows if np.array_equal(row[:20], ids[:20]))
+        np.testing.assert_array_equal(first[: min(length, tokens)], ids[:tokens])
+        assert (EOS in first) == ended
+
+
+@given(tokens=st.integers(1, 300), data=st.data())
+def test_a_cut_is_the_beginning_of_everything_that_follows(corpus: Corpus, tokens: int, data: st.DataObject) -> None:
+    """Oracle: encode all the notes from there to the end and take the first ids."""
+    piece = data.draw(st.integers(0, len(corpus) - 1))
+    first = data.draw(st.integers(0, int(corpus.pieces.count[piece]) - 1))
+    stretch = data.draw(st.sampled_from(STRETCHES))
+    crop = cut(corpus, piece, first, tokens, change=Change(stretch))
+    rest = corpus.notes(piece, first)
+    everything = encode(rest.shift(-rest.start[0]).stretch(stretch))
+    np.testing.assert_array_equal(crop.ids, everything[:tokens])
+    assert crop.complete == (len(everything) <= tokens)
+    assert first < crop.last <= corpus.pieces.count[piece]
+    heard = np.count_nonzero(np.isin(crop.ids, PERFORMANCE.ids(NOTE_ON)))
+    assert len(crop.notes) == len(crop.melody) == heard
+    assert crop.notes.duration_seconds <= max(crop.steps / 100, crop.notes.start.max() if heard else 0)
+    np.testing.assert_array_equal(crop.melody, corpus.melody(piece, first)[: crop.last - first][: len(crop.melody)])
+
+
+@given(reach=st.integers(0, 9), where=st.floats(0, 1, exclude_max=True), data=st.data())
+def test_transposition_keeps_to_the_keyboard_and_reaches_both_ends(
+    reach: int, where: float, data: st.DataObject
+) -> None:
+    pitch = np.array(data.draw(st.lists(st.integers(MIN_PITCH, MAX_PITCH), min_size=1, max_size=5)))
+    semitones = Change(1.0, reach, where).semitones(pitch)
+    assert abs(semitones) <= reach
+    assert MIN_PITCH <= pitch.min() + semitones <= pitch.max() + semitones <= MAX_PITCH
+    possible = [s for s in range(-reach, reach + 1) if pitch.min() + s >= MIN_PITCH and pitch.max() + s <= MAX_PITCH]
+    assert Change(1.0, reach, 0.0).semitones(pitch) == possible[0]
+    assert Change(1.0, reach, 1 - 2**-53).semitones(pitch) == possible[-1]
+    assert {Change(1.0, reach, (n + 0.5) / len(possible)).semitones(pitch) for n in range(len(possible))} == set(
+        possible
+    )
+
+
+def test_augmentation_stretches_and_transposes_the_target(corpus: Corpus) -> None:
+    """Row by row, the target is the plain crop at one of the five tempos, some semitones away; all of them occur."""
+    seen = set()
+    options = replace(OPTIONS, tokens=300)
+    for step in range(20):
+        plain = batch(corpus, "train", step, replace(options, augment=False))
+        changed = batch(corpus, "train", step, options)
+        for one, other in zip(plain["ids"], changed["ids"], strict=True):
+            notes, again = decode(one[one > EOS])[0], decode(other[other > EOS])[0]
+            amount = int(again.pitch[0] - notes.pitch[0])
+            assert abs(amount) <= TRANSPOSITION
+            common = min(len(notes), len(again)) * 2 // 3
+            if common > 30:
+                ratio = (again.start[common - 1]) / max(notes.start[common - 1], 0.01)
+                seen.add((amount, round(float(min(STRETCHES, key=lambda s: abs(s - ratio))), 3)))
+    assert {amount for amount, _ in seen} == set(range(-3, 4))
+    assert {stretch for _, stretch in seen} == set(STRETCHES)
+
+
+def test_the_melody_shows_nothing_beyond_the_crop(corpus: Corpus) -> None:
+    """Its frames end with the clock, its onsets are onsets of the crop, and what follows the crop cannot change it."""
+    for piece in train_pieces(corpus):
+        for first in range(0, int(corpus.pieces.count[piece]), 17):
+            crop = cut(corpus, piece, first, 96)
+            ids = crop_melody(crop)
+            assert len(ids) == (crop.steps + 5) // 10 + 1
+            heard = set(decode(crop.ids)[0].pitch.tolist()) | set(PERFORMANCE.values[crop.ids].tolist())
+            assert set(MELODY.values[ids[ids >= MELODY.first(PITCH)]].tolist()) <= heard
+            again = cut(corpus, piece, first, 96, last=crop.last)
+            np.testing.assert_array_equal(crop_melody(again)[: len(ids) - 1], ids[:-1])
+
+
+def test_every_melody_note_of_the_crop_is_in_its_frames(corpus: Corpus) -> None:
+    for piece in train_pieces(corpus):
+        crop = cut(corpus, piece, 0, 96)
+        ids = crop_melody(crop)
+        frames = np.floor(crop.notes.start[crop.melody] * 10 + 0.5).astype(int)
+        pitch = crop.notes.pitch[crop.melody]
+        last_of_frame = np.append(np.diff(frames) > 0, True)[: len(frames)]
+        np.testing.assert_array_equal(MELODY.values[ids[frames[last_of_frame]]], pitch[last_of_frame])
+
+
+def test_one_voice_is_what_the_extraction_gives(corpus: Corpus) -> None:
+    """On most frames: how short a silence a note lasts through is one number here."""
+    wrong = total = 0
+    for piece in range(len(corpus)):
+        notes = corpus.notes(piece)
+        truth = extract_melody(notes)
+        voice = one_voice(notes, corpus.melody(piece))
+        np.testing.assert_array_equal(voice.start, truth.start)
+        ids = melody_frames(truth)
+        total += len(ids)
+        wrong += int((melody_frames(voice, frames=len(ids)) != ids).sum())
+    assert wrong < 0.02 * total
+    assert len(one_voice(tune(1, 5), np.zeros(5, bool))) == 0
+
+
+@given(count=st.integers(1, 3000), room=st.integers(1, 700), data=st.data())
+def test_the_style_is_heard_elsewhere(count: int, room: int, data: st.DataObject) -> None:
+    first = data.draw(st.integers(0, count - 1))
+    last = data.draw(st.integers(first + 1, count))
+    start, stop = other_place(count, first, last, room, np.random.default_rng(data.draw(st.integers(0, 99))))
+    assert 0 <= start < stop <= count
+    apart = stop <= first or start >= last
+    if max(first, count - last) >= max(room // 4, 1):
+        assert apart
+        assert min(stop - start, room) == min(max(first, count - last), room) or stop - start >= room
+    elif not apart:
+        assert stop - start <= max(count // 2, 1)
+
+
+def test_the_style_has_an_amount_of_its_own_and_avoids_the_target(corpus: Corpus) -> None:
+    longest = int(np.argmax(corpus.pieces.count))
+    notes = corpus.notes(longest)
+    options = BatchOptions(batch_size=9, tokens=96, style_tokens=80, augment=False)
+    alone = Corpus(corpus.path, corpus._notes, corpus.pieces.records[[longest]].copy())
+    alone.pieces.records["split"] = 0
+    for step in range(6):
+        drawn = batch(alone, "train", step, options)
+        for ids, style in zip(drawn["ids"], drawn["style"], strict=True):
+            places = [_place(notes, decode(row[row > EOS])[0]) for row in (ids, style)]
+            (first, last), (start, stop) = places
+            assert last <= start or stop <= first
+    augmented = batch(alone, "train", 0, replace(options, augment=True))
+    assert not np.array_equal(augmented["style"], batch(alone, "train", 0, options)["style"])
+
+
+def _place(notes: Notes, crop: Notes) -> tuple[int, int]:
+    """First and last note of a crop in the piece, found by the onsets' pitches and distances."""
+    count = min(len(crop), 12)
+    for first in range(len(notes) - count + 1):
+        part = notes[first : first + count]
+        if np.allclose(part.start - part.start[0], crop.start[:count], atol=0.011) and set(part.pitch.tolist()) == set(
+            crop.pitch[:count].tolist()
+        ):
+            return first, first + len(crop)
+    raise AssertionError("the crop is not in the piece")
+
+
+def test_same_style_is_the_target_transposed(corpus: Corpus) -> None:
+    options = replace(OPTIONS, style_input="same", style_tokens=96)
+    amounts = set()
+    for step in range(12):
+        drawn = batch(corpus, "train", step, options)
+        for ids, style in zip(drawn["ids"], drawn["style"], strict=True):
+            length = int((ids > EOS).sum())
+            kinds = PERFORMANCE.kinds
+            np.testing.assert_array_equal(kinds[ids[:length]], kinds[style[:length]])
+            pitched = np.isin(kinds[ids[:length]], [PERFORMANCE.kind_index(NOTE_ON), PERFORMANCE.kind_index(NOTE_OFF)])
+            values = PERFORMANCE.values
+            difference = set((values[style[:length]] - values[ids[:length]])[pitched].tolist())
+            assert len(difference) == 1
+            amounts |= difference
+            np.testing.assert_array_equal(style[:length][~pitched], ids[:length][~pitched])
+    assert amounts == set(range(-6, 7))
+    plain = batch(corpus, "train", 0, replace(options, augment=False))
+    for ids, style in zip(plain["ids"], plain["style"], strict=True):
+        length = int((ids > EOS).sum())
+        np.testing.assert_array_equal(ids[:length], style[:length])
+
+
+def test_style_features_are_means_over_windows(corpus: Corpus) -> None:
+    notes = corpus.notes(int(corpus.indices("train")[-1]))
+    np.testing.assert_allclose(mean_features(notes), features(notes).mean(axis=0), rtol=1e-6)
+    assert mean_features(Notes.empty()).tolist() == [0.0] * 8
+    for step in range(10):
+        assert np.isfinite(batch(corpus, "train", step, OPTIONS)["style_features"]).all()
+
+
+def test_conditions_are_dropped_as_often_as_asked(corpus: Corpus) -> None:
+    options = replace(OPTIONS, tokens=4, style_tokens=3, batch_size=50)
+    drawn = [batch(corpus, "train", step, options) for step in range(30)]
+    used = {name: np.concatenate([one[name] for one in drawn]).mean() for name in ("use_style", "use_melody")}
+    assert used["use_style"] == pytest.approx(0.7, abs=0.04)
+    assert used["use_melody"] == pytest.approx(0.6, abs=0.04)
+    none = batch(corpus, "train", 0, replace(options, drop_style=0.0, drop_melody=1.0))
+    assert none["use_style"].all()
+    assert not none["use_melody"].any()
+
+
+def test_pieces_are_drawn_in_proportion_to_their_notes(corpus: Corpus) -> None:
+    """Each piece's share of 3,000 draws is its share of the notes, within three standard deviations."""
+    draws = 3000
+    ends, indices = corpus.ends("train"), corpus.indices("train")
+    rolls = np.array([np.random.default_rng([0, 0, row]).integers(ends[-1]) for row in range(draws)])
+    counts = np.bincount(np.searchsorted(ends, rolls, side="right"), minlength=len(indices))
+    share = corpus.pieces.count[indices] / ends[-1]
+    assert (np.abs(counts / draws - share) <= 3 * np.sqrt(share * (1 - share) / draws) + 1 / draws).all()
+
+
+def test_all_evaluation_crops_hold_every_note_once(corpus: Corpus) -> None:
+    options = replace(OPTIONS, batch_size=4)
+    heard = 0
+    for drawn in evaluation_batches(corpus, "train", options):
+        heard += int(np.isin(drawn["ids"], PERFORMANCE.ids(NOTE_ON)).sum())
+        assert drawn["use_style"].all()
+        assert drawn["use_melody"].all()
+    assert heard == corpus.ends("train")[-1]
+
+
+def test_evaluation_crops_do_not_depend_on_batches_or_calls(corpus: Corpus) -> None:
+    def rows(batch_size: int, seed: int = 5) -> list[bytes]:
+        options = replace(OPTIONS, batch_size=batch_size, seed=seed)
+        drawn = list(evaluation_batches(corpus, "train", options, 11))
+        assert [len(one["ids"]) for one in drawn[:-1]] == [batch_size] * (len(drawn) - 1)
+        return [row.tobytes() for one in drawn for row in np.concatenate([one["ids"], one["style"]], axis=1)]
+
+    assert len(rows(3)) == 11
+    assert rows(3) == rows(8)
+    assert rows(3) != rows(3, seed=6)
+
+
+def test_evaluation_crops_are_spread_evenly_and_full(corpus: Corpus) -> None:
+    """With as many crops as there are pieces of equal weight, long pieces get more, each a full crop."""
+    options = BatchOptions(batch_size=1, tokens=32, style_tokens=16, seed=1)
+    full = [bool((drawn["ids"] != PAD).all()) for drawn in evaluation_batches(corpus, "train", options, 60)]
+    assert np.mean(full) > 0.95
+
+
+def test_long_notes_do_not_lose_the_ids_behind_them(tmp_path: Path) -> None:
+    """A chord of 60 keys held for long: the first 70 ids lie far from the notes they would take on average."""
+    start = np.append(np.arange(60) * 0.001, 50 + np.arange(400) * 0.2)
+    end = np.append(np.full(60, 45.0), start[60:] + 0.1)
+    pitch = np.append(np.arange(60) + 30, np.arange(400) % 20 + 60)
+    write_midi(tmp_path / "in/a.mid", Notes.from_arrays(start, end, pitch, np.full(460, 80)))
+    corpus = prepare(tmp_path / "in", tmp_path / "out")
+    for tokens in (5, 50, 70, 130, 500, 5000):
+        expected = encode(corpus.notes(0))[:tokens]
+        np.testing.assert_array_equal(cut(corpus, 0, 0, tokens).ids, expected)
+
+
+def test_a_crop_of_notes_is_cut_where_its_ids_are() -> None:
+    notes = Notes.from_arrays([0, 0, 0.5, 1], [2, 0.25, 0.75, 3], [60, 72, 64, 67], [100, 100, 100, 100])
+    crop = cut_notes(notes, np.array([False, True, True, True]), encode(notes), 6)
+    # VELOCITY, NOTE_ON, NOTE_ON, TIME_SHIFT, NOTE_OFF, TIME_SHIFT
+    assert [PERFORMANCE.decode(event)[1] for event in crop.ids] == [25, 60, 72, 25, 72, 25]
+    assert crop.notes.pitch.tolist() == [60, 72]
+    assert crop.notes.end.tolist() == [0.5, 0.25]
+    assert crop.melody.tolist() == [False, True]
+    assert (crop.last, crop.steps, crop.complete) == (2, 50, False)
+
+
+def test_notes_for_follows_the_density_of_the_piece(corpus: Corpus) -> None:
+    for piece in range(len(corpus)):
+        count, tokens = int(corpus.pieces.count[piece]), int(corpus.pieces.tokens[piece])
+        assert notes_for(corpus, piece, tokens) == count
+        assert notes_for(corpus, piece, 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"tokens": 0}, "tokens is 0"),
+        ({"style_tokens": -3}, "style_tokens is -3"),
+        ({"seed": -1}, "seed is -1"),
+        ({"style_input": "both"}, "'both'"),
+        ({"drop_style": 1.5}, "drop_style is 1.5"),
+        ({"drop_melody": float("nan")}, "drop_melody is nan"),
+    ],
+)
+def test_impossible_options_are_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BatchOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_an_absent_split_is_one_line(corpus: Corpus) -> None:
+    with pytest.raises(CorpusError, match="no such split"):
+        batch(corpus, "dev", 0, OPTIONS)
+
+
+def test_collate_is_batch(corpus: Corpus) -> None:
+    rows = [draw(corpus, "train", 2, row, OPTIONS) for row in range(7)]
+    assert same(collate(rows, OPTIONS), batch(corpus, "train", 2, OPTIONS))

@@ -1,0 +1,107 @@
+"""The melody metric against mir_eval, and what must be so whatever the notes are."""
+
+from __future__ import annotations
+
+import mir_eval
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from musicstyle.evaluation.melody import MelodyScore, match, moved_in_pitch, moved_in_time, score_melody
+from musicstyle.music.notes import Notes
+
+
+def some(rng: np.random.Generator, count: int, keys: int, seconds: float) -> Notes:
+    start = np.round(rng.uniform(0, seconds, count), 2)
+    return Notes.from_arrays(start, start + 0.2, 60 + rng.integers(keys, size=count), np.full(count, 70))
+
+
+def tune() -> Notes:
+    start = np.arange(9) * 0.5
+    return Notes.from_arrays(start, start + 0.5, [60, 64, 67, 72, 67, 64, 60, 55, 60], np.full(9, 80))
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.05, 0.1]))
+def test_the_matching_is_as_large_as_mir_evals(seed: int, tolerance: float) -> None:
+    rng = np.random.default_rng(seed)
+    melody, played = some(rng, 23, 3, 4.0), some(rng, 41, 4, 4.0)
+    heard, struck = match(melody, played, tolerance)
+    oracle = mir_eval.transcription.match_notes(
+        np.stack([melody.start, melody.end], axis=1),
+        mir_eval.util.midi_to_hz(melody.pitch),
+        np.stack([played.start, played.end], axis=1),
+        mir_eval.util.midi_to_hz(played.pitch),
+        onset_tolerance=tolerance,
+        offset_ratio=None,
+    )
+    assert len(heard) == len(oracle)
+    assert len(np.unique(heard)) == len(heard) == len(np.unique(struck))
+    assert (melody.pitch[heard] == played.pitch[struck]).all()
+    assert (np.abs(melody.start[heard] - played.start[struck]) < tolerance + 1e-5).all()
+
+
+def test_a_tune_played_as_written_sounds_entirely_and_alone() -> None:
+    score = score_melody(tune(), tune())
+    assert (score.share_50, score.share_100, score.on_top, score.extra_above) == (1, 1, 1, 0)
+    assert score.deviation_seconds == 0
+    assert score.chance_100 < 0.5
+
+
+@pytest.mark.parametrize(("late", "share_50", "share_100"), [(0.04, 1, 1), (0.05, 1, 1), (0.08, 0, 1), (0.1, 0, 1), (0.11, 0, 0)])
+def test_a_late_player_is_heard_within_the_tolerances_only(late: float, share_50: float, share_100: float) -> None:
+    score = score_melody(tune(), tune().shift(late))
+    assert (score.share_50, score.share_100) == (share_50, share_100)
+    assert score.deviation_seconds == pytest.approx(late * share_100)
+    assert score.bias_seconds == pytest.approx(late * share_100)
+
+
+def test_one_strike_plays_one_note_of_a_repeated_pitch() -> None:
+    melody = Notes.from_arrays([0.0, 0.08], [0.08, 0.16], [60, 60], [80, 80])
+    played = Notes.from_arrays([0.05], [0.2], [60], [80])
+    assert score_melody(melody, played).hits_100 == 1
+
+
+def test_a_descant_takes_the_top_and_counts_as_extra() -> None:
+    descant = Notes.from_arrays(tune().start + 0.02, tune().end, tune().pitch + 12, np.full(9, 60))
+    bass = Notes.from_arrays(tune().start, tune().end, tune().pitch - 24, np.full(9, 60))
+    score = score_melody(tune(), Notes.concatenate([tune(), descant, bass]))
+    assert (score.share_100, score.on_top, score.extra_above) == (1, 0, 1)
+    assert score_melody(tune(), Notes.concatenate([tune(), bass])).on_top == 1
+
+
+def test_a_note_above_a_rest_is_not_above_the_melody() -> None:
+    melody = Notes.from_arrays([0.0, 2.0], [0.5, 2.5], [60, 62], [80, 80])
+    above = Notes.from_arrays([0.3, 1.0, 2.4, 3.0], [0.4, 1.1, 2.5, 3.1], [70, 70, 70, 70], [80] * 4)
+    assert score_melody(melody, above).above == 2
+
+
+@given(st.integers(0, 10_000))
+def test_scores_add(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = (score_melody(some(rng, n, 5, 6.0), some(rng, 50, 7, 6.0)) for n in (12, 19))
+    both = a + b
+    assert both.share_100 == pytest.approx((12 * a.share_100 + 19 * b.share_100) / 31)
+    assert a + MelodyScore() == a
+
+
+def test_the_moved_melody_keeps_its_pitches_or_its_rhythm() -> None:
+    for moved in moved_in_time(tune()):
+        assert sorted(moved.pitch) == sorted(tune().pitch)
+        assert (moved.start < tune().duration_seconds).all()
+    assert [int(m.pitch[0]) - 60 for m in moved_in_pitch(tune())] == [-6, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 6]
+    high = Notes.from_arrays([0.0], [1.0], [125], [80])
+    assert max(int(m.pitch[0]) for m in moved_in_pitch(high)) == 127
+
+
+def test_every_key_at_once_is_what_chance_catches() -> None:
+    start = np.repeat(np.arange(0, 4.5, 0.1), 60)
+    cluster = Notes.from_arrays(start, start + 0.1, np.tile(np.arange(40, 100), 45), np.full(len(start), 60))
+    score = score_melody(tune(), cluster)
+    assert score.share_100 == 1
+    assert score.chance_100 > 0.95
+
+
+def test_nothing_is_nothing() -> None:
+    assert score_melody(Notes.empty(), tune()).share_100 == 0
+    assert score_melody(tune(), Notes.empty()).to_dict()["share_100"] == 0

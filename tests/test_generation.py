@@ -1,0 +1,253 @@
+"""Sampling obeys the grammar, the clock and the seed; the cached engine is the naive one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from musicstyle.errors import ConfigError, GenerationError, MidiError, UsageError
+from musicstyle.generation.engine import generate_ids, guidance_weights
+from musicstyle.generation.options import GenerationOptions
+from musicstyle.generation.rules import Grammar
+from musicstyle.generation.sampling import draw, keep_top_k, keep_top_p, probabilities
+from musicstyle.generation.transfer import TAIL_STEPS, StyleTransfer, read_melody, style_crops
+from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.config import ModelConfig
+from musicstyle.music.midi import read_midi, read_tracks, write_midi
+from musicstyle.music.notes import Notes
+from musicstyle.music.performance import decode, elapsed_steps, encode
+from musicstyle.music.vocabulary import EOS, NOTE_ON, PERFORMANCE, TIME_SHIFT, VELOCITY
+
+SMALL = ModelConfig(
+    width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=24,
+    max_distance=10, encoder_max_distance=5, memory_window_steps=60, melody_frames_ahead=4, melody_frames_behind=1,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def transfer() -> StyleTransfer:
+    torch.manual_seed(3)
+    model = Autoencoder(SMALL).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.3)
+    return StyleTransfer(model, {"training": {"style_tokens": 64}, "generation": {"top_p": 0.9}})
+
+
+def tune(notes: int = 6, seconds: float = 0.4) -> Notes:
+    start = np.arange(notes) * seconds
+    return Notes.from_arrays(start, start + seconds * 0.9, 60 + np.arange(notes), np.full(notes, 80))
+
+
+def random_notes(seed: int, count: int = 60) -> Notes:
+    """Chords and runs in which no key is struck twice without being let go."""
+    rng = np.random.default_rng(seed)
+    start = np.round(np.cumsum(rng.choice([0.0, 0.01, 0.3, 2.6], count)), 2)
+    notes = Notes.from_arrays(
+        start, start + rng.uniform(0.01, 1.5, count), rng.integers(21, 109, count), rng.integers(1, 128, count)
+    )
+    quantized, kept = notes.quantized(), []
+    free_at = dict.fromkeys(range(128), 0.0)
+    for i, (s, e, p) in enumerate(zip(quantized.start, quantized.end, quantized.pitch, strict=True)):
+        if s >= free_at[int(p)]:
+            kept.append(i)
+            free_at[int(p)] = e
+    return quantized[np.array(kept)]
+
+
+def walk(grammar: Grammar, seed: int) -> np.ndarray:
+    rng, ids = np.random.default_rng(seed), []
+    while (allowed := grammar.allowed()).any():
+        ids.append(int(rng.choice(np.flatnonzero(allowed))))
+        grammar.accept(ids[-1])
+    return np.array([i for i in ids if i != EOS], dtype=np.int64)
+
+
+@given(seed=st.integers(0, 10_000))
+def test_whatever_encode_writes_is_grammatical(seed: int) -> None:
+    ids = encode(random_notes(seed))
+    grammar = Grammar(10**6, 10**6)
+    for event_id in ids:
+        assert grammar.allowed()[event_id]
+        grammar.accept(int(event_id))
+    assert grammar.clock == elapsed_steps(ids)[-1]
+
+
+@given(seed=st.integers(0, 10_000), end=st.integers(1, 400))
+def test_whatever_is_grammatical_could_have_been_written_and_the_clock_stops_it(seed: int, end: int) -> None:
+    ids = walk(Grammar(end, end + 50), seed)
+    notes, dropped = decode(ids)
+    assert dropped.unmatched_offs == dropped.specials == dropped.unknown == 0
+    assert elapsed_steps(ids)[-1] <= end + 50
+    assert (notes.start < end / 100).all()
+    if not dropped:  # every note was let go, so nothing had to be mended
+        again = encode(notes)
+        shifts = np.isin(ids, PERFORMANCE.ids(TIME_SHIFT))
+        assert len(again) <= len(ids)
+        assert np.array_equal(again, ids[: len(again)]) or not shifts.any()
+
+
+def test_the_end_lets_notes_ring_but_not_begin() -> None:
+    grammar = Grammar(100, 150)
+    for kind, value in ((VELOCITY, 20), (NOTE_ON, 60), (TIME_SHIFT, 100)):
+        grammar.accept(PERFORMANCE.encode(kind, value))
+    kinds = {PERFORMANCE.decode(int(i))[0] for i in np.flatnonzero(grammar.allowed()) if i != EOS}
+    assert kinds == {"note_off", "time_shift"}
+    assert grammar.allowed()[EOS]
+    assert grammar.allowed()[[PERFORMANCE.encode(TIME_SHIFT, s) for s in (50, 51)]].tolist() == [True, False]
+    grammar.accept(PERFORMANCE.encode("note_off", 60))
+    assert grammar.finished
+
+
+def test_a_velocity_stands_before_a_note_and_changes_something() -> None:
+    grammar = Grammar(100, 150)
+    assert not grammar.allowed()[PERFORMANCE.encode(NOTE_ON, 60)]  # nothing stands at the start
+    grammar.accept(PERFORMANCE.encode(VELOCITY, 9))
+    assert {PERFORMANCE.decode(int(i))[0] for i in np.flatnonzero(grammar.allowed())} == {NOTE_ON}
+    grammar.accept(PERFORMANCE.encode(NOTE_ON, 60))
+    velocities = grammar.allowed()[PERFORMANCE.ids(VELOCITY)]
+    assert not velocities[8]
+    assert velocities.sum() == 31
+
+
+def test_the_ladder_by_hand() -> None:
+    logits = torch.log(torch.tensor([0.5, 0.25, 0.15, 0.1]))
+    assert keep_top_k(logits, 2).isfinite().tolist() == [True, True, False, False]
+    assert keep_top_p(logits, 0.75).isfinite().tolist() == [True, True, False, False]
+    assert keep_top_p(logits, 0.76).isfinite().tolist() == [True, True, True, False]
+    torch.testing.assert_close(probabilities(logits, 0.5, 0, 1.0), torch.tensor([0.25, 0.0625, 0.0225, 0.01]) / 0.345)
+    assert probabilities(logits, 0, 0, 1.0).tolist() == [1, 0, 0, 0]
+    counts = (
+        np.bincount([draw(logits.exp(), torch.Generator().manual_seed(i)) for i in range(2000)], minlength=4) / 2000
+    )
+    assert np.abs(counts - [0.5, 0.25, 0.15, 0.1]).max() < 0.05
+
+
+@given(melody=st.booleans(), style=st.booleans(), m=st.floats(0, 4), s=st.floats(0, 4))
+def test_guidance_weights_sum_to_one_and_neutral_dials_cost_nothing(
+    melody: bool, style: bool, m: float, s: float
+) -> None:
+    weights = guidance_weights(melody, style, m, s)
+    assert sum(weights.values()) == pytest.approx(1)
+    assert all((not hears_m or melody) and (not hears_s or style) for hears_m, hears_s in weights)
+    assert guidance_weights(melody, style, 1, 1) == {(melody, style): 1}
+    if melody:
+        assert guidance_weights(True, style, 0, 1) == {(False, style): 1}
+
+
+@pytest.mark.parametrize("strength", [1.0, 2.5])
+def test_the_engine_draws_what_the_full_recomputation_draws(transfer: StyleTransfer, strength: float) -> None:
+    """The cache slides several times on the way; the reference computes the whole sequence at once, without a cache."""
+    model = transfer.model
+    melody, style = torch.randint(2, 92, (40,)), torch.randn(20)
+    options = GenerationOptions(seed=8, top_p=0.9, melody_strength=strength)
+    ids = generate_ids(model, melody, style, Grammar(3000, 3100), options)
+    assert len(ids) > 4 * SMALL.window
+    both = torch.tensor([True, True])
+    condition = model.condition(melody.expand(2, -1), style.expand(2, -1), torch.tensor([True, False]), both)
+    inputs = F.pad(torch.from_numpy(ids), (1, 0))[:-1].expand(2, -1)
+    clock = torch.from_numpy(np.append(0, elapsed_steps(ids))[:-1]).expand(2, -1)
+    with torch.inference_mode():
+        with_melody, without = model.decode(inputs, clock, condition).log_softmax(-1)
+    guided = strength * with_melody + (1 - strength) * without
+    grammar, generator = Grammar(3000, 3100), torch.Generator().manual_seed(8)
+    for position, event_id in enumerate(ids):
+        logits = guided[position].masked_fill(~torch.from_numpy(grammar.allowed()), -torch.inf)
+        assert draw(probabilities(logits, 1.0, 0, 0.9), generator) == event_id
+        grammar.accept(int(event_id))
+
+
+def test_same_seed_same_notes_other_seed_other_notes_and_the_file_says_so(
+    transfer: StyleTransfer, tmp_path: Path
+) -> None:
+    options = transfer.default_options(seed=11)
+    assert options.top_p == 0.9
+    first, again = (transfer.generate(random_notes(1), tune(), options) for _ in range(2))
+    other = transfer.generate(random_notes(1), tune(), dataclasses.replace(options, seed=12))
+    assert first.notes.equals(again.notes)
+    assert not first.notes.equals(other.notes)
+    first.save(tmp_path / "out.mid")
+    assert read_midi(tmp_path / "out.mid").equals(first.notes, 1e-9)
+    text = "\n".join(read_tracks(tmp_path / "out.mid").text)
+    assert f"seed: {first.seed}" in text
+    assert "top_p: 0.9" in text
+
+
+@pytest.mark.parametrize("use", ["both", "style", "melody", "none"])
+def test_any_condition_may_be_left_out_and_the_tune_decides_the_length(transfer: StyleTransfer, use: str) -> None:
+    style = random_notes(2) if use in ("both", "style") else None
+    melody = tune() if use in ("both", "melody") else None
+    result = transfer.generate(style, melody, transfer.default_options(seed=1, seconds=None if melody else 3))
+    end = tune().duration_seconds if melody else 3
+    assert len(result.notes)
+    assert (result.notes.start < end).all()
+    assert result.notes.duration_seconds <= end + TAIL_STEPS / 100
+    shorter = transfer.generate(style, melody, transfer.default_options(seed=1, seconds=1))
+    assert (shorter.notes.start < 1).all()
+
+
+def test_a_degenerate_sample_is_retried_with_the_next_seed(
+    transfer: StyleTransfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+
+    def silent_until(good: int):  # type: ignore[no-untyped-def]
+        def sample(
+            self: object, tune: object, style: object, options: GenerationOptions, progress: object
+        ) -> np.ndarray:
+            seeds.append(options.seed)
+            return encode(random_notes(3)) if options.seed == good else np.zeros(0, dtype=np.int64)
+
+        return sample
+
+    monkeypatch.setattr(StyleTransfer, "_sample", silent_until(7))
+    result = transfer.generate(None, tune(), transfer.default_options(seed=5))
+    assert (result.seed, result.retries, seeds) == (7, 2, [5, 6, 7])
+    assert result.settings["seed"] == 7
+    monkeypatch.setattr(StyleTransfer, "_sample", silent_until(-1))
+    with pytest.raises(GenerationError, match="no notes"):
+        transfer.generate(None, tune())
+
+
+def test_style_crops_cover_the_piece_and_fit() -> None:
+    notes = random_notes(4, 400)
+    crops = style_crops(notes, 64)
+    assert 2 <= len(crops) <= 4
+    assert all(0 < len(crop) <= 64 for crop in crops)
+    assert np.array_equal(style_crops(notes[:5], 64)[0], encode(notes[:5].shift(-notes.start[0])))
+
+
+def test_a_polyphonic_piece_gives_its_melody_and_a_track_can_be_named(tmp_path: Path) -> None:
+    low = Notes.from_arrays([0, 0.5, 1], [0.5, 1, 1.5], [40, 43, 45], [60, 60, 60])
+    both = Notes.concatenate([low, low.transpose(32)])
+    write_midi(tmp_path / "both.mid", both.shift(2.0))
+    melody = read_melody(tmp_path / "both.mid")
+    assert melody.pitch.tolist() == [72, 75, 77]
+    assert melody.start[0] == 0
+    number = str(read_tracks(tmp_path / "both.mid").tracks[0].index)
+    assert len(read_melody(tmp_path / "both.mid", number)) == 3
+    with pytest.raises(UsageError, match="no track 'violin'"):
+        read_melody(tmp_path / "both.mid", "violin")
+
+
+def test_refusals(transfer: StyleTransfer) -> None:
+    with pytest.raises(MidiError, match="at least 1 s"):
+        transfer.generate(None, tune(1, 0.5))
+    deaf = StyleTransfer(Autoencoder(dataclasses.replace(SMALL, conditions="melody")).eval(), transfer.facts)
+    with pytest.raises(UsageError, match="hears no style"):
+        deaf.generate(random_notes(1), tune())
+    for field, value in (
+        ("temperature", -1.0),
+        ("top_p", 0.0),
+        ("seconds", 0.5),
+        ("melody_strength", 99.0),
+        ("top_k", -1),
+    ):
+        with pytest.raises(ConfigError, match=field):
+            GenerationOptions(**{field: value})

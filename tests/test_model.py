@@ -1,0 +1,195 @@
+"""The autoencoder as a whole: what its logits may and may not depend on."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import get_args
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from musicstyle.errors import CheckpointError, ConfigError
+from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.checkpoint import load_checkpoint, save_checkpoint
+from musicstyle.model.combine import combine
+from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
+from musicstyle.model.decoder import DecoderCache
+from musicstyle.model.encoders import masked_mean
+
+SMALL = ModelConfig(
+    width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=11,
+    max_distance=6, encoder_max_distance=5, memory_window_steps=60, melody_frames_ahead=4, melody_frames_behind=1,
+)  # fmt: skip
+PUBLISHED = dataclasses.replace(
+    SMALL, clock=False, melody_frames_ahead=0, memory_window_steps=None, style_shortcut=False, activation="relu"
+)
+
+
+def awake(config: ModelConfig) -> Autoencoder:
+    """A model whose branches all speak: the true initialisation begins with silent ones."""
+    torch.manual_seed(3)
+    model = Autoencoder(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.3)
+    return model.eval()
+
+
+def make_batch(batch: int = 3, tokens: int = 17, frames: int = 13, style: int = 19) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(5)
+
+    def ids(size: int, length: int) -> Tensor:
+        return torch.randint(2, size, (batch, length), generator=generator)
+
+    def clock(length: int) -> Tensor:
+        return F.pad(torch.randint(0, 9, (batch, length - 1), generator=generator).cumsum(1), (1, 0))
+
+    return {
+        "ids": ids(310, tokens), "clock": clock(tokens), "melody": ids(92, frames), "style": ids(310, style),
+        "style_clock": clock(style), "use_melody": torch.ones(batch, dtype=torch.bool),
+        "use_style": torch.ones(batch, dtype=torch.bool),
+    }  # fmt: skip
+
+
+EVERY = [
+    dataclasses.replace(base, combine=mode, conditions=conditions)
+    for base in (SMALL, PUBLISHED)
+    for conditions in get_args(Conditions)
+    for mode in (get_args(Combination) if conditions == "both" else ("sum",))
+]
+
+
+@pytest.mark.parametrize(
+    "config", EVERY, ids=lambda c: f"{c.conditions}-{c.combine}-{'clock' if c.clock else 'published'}"
+)
+def test_shapes_causality_padding_and_cache(config: ModelConfig) -> None:
+    model, batch = awake(config), make_batch()
+    logits, guess = model(batch)
+    assert logits.shape == (3, 17, 310)
+    assert guess is None if not config.hears_style else guess.shape == (3, 8)
+
+    later = {**batch, "ids": batch["ids"].clone()}
+    later["ids"][:, 10:] = 2
+    torch.testing.assert_close(model(later)[0][:, :11], logits[:, :11], rtol=0, atol=1e-5)
+
+    padded = {**batch, **{k: F.pad(batch[k], (0, 4)) for k in ("ids", "melody", "style")}}
+    padded |= {k: F.pad(batch[k], (0, 4), value=int(batch[k].max())) for k in ("clock", "style_clock")}
+    torch.testing.assert_close(model(padded)[0][:, :17], logits, rtol=0, atol=1e-4)
+
+    style = model.encode_style(batch["style"], batch["style_clock"]) if config.hears_style else None
+    condition = model.condition(batch["melody"], style, batch["use_melody"], batch["use_style"])
+    cache = DecoderCache(config, 3, torch.device("cpu"))
+    shifted = F.pad(batch["ids"][:, :-1], (1, 0))
+    parts = [
+        model.decode(ids, clock, condition, cache)
+        for ids, clock in zip(shifted.split((5, 1, 1, 9, 1), 1), batch["clock"].split((5, 1, 1, 9, 1), 1), strict=True)
+    ]
+    torch.testing.assert_close(torch.cat(parts, 1), logits, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("base", [SMALL, PUBLISHED], ids=["clock", "published"])
+@pytest.mark.parametrize("mode", get_args(Combination))
+def test_style_and_melody_change_the_logits_and_only_of_their_row(base: ModelConfig, mode: Combination) -> None:
+    model, batch = awake(dataclasses.replace(base, combine=mode)).double(), make_batch()
+    logits, _ = model(batch)
+    for changed in (
+        {**batch, "style": torch.cat((batch["style"][:1], batch["style"][1:].flip(1)))},
+        {**batch, "melody": torch.cat((batch["melody"][:1], batch["melody"][1:].flip(1)))},
+        {**batch, "use_style": torch.tensor([True, False, False])},
+        {**batch, "use_melody": torch.tensor([True, False, False])},
+    ):
+        other, _ = model(changed)
+        torch.testing.assert_close(other[0], logits[0], rtol=0, atol=1e-9)
+        assert (other[1:] - logits[1:]).abs().amax(dim=(1, 2)).min() > 1e-6
+
+
+def test_a_withheld_condition_says_nothing() -> None:
+    model, batch = awake(SMALL), make_batch()
+    none = torch.zeros(3, dtype=torch.bool)
+    silent, _ = model({**batch, "use_melody": none, "use_style": none})
+    shuffled = {**batch, "melody": batch["melody"].flip(1), "style": batch["style"].flip(1)}
+    again, _ = model({**shuffled, "use_melody": none, "use_style": none})
+    torch.testing.assert_close(silent, again, rtol=0, atol=0)
+    shifted = F.pad(batch["ids"][:, :-1], (1, 0))
+    absent = model.decode(shifted, batch["clock"], model.condition(None, None, none, none))
+    torch.testing.assert_close(absent, silent, rtol=0, atol=1e-5)
+
+
+def test_the_clock_matters_and_its_origin_decides_which_frames_are_near() -> None:
+    model, batch = awake(SMALL), make_batch()
+    logits, _ = model(batch)
+    moved, _ = model({**batch, "clock": batch["clock"] + 10})
+    assert not torch.allclose(logits, moved)
+    frames = model._frames_around_now(batch["melody"], torch.full((3, 1), 34))
+    expected = torch.stack([batch["melody"][:, 2 + i] + 92 * i for i in range(6)], dim=1)
+    assert frames[:, 0].tolist() == expected.tolist()  # 340 ms is frame 3; one behind, four ahead
+    assert model._frames_around_now(batch["melody"], torch.zeros(3, 1, dtype=torch.long))[:, 0, 0].tolist() == [0, 0, 0]
+
+
+def test_combine_shapes_and_values() -> None:
+    melody, style, stop = torch.randn(2, 5, 7), torch.randn(2, 7), torch.randn(7)
+    assert torch.equal(combine(melody, style, stop, "sum")[1, 3], melody[1, 3] + style[1])
+    joined = combine(melody, style, stop, "concat")
+    assert joined.shape == (2, 7, 7)
+    assert torch.equal(joined[0, 5], stop)
+    assert torch.equal(joined[:, 6], style)
+    tiled = combine(melody, style, stop, "tile")
+    assert tiled.shape == (2, 5, 14)
+    assert torch.equal(tiled[1, 4], torch.cat((melody[1, 4], style[1])))
+
+
+def test_masked_mean_leaves_padding_out() -> None:
+    x = torch.tensor([[[1.0], [3.0], [100.0]], [[2.0], [4.0], [9.0]]])
+    assert masked_mean(x, torch.tensor([[True, True, False], [True, True, True]])).tolist() == [[2.0], [5.0]]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("combine", "product"),
+        ("conditions", "all"),
+        ("activation", "gelu"),
+        ("width", -3),
+        ("dropout", 1.0),
+        ("max_distance", 12),
+    ],
+)
+def test_an_impossible_config_is_refused_where_it_is_made(field: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=str(value)):
+        dataclasses.replace(SMALL, **{field: value})
+
+
+def test_presets_build_and_paper_is_the_published_size() -> None:
+    assert set(PRESETS) == {"tiny", "base", "paper"}
+    paper = Autoencoder(PRESETS["paper"])
+    assert 30e6 < sum(p.numel() for p in paper.parameters()) < 60e6
+
+
+def test_checkpoint_round_trip_and_refusals(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    model, batch = awake(SMALL), make_batch()
+    save_checkpoint(tmp_path, model, {"step": 7})
+    loaded, facts = load_checkpoint(tmp_path)
+    assert facts["step"] == 7
+    assert torch.equal(loaded(batch)[0], model(batch)[0])
+    config = (tmp_path / "config.json").read_text()
+    for old, new, said in (
+        ('"width": 20', '"width": 24', "does not fit"),
+        ('"width": 20', '"height": 20', "height"),
+        ('"format": 1', '"format": 99', "format 1"),
+        ('"combine": "sum"', '"combine": "glue"', "glue"),
+        ("{", "", "JSON"),
+    ):
+        (tmp_path / "config.json").write_text(config.replace(old, new, 1))
+        with pytest.raises(CheckpointError, match=said):
+            load_checkpoint(tmp_path)
+    (tmp_path / "config.json").write_text(config)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="safetensors"):
+        load_checkpoint(tmp_path)
+    weights.unlink()
+    with pytest.raises(CheckpointError, match="missing"):
+        load_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        load_checkpoint(tmp_path / "elsewhere")

@@ -1,0 +1,174 @@
+"""The loop learns, stops, resumes bit for bit, and keeps what it promises on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from musicstyle.corpus.prepare import prepare
+from musicstyle.errors import CheckpointError, ConfigError
+from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.checkpoint import load_checkpoint
+from musicstyle.model.config import ModelConfig
+from musicstyle.music.midi import write_midi
+from musicstyle.music.notes import Notes
+from musicstyle.training.batches import training_batches, validation_batches
+from musicstyle.training.loop import Report, Trainer, make_fabric
+from musicstyle.training.loss import nll_sum, validation_nll
+from musicstyle.training.optimizers import is_matrix, make_optimizers
+from musicstyle.training.options import TrainingOptions
+from musicstyle.training.schedule import trapezoid
+
+SMALL = ModelConfig(
+    width=24, heads=2, head_width=12, feedforward_width=40, decoder_layers=1, style_layers=1, melody_layers=1,
+    window=32, max_distance=16, encoder_max_distance=8, dropout=0.1,
+)  # fmt: skip
+OPTIONS = TrainingOptions(
+    steps=12, batch_size=3, tokens=48, style_tokens=40, seed=4, warmup_steps=2, validate_every=5, validation_crops=2,
+    save_every=4, workers=0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random notes in an even rhythm: only the melody can tell which come."""
+    source, out = tmp_path_factory.mktemp("midi"), tmp_path_factory.mktemp("prepared") / "corpus"
+    for key in range(6):
+        start = np.arange(90) * 0.25
+        pitch = np.random.default_rng(key).choice([50, 55, 60, 70], 90)
+        write_midi(source / f"scale{key}.mid", Notes.from_arrays(start, start + 0.2, pitch, np.full(90, 70)))
+    prepare(source, out, seed=1)
+    return out
+
+
+def run(
+    corpus: Path, out: Path, options: TrainingOptions, *, resume: bool = False, stop: int | None = None
+) -> list[Report]:
+    torch.use_deterministic_algorithms(True)
+    trainer = Trainer(SMALL, options, corpus, out, make_fabric("cpu"))
+    if resume:
+        trainer.resume()
+    reports = []
+    for report in trainer.run():
+        reports.append(report)
+        if report.step == stop:
+            break
+    return reports
+
+
+def test_a_resumed_run_gives_bit_for_bit_the_losses_of_an_unbroken_one(corpus: Path, tmp_path: Path) -> None:
+    whole = run(corpus, tmp_path / "whole", OPTIONS)
+    first = run(corpus, tmp_path / "broken", OPTIONS, stop=10)  # killed two steps after the save at 8
+    second = run(corpus, tmp_path / "broken", dataclasses.replace(OPTIONS, workers=2), resume=True)
+    assert [r.step for r in second] == [9, 10, 11, 12]
+    assert [r.loss for r in first[:8] + second] == [r.loss for r in whole]
+    assert second[-1].validation == whole[-1].validation
+    for folder in ("last", "best"):
+        ours, theirs = (load_checkpoint(tmp_path / name / folder)[0].state_dict() for name in ("whole", "broken"))
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    histories = [json.loads((tmp_path / name / "last" / "history.json").read_text()) for name in ("whole", "broken")]
+    assert histories[0] == histories[1]
+    assert [entry["step"] for entry in histories[0]] == [5, 10, 12]
+
+
+def test_it_learns_and_keeps_the_best(corpus: Path, tmp_path: Path) -> None:
+    options = dataclasses.replace(OPTIONS, steps=60, validate_every=20, save_every=200, drop_melody=0.3)
+    reports = run(corpus, tmp_path, options)
+    assert reports[0].loss == pytest.approx(math.log(310), abs=0.05)  # a silent head knows nothing: uniform
+    assert np.mean([r.loss for r in reports[-10:]]) < 4.5
+    validations = [r.validation for r in reports if r.validation]
+    assert validations[-1]["both"] < validations[0]["both"] - 0.1
+    _, facts = load_checkpoint(tmp_path / "best")
+    assert facts["best_validation_nll"] == min(min(v.values()) for v in validations)
+    assert facts["training"]["tokens"] == 48
+    assert not list(tmp_path.glob("*.new")) + list(tmp_path.glob("*.old"))
+
+
+@pytest.mark.slow
+def test_it_learns_to_follow_the_melody(corpus: Path, tmp_path: Path) -> None:
+    options = dataclasses.replace(OPTIONS, steps=900, batch_size=8, validate_every=300, save_every=900, drop_melody=0.2)
+    final = run(corpus, tmp_path, options)[-1].validation
+    assert final is not None
+    assert final["melody"] < final["none"] - 0.1  # the pitches are random: only the melody can tell them
+    assert final["both"] < final["style"] - 0.1
+
+
+def test_refusals(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        run(corpus, tmp_path / "empty", OPTIONS, resume=True)
+    run(corpus, tmp_path / "run", dataclasses.replace(OPTIONS, steps=1))
+    other = Trainer(dataclasses.replace(SMALL, combine="tile"), OPTIONS, corpus, tmp_path / "run", make_fabric("cpu"))
+    with pytest.raises(CheckpointError, match="combine"):
+        other.resume()
+    for field, value in (("steps", 0), ("drop_style", 1.5), ("style_input", "none")):
+        with pytest.raises(ConfigError, match=field):
+            dataclasses.replace(OPTIONS, **{field: value})
+
+
+@given(steps=st.integers(1, 500), warmup=st.integers(0, 50), share=st.floats(0, 1))
+def test_the_schedule_rises_holds_and_falls(steps: int, warmup: int, share: float) -> None:
+    factors = [trapezoid(s, steps, warmup, share) for s in range(steps)]
+    assert all(0 < f <= 1 for f in factors)
+    peak = factors.index(max(factors))
+    assert factors[:peak] == sorted(factors[:peak])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
+
+
+def test_trapezoid_by_hand() -> None:
+    assert [trapezoid(s, 10, 2, 0.4) for s in range(10)] == [0.5, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+
+
+def test_padding_has_no_share_in_the_loss() -> None:
+    logits, ids = torch.randn(2, 5, 310), torch.randint(2, 310, (2, 5))
+    ids[1, 2:] = 0
+    total, count = nll_sum(logits, ids)
+    by_hand = -logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0][ids != 0].sum()
+    assert count == 7
+    torch.testing.assert_close(total, by_hand)
+
+
+def test_validation_sums_then_divides(corpus: Path) -> None:
+    torch.manual_seed(0)
+    model = Autoencoder(SMALL).eval()
+    torch.nn.init.normal_(model.decoder.head.weight)
+    batches = validation_batches(corpus, dataclasses.replace(OPTIONS, validation_crops=6))
+    assert len(batches) == 2
+    together = {
+        name: torch.cat([b[name] for b in batches]) for name in ("ids", "clock", "style", "style_clock", "use_style")
+    }
+    with torch.no_grad():
+        logits, _ = model(
+            {**together, "melody": torch.zeros(6, 1, dtype=torch.long), "use_melody": torch.zeros(6, dtype=torch.bool)}
+        )
+    total, count = nll_sum(logits, together["ids"])
+    assert validation_nll(model, batches, ("style",))["style"] == pytest.approx(float(total / count), abs=1e-5)
+
+
+def test_batches_do_not_depend_on_workers_and_ranks_share_them(corpus: Path) -> None:
+    alone = list(training_batches(corpus, OPTIONS, 9))
+    helped = list(training_batches(corpus, dataclasses.replace(OPTIONS, workers=2), 9))
+    assert len(alone) == len(helped) == 3
+    assert all(torch.equal(a["ids"], b["ids"]) for a, b in zip(alone, helped, strict=True))
+    ranks = [next(training_batches(corpus, OPTIONS, 9, rank, 2))["ids"] for rank in range(2)]
+    assert torch.equal(torch.cat((ranks[0][:1], ranks[1], ranks[0][1:])), alone[0]["ids"])
+
+
+def test_every_parameter_has_one_optimizer_and_tables_are_no_matrices() -> None:
+    model = Autoencoder(SMALL)
+    muon, adam = make_optimizers(model, OPTIONS)
+    ours = [id(p) for optimizer in (muon, adam) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(ours) == sorted(id(p) for p in model.parameters())
+    named = dict(model.named_parameters())
+    assert is_matrix(
+        "decoder.layers.0.attention.project_in.weight", named["decoder.layers.0.attention.project_in.weight"]
+    )
+    for table in ("embedding.weight", "aligned.weight", "decoder.head.weight", "decoder.layers.0.attention.table"):
+        assert not is_matrix(table, named[table])
