@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from musicstyle.corpus import crops
 from musicstyle.corpus.crops import (
     STRETCHES,
     TRANSPOSITION,
@@ -20,7 +21,7 @@ from musicstyle.corpus.crops import (
     evaluation_batches,
     mean_features,
 )
-from musicstyle.corpus.cut import Change, crop_melody, cut, cut_notes, notes_for, one_voice, other_place
+from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, one_voice, other_place
 from musicstyle.corpus.prepare import prepare
 from musicstyle.corpus.store import Corpus
 from musicstyle.errors import CorpusError
@@ -227,6 +228,37 @@ def test_one_voice_is_what_the_extraction_gives(corpus: Corpus) -> None:
     assert len(one_voice(tune(1, 5), np.zeros(5, bool))) == 0
 
 
+def test_a_melody_note_lasts_through_a_short_silence_not_a_long_one() -> None:
+    """Melody 60, 62, 64 over a low note: silent for 0.1 s after 60, for 0.6 s after 62; the low 40 outlasts 64."""
+    notes = Notes.from_arrays([0, 0.5, 1.5, 1.5], [0.4, 0.9, 2.5, 1.8], [60, 62, 40, 64], [80] * 4)
+    voice = one_voice(notes, np.array([True, True, False, True]))
+    assert voice.pitch.tolist() == [60, 62, 64]
+    assert voice.end.tolist() == [0.5, 0.9, 2.5]
+    low_held = one_voice(notes, np.array([True, False, False, False]))
+    assert low_held.end.tolist() == [0.9]
+
+
+def test_the_style_is_stretched_by_up_to_a_twentieth(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes: list[Change] = []
+
+    def watched(*args: object, change: Change, last: int | None = None) -> Crop:
+        changes.append(change)
+        return cut(*args, change=change, last=last)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(crops, "cut", watched)
+    for step in range(6):
+        batch(corpus, "train", step, OPTIONS)
+    target, style = changes[::2], changes[1::2]
+    assert {change.reach for change in target} == {3}
+    assert {change.reach for change in style} == {6}
+    assert {change.stretch for change in target} == set(STRETCHES)
+    assert 0.95 <= min(change.stretch for change in style) < 0.96
+    assert 1.04 < max(change.stretch for change in style) <= 1.05
+    changes.clear()
+    batch(corpus, "train", 0, replace(OPTIONS, augment=False))
+    assert set(changes) == {Change(1.0, 0)}
+
+
 @given(count=st.integers(1, 3000), room=st.integers(1, 700), data=st.data())
 def test_the_style_is_heard_elsewhere(count: int, room: int, data: st.DataObject) -> None:
     first = data.draw(st.integers(0, count - 1))
@@ -320,6 +352,17 @@ def test_pieces_are_drawn_in_proportion_to_their_notes(corpus: Corpus) -> None:
     assert (np.abs(counts / draws - share) <= 3 * np.sqrt(share * (1 - share) / draws) + 1 / draws).all()
 
 
+def test_every_piece_is_drawn_down_to_a_single_note(tmp_path: Path) -> None:
+    for number in range(3):
+        write_midi(tmp_path / f"in/{number}.mid", Notes.from_arrays([0], [1], [40 + number], [80]))
+    corpus = prepare(tmp_path / "in", tmp_path / "out")
+    pieces = Corpus(corpus.path, corpus._notes, corpus.pieces.records.copy())
+    pieces.pieces.records["split"] = 0
+    drawn = batch(pieces, "train", 0, BatchOptions(batch_size=60, tokens=9, style_tokens=7, augment=False))
+    struck = drawn["ids"][np.isin(drawn["ids"], PERFORMANCE.ids(NOTE_ON))]
+    assert set(PERFORMANCE.values[struck].tolist()) == {40, 41, 42}
+
+
 def test_all_evaluation_crops_hold_every_note_once(corpus: Corpus) -> None:
     options = replace(OPTIONS, batch_size=4)
     heard = 0
@@ -394,6 +437,11 @@ def test_notes_for_follows_the_density_of_the_piece(corpus: Corpus) -> None:
 def test_impossible_options_are_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BatchOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_no_evaluation_crops_at_all_are_refused(corpus: Corpus) -> None:
+    with pytest.raises(ValueError, match="count is 0"):
+        next(evaluation_batches(corpus, "train", OPTIONS, 0))
 
 
 def test_an_absent_split_is_one_line(corpus: Corpus) -> None:

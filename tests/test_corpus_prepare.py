@@ -392,6 +392,13 @@ def test_equal_pieces_stay_together() -> None:
         assert all(named[f"{number}.mid"] == named[f"{number // 8 * 8}.mid"] for number in range(40))
 
 
+def test_an_unlisted_copy_takes_the_strictest_split_of_its_originals() -> None:
+    fingerprints = dict.fromkeys(("a.mid", "b.mid", "copy.mid"), "same") | {"c.mid": "other"}
+    listed = {"a.mid": Listed("test"), "b.mid": Listed("train"), "c.mid": Listed("validation")}
+    splits = assign(fingerprints, listed, seed=0)
+    assert splits == {"a.mid": "test", "b.mid": "train", "copy.mid": "test", "c.mid": "validation"}
+
+
 def test_one_large_group_is_trained_on() -> None:
     fingerprints = {f"{number}.mid": "same" if number < 30 else f"other {number}" for number in range(33)}
     splits = assign(fingerprints, {}, seed=0)

@@ -61,6 +61,8 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
     click.FloatRange(0, min_open=True),
 )
 @_setting("--seed", "seed", "Of weights, crops and dropout.", click.IntRange(0, 2**31))
+@_setting("--validate-every", "validate_every", "Steps between validations.", AT_LEAST_1)
+@_setting("--save-every", "save_every", "Steps between saves for --resume.", AT_LEAST_1)
 @_setting("--workers", "workers", "Processes that draw batches.", click.IntRange(0))
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option(

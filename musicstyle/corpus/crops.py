@@ -135,7 +135,10 @@ def evaluation_batches(corpus: Corpus, split: str, options: BatchOptions, count:
 
     Raises:
         CorpusError: nothing in that split.
+        ValueError: a count below 1.
     """
+    if count is not None and count < 1:
+        raise ValueError(f"count is {count}; it must be 1 or more, or None for all")
     options = replace(options, augment=False, drop_style=0.0, drop_melody=0.0)
     places = _every_crop(corpus, split, options) if count is None else _spread(corpus, split, options, count)
     examples: list[Example] = []

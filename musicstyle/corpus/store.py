@@ -94,7 +94,7 @@ class Corpus:
         if not is_corpus(path):
             raise CorpusError(f"{path}: not a prepared corpus; make one with: musicstyle data prepare DIR --out {path}")
         try:
-            notes = np.load(path / "notes.npy", mmap_mode="r")
+            notes = np.load(path / "notes.npy", mmap_mode="r").view(np.ndarray)  # memmap's own slicing is slow
             index = np.load(path / "index.npy")
         except (OSError, ValueError) as error:
             raise CorpusError(f"{path}: damaged corpus ({error}); prepare it again") from error

@@ -88,7 +88,7 @@ class StyleTransfer:
 
     def generate(
         self,
-        style: Source | None = None,
+        style: Source | Tensor | None = None,
         melody: Source | None = None,
         options: GenerationOptions | None = None,
         *,
@@ -98,7 +98,7 @@ class StyleTransfer:
         """Play a tune in the style of a performance.
 
         Args:
-            style: The performance, a MIDI file or Notes; None: no style.
+            style: The performance, a MIDI file or Notes, or a style embedding, (width,); None: no style.
             melody: The tune, or a piece whose melody is taken; None: no tune.
             options: None takes the defaults of the checkpoint.
             melody_track: Number or name of the track of `melody` to take as it is, in place of extracting the melody.
@@ -113,7 +113,7 @@ class StyleTransfer:
         options = options or self.default_options()
         self._refuse_deaf(style, melody)
         tune = None if melody is None else read_melody(melody, melody_track)
-        embedding = None if style is None else self.embed_style(style)
+        embedding = style if style is None or isinstance(style, Tensor) else self.embed_style(style)
         for retries in range(TRIES):
             seeded = dataclasses.replace(options, seed=options.seed + retries)
             ids = self._sample(tune, embedding, seeded, progress)
@@ -137,7 +137,7 @@ class StyleTransfer:
             embeddings = self.model.encode_style(torch.from_numpy(ids).to(device), torch.from_numpy(clock).to(device))
         return embeddings.mean(dim=0)
 
-    def _refuse_deaf(self, style: Source | None, melody: Source | None) -> None:
+    def _refuse_deaf(self, style: Source | Tensor | None, melody: Source | None) -> None:
         for wanted, hears, name in (
             (style, self.model.config.hears_style, "style"),
             (melody, self.model.config.hears_melody, "melody"),
@@ -163,12 +163,17 @@ class StyleTransfer:
 
         return generate_ids(self.model, melody, style, Grammar(end, end + TAIL_STEPS), options, report)
 
-    def _settings(self, style: Source | None, melody: Source | None, options: GenerationOptions) -> dict[str, Any]:
-        names = {
-            k: Path(v).name if isinstance(v, (str, Path)) else v and "notes"
-            for k, v in (("style", style), ("melody", melody))
-        }
+    def _settings(
+        self, style: Source | Tensor | None, melody: Source | None, options: GenerationOptions
+    ) -> dict[str, Any]:
+        names = {"style": _name(style), "melody": _name(melody)}
         return {"musicstyle": musicstyle.__version__, "checkpoint": self.name, **names, **dataclasses.asdict(options)}
+
+
+def _name(source: Source | Tensor | None) -> str | None:
+    if isinstance(source, (str, Path)):
+        return Path(source).name
+    return None if source is None else "embedding" if isinstance(source, Tensor) else "notes"
 
 
 def read_melody(source: Source, track: str | None = None) -> Notes:

@@ -286,7 +286,7 @@ def _kernel_sum(points: np.ndarray, values: np.ndarray, bandwidth: float) -> np.
     return np.exp(-0.5 * away * away).sum(axis=1) / (len(values) * bandwidth * np.sqrt(2 * np.pi))
 
 
-def _area_of_smaller(points_a: np.ndarray, points_b: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
+def _area_of_smaller(points_a: np.ndarray, a: np.ndarray, points_b: np.ndarray, b: np.ndarray) -> float:
     # Both grids together, so that a narrow curve keeps its resolution beside a wide one.
     points = np.sort(np.concatenate([points_a, points_b]))
     smaller = np.minimum(

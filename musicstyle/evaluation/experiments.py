@@ -1,0 +1,246 @@
+"""What the metrics are given: pieces played by a checkpoint, and embeddings of crops of real playing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from musicstyle.corpus.cut import cut, notes_for
+from musicstyle.corpus.store import SPLITS, Corpus
+from musicstyle.errors import UsageError
+from musicstyle.evaluation.interpolation import Line, relative_distance
+from musicstyle.evaluation.likelihood import SERVED
+from musicstyle.evaluation.style import Hits, hit_rate
+from musicstyle.generation.transfer import StyleTransfer
+from musicstyle.music.midi import read_midi
+from musicstyle.music.notes import Notes
+from musicstyle.music.performance import elapsed_steps
+from musicstyle.music.similarity import FEATURES, similarity_matrix, summary
+from musicstyle.training.loss import MODES
+
+if TYPE_CHECKING:
+    from musicstyle.generation.options import GenerationOptions
+
+Progress = Callable[[int, int], None]
+SHORTEST_HALF_SECONDS = 4.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Halves:
+    """A performance cut in two at the middle of its notes: one half is heard, the other is what candidates are judged by."""
+
+    name: str
+    heard: Notes
+    judge: Notes
+
+    @classmethod
+    def of(cls, path: Path) -> Halves:
+        """Read and cut a file.
+
+        Raises:
+            MidiError: It cannot be read.
+            UsageError: It is too short to cut.
+        """
+        notes = read_midi(path)
+        notes = notes[notes.in_piano_range()]
+        middle = len(notes) // 2
+        halves = [part.shift(-float(part.start[0])) for part in (notes[:middle], notes[middle:]) if len(part)]
+        if len(halves) < 2 or min(part.duration_seconds for part in halves) < SHORTEST_HALF_SECONDS:
+            raise UsageError(f"{path}: too short to hear one half and judge by the other; at least 8 s are needed")
+        return cls(path.stem, *halves)
+
+    def stretch(self, seconds: float) -> Notes:
+        """So many seconds from the middle of the half that is heard: what real playing offers as a candidate."""
+        start = max(0.0, (self.heard.duration_seconds - seconds) / 2)
+        return self.heard.crop(start, start + seconds)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StyleTest:
+    """Areas of candidates with references, by mode.
+
+    Attributes:
+        names: Of the performances.
+        areas: By mode ("both", "melody", "style", "none", and "real"), (candidates, references, 8).
+        candidates: The notes, by mode.
+    """
+
+    names: list[str]
+    areas: dict[str, np.ndarray]
+    candidates: dict[str, list[Notes]]
+
+    def hits(self) -> dict[str, Hits]:
+        """The hit rate of every mode."""
+        return {mode: hit_rate(areas.mean(axis=2)) for mode, areas in self.areas.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Hit rates and the own areas by feature, ready for JSON."""
+        return {
+            mode: {**hits.to_dict(), "by_feature": _own_by_feature(self.areas[mode])} for mode, hits in self.hits().items()
+        }
+
+
+def style_test(
+    player: StyleTransfer,
+    styles: Sequence[Path],
+    melodies: Sequence[Path],
+    options: GenerationOptions,
+    modes: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> StyleTest:
+    """Play one piece a style and mode, and compare all with all.
+
+    Args:
+        player: The checkpoint.
+        styles: Performances, at least two.
+        melodies: Tunes; style i gets number i, taken in turn.
+        options: `seconds` must be set: all candidates and the stretches of real playing are at most that long.
+        modes: Of those that the weights serve; None: all.
+        progress: Called with pieces played and pieces in all.
+
+    Raises:
+        UsageError: Fewer than two styles, or a performance too short.
+    """
+    if len(styles) < 2:
+        raise UsageError("a style is recognised among others: at least 2 performances are needed")
+    assert options.seconds is not None
+    halves = [Halves.of(path) for path in styles]
+    served = SERVED.get(player.model.config.conditions, ("none",))
+    wanted = [mode for mode in modes or served if mode in served]
+    references = [half.judge for half in halves]
+    played: dict[str, list[Notes]] = {"real": [half.stretch(options.seconds) for half in halves]}
+    embeddings = [player.embed_style(half.heard) for half in halves] if player.model.config.hears_style else []
+    for mode_number, mode in enumerate(wanted):
+        hears_melody, hears_style = MODES[mode]
+        played[mode] = []
+        for i in range(len(halves)):
+            seeded = dataclasses.replace(options, seed=options.seed + i)
+            made = player.generate(
+                embeddings[i] if hears_style else None, melodies[i % len(melodies)] if hears_melody else None, seeded
+            )
+            played[mode].append(made.notes)
+            if progress is not None:
+                progress(mode_number * len(halves) + i + 1, len(wanted) * len(halves))
+    areas = {mode: similarity_matrix(notes, references) for mode, notes in played.items()}
+    return StyleTest([half.name for half in halves], areas, played)
+
+
+def interpolation_test(
+    player: StyleTransfer,
+    pairs: Sequence[tuple[Path, Path]],
+    melodies: Sequence[Path],
+    options: GenerationOptions,
+    steps: int = 5,
+    repeats: int = 2,
+    progress: Progress | None = None,
+) -> Line:
+    """Play along the line between the styles of each pair (A, B).
+
+    Args:
+        player: A checkpoint that hears styles.
+        pairs: Performances.
+        melodies: Tunes, taken in turn; none: style alone.
+        options: `seconds` must be set.
+        steps: Mixes, the ends among them.
+        repeats: Pieces at each mix of each pair.
+        progress: Called with pieces played and pieces in all.
+
+    Raises:
+        UsageError: The checkpoint hears no style.
+    """
+    if not player.model.config.hears_style:
+        raise UsageError(f"checkpoint {player.name} hears no style; there is nothing to interpolate")
+    mixes = np.linspace(0, 1, steps)
+    rows = []
+    for number, (a, b) in enumerate(pairs):
+        notes = [read_midi(path) for path in (a, b)]
+        length = min(part.duration_seconds for part in notes)
+        ends = [player.embed_style(part) for part in notes]
+        for repeat in range(repeats):
+            seed = options.seed + number * repeats + repeat
+            tune = melodies[(number * repeats + repeat) % len(melodies)] if melodies else None
+            made = []
+            for mix in mixes.tolist():
+                style = mix * ends[0] + (1 - mix) * ends[1]
+                made.append(player.generate(style, tune, dataclasses.replace(options, seed=seed)).notes)
+                if progress is not None:
+                    progress(len(rows) * steps + len(made), len(pairs) * repeats * steps)
+            areas = similarity_matrix(made, [part.crop(0.0, length) for part in notes]).mean(axis=2)
+            rows.append(relative_distance(areas[:, 0], areas[:, 1]))
+    return Line(mixes, np.array(rows))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Crops:
+    """Crops of real playing as vectors.
+
+    Attributes:
+        embedding: Style embeddings, (n, width).
+        features: Means and deviations of the eight similarity features, (n, 16).
+        piece: Number of the piece in the corpus, (n,).
+        paths: File of each crop's piece as the corpus names it, n of them.
+    """
+
+    embedding: np.ndarray
+    features: np.ndarray
+    piece: np.ndarray
+    paths: list[str]
+
+
+@torch.inference_mode()
+def embed_crops(
+    player: StyleTransfer, corpus: Corpus, split: str, crops: int = 4, limit: int | None = None, progress: Progress | None = None
+) -> Crops:
+    """Embed crops spread evenly over each piece of a split, as long as those that the weights were trained on.
+
+    Pieces too short for as many crops without overlap give fewer; a piece that gives fewer than two is left out.
+    """
+    if not player.model.config.hears_style:
+        raise UsageError(f"checkpoint {player.name} hears no style; there is no embedding to ask")
+    tokens = int(player.facts["training"]["style_tokens"])
+    pieces = corpus.indices(split)[:limit]
+    device = next(player.model.parameters()).device
+    embedding, features, origin = [], [], []
+    for done, piece in enumerate(pieces.tolist()):
+        for first in _places(corpus, piece, tokens, crops):
+            crop = cut(corpus, piece, first, tokens)
+            ids = torch.from_numpy(crop.ids[None]).to(device)
+            clock = torch.from_numpy(elapsed_steps(crop.ids)[None]).to(device)
+            embedding.append(player.model.encode_style(ids, clock)[0].float().cpu().numpy())
+            features.append(summary(crop.notes).ravel())
+            origin.append(piece)
+        if progress is not None:
+            progress(done + 1, len(pieces))
+    if not origin:
+        raise UsageError(f"{corpus.path}: no piece of the {split} split is long enough for two crops of {tokens} tokens")
+    rows = corpus.manifest["pieces"]
+    return Crops(np.array(embedding), np.array(features), np.array(origin), [rows[piece]["path"] for piece in origin])
+
+
+def _places(corpus: Corpus, piece: int, tokens: int, crops: int) -> list[int]:
+    """First notes of crops that do not overlap, spread evenly; none if there is no room for two."""
+    count, size = int(corpus.pieces.count[piece]), notes_for(corpus, piece, tokens)
+    fitting = min(crops, int(corpus.pieces.tokens[piece]) // tokens)
+    if fitting < 2:
+        return []
+    return np.linspace(0, max(count - size, 0), fitting).astype(int).tolist()
+
+
+def labelled(crops: Crops, names: dict[str, str]) -> np.ndarray:
+    """The label of each crop by its file, (n,) strings, empty where unknown."""
+    return np.array([names.get(path, "") for path in crops.paths])
+
+
+def a_split(corpus: Corpus, split: str) -> str:
+    """The split if the corpus has a piece in it, else the train split."""
+    return split if (corpus.pieces.split == SPLITS.index(split)).any() else "train"
+
+
+def _own_by_feature(areas: np.ndarray) -> dict[str, float]:
+    own = areas[np.arange(len(areas)), np.arange(len(areas))].mean(axis=0)
+    return {name: round(float(value), 4) for name, value in zip(FEATURES, own, strict=True)}

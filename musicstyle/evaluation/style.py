@@ -1,0 +1,211 @@
+"""Does style go in, and does it come out? Hit rate, retrieval and linear probe: pure functions of numbers.
+
+Specification.
+(a) Hit rate. A matrix holds the overlapping area (`musicstyle.music.similarity`) of candidate i, played in the style of
+    performance i, with reference j. The rate is the share of pairs i != j in which candidate i is nearer to its own
+    reference than to j's; equal areas count half. If candidates do not depend on style it is .5 whatever they are: swapping
+    i and j turns every hit into a miss. The candidate hears one half of a performance and is judged against the
+    other, so that copied notes earn nothing; the ceiling is real playing, a stretch as long as the candidates of the half
+    that was heard. The published average similarity is the matrix's diagonal ("own"); theirs is against the performance heard,
+    ours against its other half, which is lower.
+(b) Retrieval. Crops of performances are vectors; each dimension is brought to mean 0 and deviation 1 over all crops, nearness is
+    Euclidean. For each crop the others are ranked. For "same performance" all others are candidates; for "same composer" and
+    "same performer" the crops of its own performance are left out, since they would answer for it. Queries for which nothing
+    relevant is left are left out and counted. Recall at k: a relevant crop is among the k nearest. MRR: mean of 1 / rank of
+    the first relevant one. Chance: expected recall at 1 of a random order. The baseline is the means and deviations of the
+    eight similarity features of the same crop (16 numbers), treated alike.
+(c) Linear probe. Ridge regression onto one-hot labels, closed form, on standardised vectors; the largest output is the
+    answer. Five folds over whole performances; within each, the ridge is chosen of RIDGES by five inner folds. Labels with
+    fewer than five performances are left out. Accuracy is the share of crops answered rightly, balanced accuracy the mean
+    over labels, beside the share of the commonest label.
+
+The paper (Choi et al. 2020) has neither (b) nor (c), and of (a) the average similarity only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+RIDGES = (1.0, 10.0, 100.0, 1000.0)
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Hits:
+    """How near candidates are to their own reference and to the others' (see the module's specification).
+
+    Attributes:
+        rate: Share of pairs in which own is nearer.
+        own, others: Mean areas.
+        candidates: How many.
+    """
+
+    rate: float
+    own: float
+    others: float
+    candidates: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Rounded, ready for JSON."""
+        return _rounded(asdict(self))
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """How well nearness of crops finds what belongs together.
+
+    Attributes:
+        recall_1, recall_5, mrr: See the module's specification.
+        chance: Recall at 1 of a random order.
+        queries: Crops that could be asked for.
+        left_out: Crops for which nothing relevant was there.
+    """
+
+    recall_1: float
+    recall_5: float
+    mrr: float
+    chance: float
+    queries: int
+    left_out: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Rounded, ready for JSON."""
+        return _rounded(asdict(self))
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a linear map of the vectors knows of their labels.
+
+    Attributes:
+        accuracy, balanced_accuracy: Of held-out performances' crops.
+        commonest: Share of the commonest label: what knowing nothing gives.
+        labels: How many there are.
+        crops: How many were asked.
+    """
+
+    accuracy: float
+    balanced_accuracy: float
+    commonest: float
+    labels: int
+    crops: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Rounded, ready for JSON."""
+        return _rounded(asdict(self))
+
+
+def hit_rate(areas: np.ndarray) -> Hits:
+    """Judge a matrix of areas, (candidates, references), the own reference of candidate i being number i.
+
+    Raises:
+        ValueError: It isn't square or has fewer than two rows.
+    """
+    count = len(areas)
+    if areas.shape != (count, count) or count < 2:
+        raise ValueError(f"a hit rate needs a square matrix of at least 2 rows, not {areas.shape}")
+    other = ~np.eye(count, dtype=bool)
+    own = np.diag(areas)[:, None]
+    hits = (own > areas) + 0.5 * (own == areas)
+    return Hits(float(hits[other].mean()), float(own.mean()), float(areas[other].mean()), count)
+
+
+def standardised(vectors: np.ndarray) -> np.ndarray:
+    """Each column of (n, d) brought to mean 0 and deviation 1; columns that never change become 0."""
+    deviation = vectors.std(axis=0)
+    return (vectors - vectors.mean(axis=0)) / np.where(deviation > 1e-12, deviation, 1.0)
+
+
+def retrieval(vectors: np.ndarray, labels: np.ndarray, own: np.ndarray | None = None) -> Retrieval:
+    """Rank all crops by nearness to each.
+
+    Args:
+        vectors: (n, d).
+        labels: What belongs together, (n,); empty strings belong to nothing.
+        own: (n,) crops that are equal here don't answer for each other; None: only the crop itself is left out.
+
+    Raises:
+        ValueError: There is no query with an answer.
+    """
+    points = standardised(vectors)
+    squares = (points**2).sum(axis=1)
+    distance = squares[:, None] + squares[None, :] - 2 * points @ points.T
+    candidate = ~np.eye(len(points), dtype=bool) if own is None else own[:, None] != own[None, :]
+    relevant = candidate & (labels[:, None] == labels[None, :]) & (labels != "")[:, None]
+    asked = relevant.any(axis=1)
+    if not asked.any():
+        raise ValueError("no crop has another that belongs with it")
+    nearest = np.where(relevant, distance, np.inf).min(axis=1, keepdims=True)
+    # Ties count against: the first relevant crop comes after all irrelevant ones as near.
+    rank = 1 + (candidate & ~relevant & (distance <= nearest)).sum(axis=1)[asked]
+    chance = relevant[asked].sum(axis=1) / candidate[asked].sum(axis=1)
+    return Retrieval(
+        recall_1=float((rank <= 1).mean()),
+        recall_5=float((rank <= 5).mean()),
+        mrr=float((1 / rank).mean()),
+        chance=float(chance.mean()),
+        queries=int(asked.sum()),
+        left_out=int((~asked).sum()),
+    )
+
+
+def linear_probe(vectors: np.ndarray, labels: np.ndarray, performances: np.ndarray, seed: int = 0) -> Probe:
+    """Predict labels of held-out performances by ridge regression.
+
+    Args:
+        vectors: (n, d).
+        labels: (n,) strings; labels with fewer than FOLDS performances, and empty ones, are left out.
+        performances: (n,) which performance each crop is of; no performance is learned from and asked.
+        seed: Of the folds.
+
+    Raises:
+        ValueError: Fewer than two labels are left.
+    """
+    enough = [name for name in np.unique(labels) if name and len(np.unique(performances[labels == name])) >= FOLDS]
+    if len(enough) < 2:
+        raise ValueError(f"a probe needs two labels of at least {FOLDS} performances each")
+    kept = np.isin(labels, enough)
+    vectors, performances = vectors[kept], performances[kept]
+    number = np.searchsorted(np.array(enough), labels[kept])
+    answers = np.empty_like(number)
+    for learned, held_out in _folds(performances, seed):
+        ridge = _best_ridge(vectors[learned], number[learned], performances[learned], seed)
+        answers[held_out] = _ridge_answers(vectors[learned], number[learned], vectors[held_out], ridge)
+    right = answers == number
+    return Probe(
+        accuracy=float(right.mean()),
+        balanced_accuracy=float(np.mean([right[number == label].mean() for label in np.unique(number)])),
+        commonest=float(np.bincount(number).max() / len(number)),
+        labels=len(enough),
+        crops=len(number),
+    )
+
+
+def _folds(performances: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(learned, held out) masks; whole performances are held out."""
+    names, number = np.unique(performances, return_inverse=True)
+    fold = np.random.default_rng(seed).permutation(len(names)) % FOLDS
+    return [(fold[number] != k, fold[number] == k) for k in range(FOLDS) if (fold == k).any()]
+
+
+def _best_ridge(vectors: np.ndarray, number: np.ndarray, performances: np.ndarray, seed: int) -> float:
+    right = dict.fromkeys(RIDGES, 0)
+    for learned, held_out in _folds(performances, seed + 1):
+        for ridge in RIDGES:
+            answers = _ridge_answers(vectors[learned], number[learned], vectors[held_out], ridge)
+            right[ridge] += int((answers == number[held_out]).sum())
+    return max(RIDGES, key=lambda ridge: right[ridge])
+
+
+def _ridge_answers(vectors: np.ndarray, number: np.ndarray, asked: np.ndarray, ridge: float) -> np.ndarray:
+    mean, deviation = vectors.mean(axis=0), np.maximum(vectors.std(axis=0), 1e-12)
+    x, y = (vectors - mean) / deviation, np.eye(int(number.max()) + 1)[number]
+    weights = np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ (y - y.mean(axis=0)))
+    return np.argmax((asked - mean) / deviation @ weights + y.mean(axis=0), axis=1)
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}

@@ -1,0 +1,102 @@
+"""Tunes in plain text: `tempo=100 C4 C4 G4 G4 A4 A4 G4:2`.
+
+A tune is a row of words. A note is a letter, accidentals (# or b, up to two) and an octave, C4 the middle C; R is a
+rest. `:beats` says how long, as 2, 0.5, 3/4 or 1/3; without it a word lasts one beat. `tempo=100` sets beats a minute
+from there on. Bar lines (|) are for the eye, and from a word that begins with # on, the rest of a line is a remark.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from musicstyle.music.notes import Notes
+from musicstyle.music.vocabulary import DEFAULT_VELOCITY
+
+DEFAULT_TEMPO = Fraction(120)
+MAX_BEATS = 1000  # of one word
+_WORD = re.compile(r"(?P<letter>[A-Ga-g])(?P<accidentals>#{0,2}|b{0,2})(?P<octave>-?\d{1,2})(?::(?P<beats>.*))?")
+_REST = re.compile(r"[Rr](?::(?P<beats>.*))?")
+_TEMPO = re.compile(r"(?i:tempo)=(?P<tempo>.*)")
+_NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?(/\d{1,9})?|\.\d{1,9}")
+_SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+
+
+def parse_tune(text: str) -> Notes:
+    """The notes of a tune, each lasting until the next word, velocity 100.
+
+    Raises:
+        ValueError: a word that is none of the above, named with its line; a tune without notes.
+    """
+    tempo, clock = DEFAULT_TEMPO, Fraction(0)  # beats a minute; seconds, exact
+    rows: list[tuple[float, float, int, int]] = []
+    for line, word in _words(text):
+        try:
+            if found := _TEMPO.fullmatch(word):
+                tempo = _tempo(found["tempo"])
+                continue
+            pitch, beats = _pitch_and_beats(word)
+        except ValueError as error:
+            raise ValueError(f"line {line}: {word!r} {error}") from None
+        begin, clock = clock, clock + beats * 60 / tempo
+        if pitch is not None:
+            rows.append((float(begin), float(clock), pitch, DEFAULT_VELOCITY))
+    if not rows:
+        raise ValueError("holds no notes")
+    return Notes.from_arrays(*zip(*rows, strict=True))
+
+
+def looks_like_tune(text: str) -> bool:
+    """Whether this is a tune itself rather than the name of a file: two words or more, the first of a tune's form."""
+    words = text.split()
+    return len(words) > 1 and any(form.fullmatch(words[0]) for form in (_WORD, _REST, _TEMPO))
+
+
+def _words(text: str) -> list[tuple[int, str]]:
+    """(line, word) of a tune, from line 1, without bar lines and remarks."""
+    words = []
+    for number, line in enumerate(text.splitlines(), 1):
+        for word in line.split():
+            if word.startswith("#"):
+                break
+            words += [(number, part) for part in word.split("|") if part]
+    return words
+
+
+def _pitch_and_beats(word: str) -> tuple[int | None, Fraction]:
+    """MIDI pitch, None for a rest, and length."""
+    if rest := _REST.fullmatch(word):
+        return None, _beats(rest["beats"])
+    note = _WORD.fullmatch(word)
+    if note is None:
+        raise ValueError("is no note, rest or tempo; write notes as C4, F#4:2 or Bb3:1/2, rests as R:2, tempo=100")
+    accidentals = note["accidentals"]
+    pitch = 12 * (int(note["octave"]) + 1) + _SEMITONES[note["letter"].upper()]
+    pitch += accidentals.count("#") - accidentals.count("b")
+    if not 0 <= pitch <= 127:
+        raise ValueError("is beyond MIDI's pitches, C-1 to G9")
+    return pitch, _beats(note["beats"])
+
+
+def _beats(text: str | None) -> Fraction:
+    beats = Fraction(1) if text is None else _positive(text)
+    if beats is None or beats > MAX_BEATS:
+        raise ValueError(f"needs its beats behind the colon as 2, 0.5 or 3/4, above 0 and at most {MAX_BEATS}")
+    return beats
+
+
+def _tempo(text: str) -> Fraction:
+    tempo = _positive(text)
+    if tempo is None or not 1 <= tempo <= 1000:
+        raise ValueError("needs a tempo of 1 to 1000 beats a minute")
+    return tempo
+
+
+def _positive(text: str) -> Fraction | None:
+    """A number above 0 as 2, 0.5, .5, 3/4 or 1.5/2; None if it is something else."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    top, _, bottom = text.partition("/")
+    if bottom and not int(bottom):
+        return None
+    return Fraction(top) / int(bottom or 1) or None

@@ -1,0 +1,284 @@
+"""Files of any kind that hold notes -> Notes: MIDI, MusicXML, ABC, Humdrum and plain text.
+
+Scores are read by music21 from text that was checked here: a compressed score is unpacked within limits, XML that
+defines entities is refused before anything expands them.
+
+A score is played as written: repeats are played out, tied notes are one, tempo marks count (120 quarters a minute
+where there is none), transposing instruments sound where they sound. Left out: grace notes (they take no time of their
+own), chord symbols, unpitched percussion. Dynamics are not interpreted: velocity is 100 unless the score gives numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+import numpy as np
+
+from musicstyle.errors import MidiError
+from musicstyle.music.midi import MAX_HOURS, read_midi
+from musicstyle.music.notes import Notes
+from musicstyle.music.plaintext import looks_like_tune, parse_tune
+from musicstyle.music.vocabulary import DEFAULT_VELOCITY
+
+PathLike = str | os.PathLike[str]
+
+MIDI_SUFFIXES = (".mid", ".midi")
+TUNE_SUFFIXES = (".txt", ".melody")
+# What music21 calls the format.
+SCORE_FORMATS = {
+    ".xml": "musicxml",
+    ".musicxml": "musicxml",
+    ".mxl": "musicxml",
+    ".abc": "abc",
+    ".krn": "humdrum",
+}
+SUFFIXES = (*MIDI_SUFFIXES, *SCORE_FORMATS, *TUNE_SUFFIXES)
+MAX_BYTES = 32 * 2**20  # a symphony's MusicXML has 20 MB
+_CONTAINER = "META-INF/container.xml"
+_DEFAULT_QUARTERS_PER_MINUTE = 120.0
+# Repeats within repeats can multiply a short score without end.
+_MAX_NOTES = 1_000_000
+
+
+class _UnusableError(ValueError):
+    """What is wrong with a score, in our words; music21 raises ValueErrors of its own."""
+
+
+def read_notes(path: PathLike) -> Notes:
+    """The notes of a file, of the kind its suffix says; a file that begins as MIDI does is MIDI whatever its name.
+
+    Args:
+        path: .mid .midi (pedal folded in), .xml .musicxml .mxl, .abc (its first tune), .krn, .txt .melody (a tune in
+            plain text, see `plaintext`); or such a tune itself, where no file has that name.
+
+    Raises:
+        MidiError: missing, unreadable, of an unknown kind, damaged, too large, without notes.
+    """
+    name = os.fspath(path)
+    if not os.path.exists(name) and looks_like_tune(name):  # noqa: PTH110 - Path.exists raises for a long name
+        return _as_midi_errors("the tune", parse_tune, name)
+    suffix = Path(name).suffix.lower()
+    if is_midi(path):
+        return read_midi(path)
+    data = _read_bytes(path)
+    if suffix in TUNE_SUFFIXES:
+        return _as_midi_errors(path, parse_tune, _text(data))
+    if suffix not in SCORE_FORMATS:
+        raise MidiError(path, f"is of no kind that holds notes; known are {' '.join(SUFFIXES)} and any MIDI file")
+    return _as_midi_errors(path, read_score, data, SCORE_FORMATS[suffix])
+
+
+def is_midi(path: PathLike) -> bool:
+    """Whether a file is to be read as MIDI: by its suffix or by its first bytes."""
+    if Path(path).suffix.lower() in MIDI_SUFFIXES:
+        return True
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(16)
+    except (OSError, ValueError):
+        return False
+    return head.startswith(b"MThd") or (head[:4] == b"RIFF" and head[8:16] == b"RMIDdata")
+
+
+def read_score(data: bytes, kind: str) -> Notes:
+    """The notes of a score.
+
+    Args:
+        data: The bytes of the file.
+        kind: "musicxml" (compressed too), "abc" or "humdrum".
+
+    Raises:
+        ValueError: what is wrong with it, on one line.
+    """
+    text = _checked_xml(_unpacked(data)) if kind == "musicxml" else _text(data)
+    if not text.strip():
+        raise ValueError("is empty")
+    with _quiet():
+        try:
+            return _played(_parsed(text, kind))
+        except (_UnusableError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - music21 raises anything on scores it cannot read
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise _UnusableError(f"cannot be read as {kind} ({reason[:200]})") from None
+
+
+def _parsed(text: str, kind: str) -> Any:
+    """A music21 Score; of a book of tunes the first one with notes."""
+    from music21 import converter, stream
+
+    score = converter.parseData(text, format=kind)
+    if isinstance(score, stream.Opus):
+        return next((one for one in score.scores if len(one.flatten().notes)), stream.Score())
+    return score
+
+
+def _played(score: Any) -> Notes:
+    """The notes of a music21 Score in seconds, repeats played out."""
+    from music21 import repeat
+
+    with contextlib.suppress(repeat.ExpanderException):  # repeats that make no sense are not played
+        score = score.expandRepeats()
+    clock = _QuarterClock(score)
+    rows: list[tuple[float, float, int, int]] = []
+    for part in score.parts or [score]:
+        for quarters, length, pitch, velocity in _written_notes(part):
+            rows.append((quarters, quarters + length, pitch, velocity))
+            if len(rows) > _MAX_NOTES:
+                raise _UnusableError(f"has more than {_MAX_NOTES:,} notes when its repeats are played")
+    if not rows:
+        raise _UnusableError("holds no notes")
+    start, end, pitch, velocity = zip(*rows, strict=True)
+    notes = Notes.from_arrays(clock.seconds(start), clock.seconds(end), pitch, velocity)
+    if notes.duration_seconds > MAX_HOURS * 3600:
+        raise _UnusableError(f"would last {notes.duration_seconds / 3600:,.0f} hours (the limit is {MAX_HOURS})")
+    return notes
+
+
+def _written_notes(part: Any) -> Iterator[tuple[float, float, int, int]]:
+    """Onset and length in quarters, pitch and velocity of each note that sounds in a part."""
+    from music21 import harmony
+
+    for element in part.toSoundingPitch().stripTies().flatten().notes:
+        if isinstance(element, harmony.Harmony) or element.duration.isGrace or not element.quarterLength > 0:
+            continue
+        velocity = int(min(max(element.volume.velocity or DEFAULT_VELOCITY, 1), 127))
+        for pitch in element.pitches:  # none, if unpitched
+            yield float(element.offset), float(element.quarterLength), int(pitch.midi), velocity
+
+
+class _QuarterClock:
+    """Quarters -> seconds by a score's tempo marks, in any part."""
+
+    def __init__(self, score: Any) -> None:
+        marks = {0.0: _DEFAULT_QUARTERS_PER_MINUTE}
+        for mark in score.flatten().getElementsByClass("MetronomeMark"):
+            tempo = mark.getQuarterBPM()
+            if tempo and tempo > 0:
+                marks[float(mark.offset)] = float(tempo)
+        self.quarters = np.array(sorted(marks))
+        self.seconds_per_quarter = 60 / np.array([marks[place] for place in sorted(marks)])
+        self.elapsed = np.append(0.0, np.cumsum(np.diff(self.quarters) * self.seconds_per_quarter[:-1]))
+
+    def seconds(self, quarters: Any) -> np.ndarray:
+        """Times of places in the score, (n,) quarters -> (n,) seconds."""
+        places = np.asarray(quarters, dtype=np.float64)
+        index = np.searchsorted(self.quarters, places, side="right") - 1
+        return self.elapsed[index] + (places - self.quarters[index]) * self.seconds_per_quarter[index]
+
+
+def _unpacked(data: bytes) -> bytes:
+    """The score inside a compressed MusicXML file; other bytes as they are.
+
+    Raises:
+        ValueError: a damaged archive, one without a score, one whose score is too large.
+    """
+    if not data.startswith(b"PK"):
+        return data
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _member(archive, _score_name(archive))
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise ValueError(f"is a damaged compressed score ({error})") from None
+
+
+def _score_name(archive: zipfile.ZipFile) -> str:
+    """The member that is the score: what the container names first, else the first XML outside META-INF."""
+    names = archive.namelist()
+    found: list[str] = []
+
+    def begin(tag: str, attributes: dict[str, str]) -> None:
+        if tag == "rootfile" and attributes.get("full-path"):
+            found.append(attributes["full-path"])
+
+    if _CONTAINER in names:
+        _walk_xml(_member(archive, _CONTAINER), begin)
+    found += [name for name in names if name.lower().endswith((".xml", ".musicxml")) and not name.startswith("META-INF")]
+    if not found:
+        raise ValueError("is a compressed file without a score in it")
+    return found[0]
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    with archive.open(name) as file:
+        data = file.read(MAX_BYTES + 1)  # whatever size it claims, no more is unpacked
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"unpacks to more than {MAX_BYTES // 2**20} MB")
+    return data
+
+
+def _checked_xml(data: bytes) -> str:
+    """XML as text, known to be well-formed and without entities of its own.
+
+    Raises:
+        ValueError: it is not.
+    """
+    roots: list[str] = []
+    _walk_xml(data, lambda tag, _: roots.append(tag) if not roots else None)
+    if roots[0] != "score-partwise":
+        what = "save it as partwise" if roots[0] == "score-timewise" else "MusicXML has <score-partwise>"
+        raise ValueError(f"is XML of another kind (<{roots[0][:40]}>); {what}")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16")
+    return _text(data)
+
+
+def _walk_xml(data: bytes, begin: Callable[[str, dict[str, str]], None]) -> None:
+    def refuse(name: str, *_: Any) -> None:
+        raise ValueError(f"defines the XML entity {name[:40]!r}; scores need none, so it is not read")
+
+    parser = expat.ParserCreate()
+    parser.EntityDeclHandler = refuse
+    parser.StartElementHandler = begin
+    try:
+        parser.Parse(data, True)
+    except expat.ExpatError as error:
+        raise ValueError(f"is damaged XML ({error})") from None
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _read_bytes(path: PathLike) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise MidiError(path, "no such file") from None
+    except IsADirectoryError:
+        raise MidiError(path, "is a folder, not a file of notes") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise MidiError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if len(data) > MAX_BYTES:
+        raise MidiError(path, f"is larger than {MAX_BYTES // 2**20} MB")
+    if not data:
+        raise MidiError(path, "is empty (0 bytes)")
+    return data
+
+
+def _as_midi_errors(path: PathLike, read: Callable[..., Notes], *arguments: Any) -> Notes:
+    try:
+        return read(*arguments)
+    except ValueError as error:
+        raise MidiError(path, " ".join(str(error).split())) from None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep music21's words to programmers from the person's screen."""
+    import warnings
+
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

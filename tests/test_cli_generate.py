@@ -1,0 +1,241 @@
+"""`musicstyle generate` on random weights: what comes out, and a mistake costs one line and leaves nothing behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import mido
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from musicstyle.cli import main
+from musicstyle.cli.generate import default_out
+from musicstyle.generation.transfer import StyleTransfer
+from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.checkpoint import CONFIG, WEIGHTS, save_checkpoint
+from musicstyle.model.config import ModelConfig
+from musicstyle.music.midi import read_midi, read_tracks, write_midi
+from musicstyle.music.notes import Notes
+
+SMALL = ModelConfig(
+    width=24, heads=2, head_width=12, feedforward_width=40, decoder_layers=1, style_layers=1, melody_layers=1,
+    window=32, max_distance=16, encoder_max_distance=8,
+)  # fmt: skip
+
+
+def scale(count: int, first: int = 60, step_seconds: float = 0.25) -> Notes:
+    start = np.arange(count) * step_seconds
+    return Notes.from_arrays(start, start + step_seconds * 0.9, first + np.arange(count) % 12, np.full(count, 70))
+
+
+def only_on_channel(path: Path, channel: int, *, velocity: int) -> None:
+    track = mido.MidiTrack([mido.Message("note_on", note=40, velocity=velocity, channel=channel, time=9)])
+    track.append(mido.Message("note_off", note=40, channel=channel, time=480))
+    mido.MidiFile(tracks=[track]).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with good and bad inputs and two checkpoints in it."""
+    monkeypatch.chdir(tmp_path)
+    write_midi(tmp_path / "tune.mid", scale(9))
+    write_midi(tmp_path / "etude.mid", scale(40, first=48, step_seconds=0.2))
+    write_midi(tmp_path / "short.mid", scale(2, step_seconds=0.3))
+    whole = (tmp_path / "etude.mid").read_bytes()
+    (tmp_path / "cut.mid").write_bytes(whole[:-50])
+    (tmp_path / "empty.mid").write_bytes(b"")
+    (tmp_path / "text.mid").write_text("no music at all")
+    only_on_channel(tmp_path / "drums.mid", 9, velocity=80)
+    only_on_channel(tmp_path / "silent.mid", 0, velocity=0)
+    save_checkpoint(tmp_path / "model", Autoencoder(SMALL), {"training": {"style_tokens": 50}})
+    return tmp_path
+
+
+def generate(*arguments: str | Path, checkpoint: str = "model") -> Result:
+    return CliRunner().invoke(main, ["generate", "--checkpoint", checkpoint, *map(str, arguments)])
+
+
+def refused(result: Result, code: int, *words: str) -> None:
+    assert result.exit_code == code, (result.stderr, result.exception)
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("musicstyle: error: ")
+    assert all(word in line for word in words), line
+
+
+def test_a_tune_in_a_style_lands_in_the_current_folder(folder: Path) -> None:
+    result = generate("--style", "etude.mid", "--melody", folder / "tune.mid", "--seed", "5")
+    assert (result.exit_code, result.stdout) == (0, "tune-in-the-style-of-etude.mid\n")
+    assert "--seed 5" in result.stderr
+    out = folder / "tune-in-the-style-of-etude.mid"
+    assert len(read_midi(out))
+    text = read_tracks(out).text
+    assert {"seed: 5", "style: etude.mid", "melody: tune.mid"} <= set(text)
+
+
+@pytest.mark.parametrize(
+    ("style", "melody", "name"),
+    [
+        ("a/bach.mid", "b/tune.midi", "tune-in-the-style-of-bach.mid"),
+        (None, "b/tune.midi", "tune-played.mid"),
+        ("a/bach.mid", None, "improvisation-in-the-style-of-bach.mid"),
+        (None, None, "improvisation.mid"),
+    ],
+)
+def test_a_result_is_named_after_its_inputs(style: str | None, melody: str | None, name: str) -> None:
+    assert default_out(style and Path(style), melody and Path(melody)) == Path(name)  # type: ignore[arg-type]
+
+
+def test_the_seed_that_is_told_gives_the_same_again(folder: Path) -> None:
+    told = json.loads(generate("--melody", "tune.mid", "--out", "one.mid", "--json").stdout)
+    again = generate("--melody", "tune.mid", "--out", "two.mid", "--seed", str(told["seed"]))
+    assert again.exit_code == 0
+    assert read_midi(folder / "one.mid").equals(read_midi(folder / "two.mid"))
+
+
+def test_json_is_one_object_with_the_facts(folder: Path) -> None:
+    result = generate("--seconds", "2", "--seed", "3", "--temperature", "1.1", "--out", "new/free.mid", "--json")
+    (line,) = result.stdout.splitlines()
+    facts = json.loads(line)
+    assert facts["out"] == "new/free.mid"
+    notes = read_midi(folder / facts["out"])
+    assert facts["notes"] == len(notes) > 0
+    assert facts["seconds"] == pytest.approx(notes.duration_seconds, abs=0.002)
+    assert (facts["seed"], facts["settings"]["temperature"], facts["settings"]["style"]) == (
+        3 + facts["retries"],
+        1.1,
+        None,
+    )
+    assert min(facts["tokens"], facts["tokens_per_second"], facts["real_time_factor"], facts["seconds_taken"]) > 0
+
+
+def test_settings_left_out_are_the_checkpoints(folder: Path) -> None:
+    facts = {"training": {"style_tokens": 50}, "generation": {"temperature": 0.8, "top_k": 40}}
+    save_checkpoint(folder / "tuned", Autoencoder(SMALL), facts)
+    result = generate("--seconds", "1", "--top-k", "30", "--json", checkpoint="tuned")
+    settings = json.loads(result.stdout)["settings"]
+    assert (settings["temperature"], settings["top_k"]) == (0.8, 30)
+
+
+def test_a_retry_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = StyleTransfer.generate
+
+    def second_try(self: StyleTransfer, *arguments: Any, **more: Any) -> Any:
+        result = played(self, *arguments, **more)
+        return dataclasses.replace(result, seed=result.seed + 1, retries=1)
+
+    monkeypatch.setattr(StyleTransfer, "generate", second_try)
+    result = generate("--seconds", "1", "--seed", "7")
+    assert "seed 7 gave no notes worth keeping; seed 8 was taken" in result.stderr
+
+
+def test_one_track_can_be_the_melody(folder: Path) -> None:
+    result = generate("--melody", "tune.mid", "--melody-track", "0", "--seed", "1")
+    assert result.exit_code == 0, result.stderr
+    refused(generate("--melody", "tune.mid", "--melody-track", "flute", "--out", "x.mid"), 2, "tune.mid", "flute")
+
+
+@pytest.mark.parametrize("flag", ["--style", "--melody"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing.mid", "no such file"),
+        ("empty.mid", "empty"),
+        ("cut.mid", "cut short"),
+        ("text.mid", "not a MIDI file"),
+        ("drums.mid", "only drums"),
+        ("silent.mid", "no notes"),
+        ("model", "folder"),
+    ],
+)
+def test_a_bad_file_costs_one_line_and_leaves_nothing(folder: Path, flag: str, name: str, reason: str) -> None:
+    before = sorted(folder.rglob("*"))
+    refused(generate(flag, name), 1, name, reason)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_melody_shorter_than_a_second_is_refused(folder: Path) -> None:
+    before = sorted(folder.rglob("*"))
+    refused(generate("--melody", "short.mid"), 1, "short.mid", "1 s")
+    assert sorted(folder.rglob("*")) == before
+
+
+def spoil(path: Path, how: str) -> None:
+    if how == "nothing there":
+        path.rename(path.with_name("elsewhere"))
+    elif how == "another width":
+        facts = json.loads((path / CONFIG).read_text())
+        facts["model"]["width"] = 36
+        (path / CONFIG).write_text(json.dumps(facts))
+    elif how == "weights cut":
+        (path / WEIGHTS).write_bytes((path / WEIGHTS).read_bytes()[:-9])
+    elif how == "no weights":
+        (path / WEIGHTS).unlink()
+    else:
+        (path / CONFIG).write_text("{")
+
+
+@pytest.mark.parametrize("how", ["nothing there", "another width", "weights cut", "no weights", "config broken"])
+def test_a_checkpoint_that_does_not_fit_is_refused(folder: Path, how: str) -> None:
+    spoil(folder / "model", how)
+    before = sorted(folder.rglob("*"))
+    refused(generate("--melody", "tune.mid"), 1, "model")
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_checkpoint_that_hears_no_style_says_so(folder: Path) -> None:
+    deaf = dataclasses.replace(SMALL, conditions="melody")
+    save_checkpoint(folder / "deaf", Autoencoder(deaf), {"training": {"style_tokens": 50}})
+    refused(generate("--style", "etude.mid", checkpoint="deaf"), 2, "deaf", "--style")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--temperature", "11"], ["--temperature", "11", "10"]),
+        (["--top-p", "0"], ["--top-p"]),
+        (["--top-k", "-1"], ["--top-k"]),
+        (["--seconds", "nan"], ["--seconds"]),
+        (["--seed", "-1"], ["--seed"]),
+        (["--style-strength", "2"], ["--style-strength", "--style"]),
+        (["--melody-track", "1"], ["--melody-track", "--melody"]),
+        (["--out", "song.wav"], ["song.wav", ".mid"]),
+        (["--out", "etude.mid"], ["etude.mid", "--force"]),
+        (["--out", "tune.mid", "--melody", "tune.mid", "--force"], ["tune.mid", "input"]),
+        (["--out", "tune.mid/x.mid"], ["tune.mid", "no folder"]),
+        (["--device", "abacus"], ["--device", "abacus"]),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_any_work(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: list[str]
+) -> None:
+    monkeypatch.setattr(StyleTransfer, "load", Mock(side_effect=AssertionError("work was begun")))
+    etude = (folder / "etude.mid").read_bytes()
+    before = sorted(folder.rglob("*"))
+    refused(generate(*arguments), 2, *words)
+    assert sorted(folder.rglob("*")) == before
+    assert (folder / "etude.mid").read_bytes() == etude
+
+
+def test_a_folder_is_no_file_even_by_force(folder: Path) -> None:
+    (folder / "songs.mid").mkdir()
+    refused(generate("--out", "songs.mid", "--force"), 2, "songs.mid", "name of a file")
+
+
+def test_force_writes_over_a_file(folder: Path) -> None:
+    (folder / "old.mid").write_text("old")
+    assert generate("--seconds", "1", "--out", "old.mid", "--force").exit_code == 0
+    assert len(read_midi(folder / "old.mid"))
+
+
+def test_ctrl_c_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StyleTransfer, "generate", Mock(side_effect=KeyboardInterrupt))
+    before = sorted(folder.rglob("*"))
+    result = generate("--seconds", "1")
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "musicstyle: stopped\n")
+    assert sorted(folder.rglob("*")) == before

@@ -1,0 +1,228 @@
+"""`musicstyle data prepare` and `musicstyle train`: from MIDI to a checkpoint that plays, and on after a stop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from musicstyle.cli import main
+from musicstyle.cli.train import _model_config, _training_options
+from musicstyle.corpus.store import Corpus
+from musicstyle.model.config import PRESETS, ModelConfig
+from musicstyle.music.midi import read_midi, write_midi
+from musicstyle.music.notes import Notes
+from musicstyle.training.loop import Trainer
+from musicstyle.training.options import TrainingOptions
+
+SMALL = ModelConfig(
+    width=24, heads=2, head_width=12, feedforward_width=40, decoder_layers=1, style_layers=1, melody_layers=1,
+    window=32, max_distance=16, encoder_max_distance=8,
+)  # fmt: skip
+QUICK = ("--device", "cpu", "--workers", "0", "--batch-size", "2", "--tokens", "40", "--threads", "1")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: four tunes and a broken file in midi/, a small preset, a cache of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache" / name))
+    monkeypatch.setitem(PRESETS, "tiny", SMALL)
+    for key in range(4):
+        start = np.arange(70) * 0.2
+        pitch = 50 + 3 * key + (np.arange(70) * (key + 1)) % 12
+        write_midi(tmp_path / "midi" / f"tune{key}.mid", Notes.from_arrays(start, start + 0.15, pitch, np.full(70, 64)))
+    (tmp_path / "midi" / "broken.mid").write_bytes(b"MThd")
+    return tmp_path
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def refused(result: Result, code: int, *words: str) -> None:
+    assert result.exit_code == code, (result.stderr, result.exception)
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("musicstyle: error: ")
+    assert all(word in line for word in words), line
+
+
+def test_prepare_says_what_was_read_and_what_was_not(folder: Path) -> None:
+    result = call("data", "prepare", "midi", "--out", "corpus")
+    assert (result.exit_code, result.stdout) == (0, "corpus\n")
+    skipped, summary = result.stderr.splitlines()
+    assert skipped.startswith("skipped broken.mid: ")
+    assert "4 files (1 skipped), 280 notes" in summary
+    assert len(Corpus.open(folder / "corpus")) == 4
+
+
+def test_prepare_names_a_few_skipped_files_and_counts_the_rest(folder: Path) -> None:
+    for number in range(8):
+        (folder / "midi" / f"bad{number}.mid").write_bytes(b"")
+    lines = call("data", "prepare", "midi", "--out", "corpus").stderr.splitlines()
+    assert [line.startswith("skipped ") for line in lines] == [True] * 6 + [False]
+    assert "4 more" in lines[5]
+
+
+def test_prepare_as_json(folder: Path) -> None:
+    facts = json.loads(call("data", "prepare", "midi", "--out", "corpus", "--seed", "3", "--json").stdout)
+    assert (facts["out"], facts["seed"], facts["totals"]["pieces"]) == ("corpus", 3, 4)
+    assert [row["path"] for row in facts["skipped"]] == ["broken.mid"]
+
+
+def test_prepare_refuses_to_replace_what_is_not_its_own(folder: Path) -> None:
+    call("data", "prepare", "midi", "--out", "corpus")
+    (folder / "other").mkdir()
+    write_midi(folder / "other" / "a.mid", read_midi(folder / "midi" / "tune1.mid"))
+    refused(call("data", "prepare", "other", "--out", "corpus"), 2, "corpus", "--force")
+    assert len(Corpus.open(folder / "corpus")) == 4
+    assert call("data", "prepare", "midi", "--out", "corpus").exit_code == 0
+    assert call("data", "prepare", "other", "--out", "corpus", "--force").exit_code == 0
+    assert len(Corpus.open(folder / "corpus")) == 1
+    refused(call("data", "prepare", "midi", "--out", "other", "--force"), 1, "other")
+
+
+@pytest.mark.parametrize(
+    "verb", [("data", "prepare", "{}", "--out", "corpus"), ("train", "--data", "{}", "--out", "run")]
+)
+@pytest.mark.parametrize(("name", "word"), [("nowhere", "no such folder"), ("bare", "no .mid"), ("bad", "usable")])
+def test_a_folder_without_music_is_refused_and_leaves_nothing(
+    folder: Path, verb: tuple[str, ...], name: str, word: str
+) -> None:
+    (folder / "bare").mkdir()
+    (folder / "bad").mkdir()
+    (folder / "bad" / "drum.mid").write_bytes(b"MThd")
+    before = sorted(folder.iterdir())
+    refused(call(*(part.format(name) for part in verb)), 1, name, word)
+    assert [path for path in sorted(folder.iterdir()) if path.name != "cache"] == before
+
+
+def test_train_makes_a_checkpoint_that_plays(folder: Path) -> None:
+    result = call("train", "--data", "midi", "--steps", "3", "--validate-every", "2", *QUICK)
+    assert (result.exit_code, result.stdout) == (0, "runs/midi-tiny/best\n"), result.stderr
+    assert "skipped broken.mid" in result.stderr
+    assert "4 pieces are few" in result.stderr
+    assert [line.split(":")[0] for line in result.stderr.splitlines() if "NLL (nats" in line] == [
+        "step 2 of 3",
+        "step 3 of 3",
+    ]
+    played = call("generate", "--checkpoint", "runs/midi-tiny/best", "--style", "midi/tune1.mid", "--seconds", "1")
+    assert played.exit_code == 0, played.stderr
+
+
+def test_train_prints_json_lines(folder: Path) -> None:
+    result = call("train", "--data", "midi", "--out", "run", "--steps", "5", "--validate-every", "2", "--json", *QUICK)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 5, 5]
+    assert [line.get("done", False) for line in lines] == [False, False, False, True]
+    assert set(lines[0]["validation"]) == {"both", "melody", "style", "none"}
+    assert lines[-1]["checkpoint"] == "run/best"
+    assert lines[-1]["best_validation_nll"] == min(min(line["validation"].values()) for line in lines)
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Trainer.run
+
+    def interrupted(self: Trainer) -> Any:
+        for report in whole(self):
+            yield report
+            if report.step == 5:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "run", interrupted)
+    run = ("train", "--data", "midi", "--out", "my run")
+    stopped = call(*run, "--steps", "7", "--save-every", "2", "--combine", "tile", *QUICK)
+    assert stopped.exit_code == 130
+    last = stopped.stderr.splitlines()[-1]
+    assert last.startswith("musicstyle: stopped at step 5; saved at step 4")
+    assert last.endswith("musicstyle train --data midi --out 'my run' --resume")
+
+    monkeypatch.setattr(Trainer, "run", whole)
+    resumed = call(*run, "--resume", "--device", "cpu")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert "step 4 of 7" in resumed.stderr
+    facts = json.loads((folder / "my run" / "last" / "config.json").read_text())
+    assert (facts["step"], facts["training"]["tokens"], facts["model"]["combine"]) == (7, 40, "tile")
+
+    finished = call(*run, "--resume", "--device", "cpu")
+    assert (finished.exit_code, finished.stdout) == (0, "my run/best\n")
+    assert "already at step 7 of 7" in finished.stderr
+
+
+def test_a_run_is_not_written_over_unasked(folder: Path) -> None:
+    run = ("train", "--data", "midi", "--out", "run", "--steps", "1", *QUICK)
+    assert call(*run).exit_code == 0
+    best = folder / "run" / "best"
+    (best / "mark").write_text("of the first run")
+    refused(call(*run), 2, "run", "--resume", "--force")
+    refused(call(*run, "--resume", "--force"), 2, "--resume", "--force")
+    another = call(*run, "--resume", "--combine", "concat")
+    assert (another.exit_code, "differs in combine" in another.stderr.splitlines()[-1]) == (1, True)
+    assert (best / "mark").exists()
+    assert call(*run, "--force").exit_code == 0
+    assert not (best / "mark").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--out", "midi/tune0.mid"], 2, ["tune0.mid", "folder"]),
+        (["--out", "new", "--resume"], 2, ["new", "--resume"]),
+        (["--steps", "0"], 2, ["--steps"]),
+        (["--learning-rate", "0"], 2, ["--learning-rate"]),
+        (["--precision", "8-bit"], 2, ["--precision", "8-bit"]),
+    ],
+)
+def test_what_train_cannot_do_is_refused(folder: Path, arguments: list[str], code: int, words: list[str]) -> None:
+    before = sorted(folder.rglob("*"))
+    refused(call("train", "--data", "midi", *arguments), code, *words)
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
+    result = call("train", "--data", "midi", "--device", "cuda", "--out", "run")
+    assert result.exit_code == 1
+    assert "device cuda" in result.stderr.splitlines()[-1]
+    assert not (folder / "run").exists()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_handful_of_files_trains_and_says_what_it_cannot_promise(folder: Path, count: int) -> None:
+    for path in sorted((folder / "midi").iterdir())[: 5 - count]:
+        path.unlink()
+    result = call("train", "--data", "midi", "--out", "run", "--steps", "1", *QUICK)
+    assert result.exit_code == 0, result.stderr
+    assert f"{count} pieces are few" in result.stderr
+
+
+def none_given(**given: Any) -> dict[str, Any]:
+    return {"combine": None, "conditions": None, "steps": None, "learning_rate": None, **given}
+
+
+def test_settings_come_from_the_flag_then_the_saved_run_then_the_default() -> None:
+    saved = {"training": {"steps": 77, "tokens": 99, "gone_since": 1}}
+    options = _training_options(none_given(steps=88), saved)
+    assert (options.steps, options.tokens, options.batch_size) == (88, 99, TrainingOptions().batch_size)
+
+
+def test_both_learning_rates_scale_together() -> None:
+    default = TrainingOptions()
+    halved = _training_options(none_given(learning_rate=default.learning_rate / 2), {})
+    assert halved.matrix_learning_rate == pytest.approx(default.matrix_learning_rate / 2)
+
+
+def test_the_models_shape_comes_from_the_flag_then_the_saved_run_then_the_preset() -> None:
+    assert _model_config("base", none_given(), {}) == PRESETS["base"]
+    assert _model_config(None, none_given(combine="tile"), {}).combine == "tile"
+    saved = {"model": _model_config("base", none_given(combine="concat", conditions="melody"), {}).to_dict()}
+    assert _model_config(None, none_given(), saved).to_dict() == saved["model"]
+    assert _model_config("base", none_given(), saved).to_dict() == saved["model"]
+    assert _model_config(None, none_given(combine="sum"), saved).combine == "sum"
