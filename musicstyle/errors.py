@@ -37,6 +37,10 @@ class CorpusError(MusicstyleError):
     """A folder of prepared notes, or its source, that cannot be used."""
 
 
+class TrainingError(MusicstyleError):
+    """A run that cannot go on."""
+
+
 class CheckpointError(MusicstyleError):
     """A checkpoint that is missing, damaged or of another shape than asked for."""
 

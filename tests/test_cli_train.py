@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -134,26 +136,37 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, monkeypatch
         for report in whole(self):
             yield report
             if report.step == 5:
-                raise KeyboardInterrupt
+                os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(Trainer, "run", interrupted)
     run = ("train", "--data", "midi", "--out", "my run")
     stopped = call(*run, "--steps", "7", "--save-every", "2", "--combine", "tile", *QUICK)
     assert stopped.exit_code == 130
     last = stopped.stderr.splitlines()[-1]
-    assert last.startswith("musicstyle: stopped at step 5; saved at step 4")
+    assert last.startswith("musicstyle: stopped at step 5; saved at step 5")
     assert last.endswith("musicstyle train --data midi --out 'my run' --resume")
 
     monkeypatch.setattr(Trainer, "run", whole)
     resumed = call(*run, "--resume", "--device", "cpu")
     assert resumed.exit_code == 0, resumed.stderr
-    assert "step 4 of 7" in resumed.stderr
+    assert "step 5 of 7" in resumed.stderr
     facts = json.loads((folder / "my run" / "last" / "config.json").read_text())
     assert (facts["step"], facts["training"]["tokens"], facts["model"]["combine"]) == (7, 40, "tile")
 
     finished = call(*run, "--resume", "--device", "cpu")
     assert (finished.exit_code, finished.stdout) == (0, "my run/best\n")
     assert "already at step 7 of 7" in finished.stderr
+
+
+def test_fine_tuning_begins_with_the_weights_of_a_checkpoint(folder: Path) -> None:
+    assert call("train", "--data", "midi", "--out", "first", "--steps", "4", *QUICK).exit_code == 0
+    tuned = ("train", "--data", "midi", "--out", "tuned", "--init", "first/best", "--steps", "1", *QUICK)
+    result = call(*tuned, "--learning-rate", "1e-9", "--json")
+    assert result.exit_code == 0, result.stderr
+    before = json.loads((folder / "first" / "best" / "config.json").read_text())["validation_nll"]
+    assert json.loads(result.stdout.splitlines()[0])["validation"] == pytest.approx(before, abs=1e-4)
+    refused(call(*tuned, "--force", "--preset", "tiny"), 2, "--init", "--preset")
+    refused(call(*tuned[:4], "elsewhere", "--init", "nowhere", *QUICK), 1, "nowhere", "no checkpoint")
 
 
 def test_a_run_is_not_written_over_unasked(folder: Path) -> None:

@@ -13,6 +13,7 @@ from musicstyle.cli._group import Program, Verb, help_if_alone
 VERBS = {
     "generate": Verb("musicstyle.cli.generate:generate", "Play a tune in the style of a performance."),
     "train": Verb("musicstyle.cli.train:train", "Train a model on a folder of MIDI."),
+    "eval": Verb("musicstyle.cli.evaluate:evaluate", "Judge a checkpoint, or compare pieces."),
     "data": Verb("musicstyle.cli.data:data", "Prepare the notes that a model trains on."),
 }
 

@@ -7,6 +7,8 @@ import logging
 import math
 import shlex
 import shutil
+import signal
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -20,6 +22,8 @@ from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfi
 from musicstyle.training.options import StyleInput, TrainingOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from musicstyle.corpus.store import Corpus
     from musicstyle.training.loop import Report, Trainer
 
@@ -71,6 +75,7 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @click.option("--devices", type=AT_LEAST_1, default=1, show_default=True, help="GPUs (or CPU processes) of a machine.")
 @click.option("--nodes", type=AT_LEAST_1, default=1, show_default=True, help="Machines.")
 @click.option("--threads", type=AT_LEAST_1, help="CPU threads; default: torch's choice.")
+@click.option("--init", type=A_FOLDER, help="Begin with the weights of this checkpoint (fine-tuning).")
 @click.option("--resume", is_flag=True, help="Go on from the last save of --out.")
 @click.option("--force", is_flag=True, help="Begin anew in an --out that holds a run; the old run is removed.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a validation and one at the end.")
@@ -83,6 +88,7 @@ def train(
     devices: int,
     nodes: int,
     threads: int | None,
+    init: Path | None,
     resume: bool,
     force: bool,
     as_json: bool,
@@ -95,14 +101,17 @@ def train(
     """
     out = out or Path("runs") / f"{data.resolve().name}-{preset or DEFAULT_PRESET}"
     _refuse_early(out, resume, force)
-    corpus = _open_corpus(data)
+    _refuse_two_models(init, resume, preset, given)
     saved = _saved_facts(out) if resume else {}
-    config = _model_config(preset, given, saved)
+    config = _model_config(preset, given, _facts(init) if init else saved)
+    corpus = _open_corpus(data)
     options = _training_options(given, saved)
     trainer = _make_trainer(config, options, corpus, out, (device, precision, devices, nodes), threads)
     if resume:
         trainer.resume()
-    elif force and speaks():
+    elif init is not None:
+        trainer.start_from(init)
+    if force and speaks():
         _remove_run(out)
     again = f"musicstyle train --data {shlex.quote(str(data))} --out {shlex.quote(str(out))} --resume"
     _introduce(trainer, corpus)
@@ -123,6 +132,16 @@ def _refuse_early(out: Path, resume: bool, force: bool) -> None:
         raise UsageError(f"{out}: holds a run; --resume to go on with it, --force to begin anew, or another --out")
 
 
+def _refuse_two_models(init: Path | None, resume: bool, preset: str | None, given: dict[str, Any]) -> None:
+    """--init brings its own model: nothing else may choose one."""
+    if init is None:
+        return
+    if resume:
+        raise UsageError("--init begins with a checkpoint's weights and --resume goes on with a run; choose one")
+    if preset or any(given[name] is not None for name in MODEL_CHOICES):
+        raise UsageError(f"--init {init}: brings its own model; leave --preset, --combine and --conditions out")
+
+
 def _remove_run(out: Path) -> None:
     from musicstyle.training.state import BEST, LAST
 
@@ -141,12 +160,17 @@ def _open_corpus(data: Path) -> Corpus:
     return corpus
 
 
-def _saved_facts(out: Path) -> dict[str, Any]:
+def _facts(checkpoint: Path) -> dict[str, Any]:
     from musicstyle.model.checkpoint import read_config
+
+    return read_config(checkpoint)
+
+
+def _saved_facts(out: Path) -> dict[str, Any]:
     from musicstyle.training.state import find_last
 
     folder = find_last(out)
-    return {} if folder is None else read_config(folder)
+    return {} if folder is None else _facts(folder)
 
 
 def _model_config(preset: str | None, given: dict[str, Any], saved: dict[str, Any]) -> ModelConfig:
@@ -218,7 +242,7 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
 
     report = None
     try:
-        with Meter("training") as meter:
+        with Meter("training") as meter, _interrupt_sets(trainer):
             for report in trainer.run():
                 meter.update(report.step / report.steps, _progress_text(report))
                 if report.validation is not None:
@@ -226,12 +250,28 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
                     if as_json:
                         give(_as_json(report))
     except KeyboardInterrupt:
-        raise StoppedError(
-            f"stopped at step {report.step if report else trainer.step}; {_saved_text(trainer.out, again)}"
-        ) from None
+        raise StoppedError(f"stopped at step {trainer.step}; {_saved_text(trainer.out, again)}") from None
     except torch.OutOfMemoryError:
         raise MusicstyleError(f"out of memory on {trainer.fabric.device}; lower --batch-size or --tokens") from None
+    if trainer.stop:
+        raise StoppedError(f"stopped at step {trainer.step}; {_saved_text(trainer.out, again)}")
     return report
+
+
+@contextmanager
+def _interrupt_sets(trainer: Trainer) -> Iterator[None]:
+    """The first Ctrl-C lets the run save after its step; the second ends it where it is."""
+
+    def ask_to_stop(signum: int, frame: object) -> None:
+        if trainer.stop:
+            raise KeyboardInterrupt
+        trainer.stop = True
+
+    before = signal.signal(signal.SIGINT, ask_to_stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _saved_text(out: Path, again: str) -> str:

@@ -81,7 +81,8 @@ class StyleTest:
     def to_dict(self) -> dict[str, Any]:
         """Hit rates and the own areas by feature, ready for JSON."""
         return {
-            mode: {**hits.to_dict(), "by_feature": _own_by_feature(self.areas[mode])} for mode, hits in self.hits().items()
+            mode: {**hits.to_dict(), "by_feature": _own_by_feature(self.areas[mode])}
+            for mode, hits in self.hits().items()
         }
 
 
@@ -194,7 +195,12 @@ class Crops:
 
 @torch.inference_mode()
 def embed_crops(
-    player: StyleTransfer, corpus: Corpus, split: str, crops: int = 4, limit: int | None = None, progress: Progress | None = None
+    player: StyleTransfer,
+    corpus: Corpus,
+    split: str,
+    crops: int = 4,
+    limit: int | None = None,
+    progress: Progress | None = None,
 ) -> Crops:
     """Embed crops spread evenly over each piece of a split, as long as those that the weights were trained on.
 
@@ -217,7 +223,9 @@ def embed_crops(
         if progress is not None:
             progress(done + 1, len(pieces))
     if not origin:
-        raise UsageError(f"{corpus.path}: no piece of the {split} split is long enough for two crops of {tokens} tokens")
+        raise UsageError(
+            f"{corpus.path}: no piece of the {split} split is long enough for two crops of {tokens} tokens"
+        )
     rows = corpus.manifest["pieces"]
     return Crops(np.array(embedding), np.array(features), np.array(origin), [rows[piece]["path"] for piece in origin])
 

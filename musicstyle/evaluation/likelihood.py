@@ -100,7 +100,9 @@ class Likelihood:
         return {"modes": modes, "pieces": len(self.counts), "tokens": int(self.counts.sum()), "dropped": self.dropped}
 
 
-def bootstrap_ratio(sums: np.ndarray, counts: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float]:
+def bootstrap_ratio(
+    sums: np.ndarray, counts: np.ndarray, seed: int = 0, resamples: int = RESAMPLES
+) -> tuple[float, float]:
     """The 95 % percentile interval of sum(sums) / sum(counts) when whole pieces are drawn with replacement.
 
     Args:
@@ -180,7 +182,9 @@ def eligible(corpus: Corpus, split: str, options: BatchOptions, limit: int | Non
     indices = corpus.indices(split)
     pieces = indices[corpus.pieces.tokens[indices] >= options.tokens]
     if not len(pieces):
-        raise CorpusError(f"{corpus.path}: no piece of the {split} split has {options.tokens} tokens; take shorter crops")
+        raise CorpusError(
+            f"{corpus.path}: no piece of the {split} split has {options.tokens} tokens; take shorter crops"
+        )
     dropped = len(indices) - len(pieces)
     if limit is not None and limit < len(pieces):
         pieces = np.sort(np.random.default_rng(options.seed).permutation(pieces)[:limit])
@@ -201,7 +205,9 @@ def _batches(
     corpus: Corpus, pieces: np.ndarray, crops: int, options: BatchOptions
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
     """(rows of the pieces, batch) over all crops."""
-    places = [(row, first) for row, piece in enumerate(pieces) for first in first_notes(corpus, int(piece), crops, options)]
+    places = [
+        (row, first) for row, piece in enumerate(pieces) for first in first_notes(corpus, int(piece), crops, options)
+    ]
     for begin in range(0, len(places), options.batch_size):
         part = places[begin : begin + options.batch_size]
         examples = [
@@ -209,7 +215,10 @@ def _batches(
             for i, (row, first) in enumerate(part)
         ]
         arrays = collate(examples, options)
-        yield np.array([row for row, _ in part]), {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
+        yield (
+            np.array([row for row, _ in part]),
+            {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()},
+        )
 
 
 def _rounded(value: Any) -> Any:

@@ -60,9 +60,13 @@ def maestro_performances(folder: Path, performers: Path | None = None) -> list[P
     Raises:
         UsageError: A table is missing or lacks its columns.
     """
-    names = {} if performers is None else {row["midi_filename"]: row["performer"] for row in _rows(performers, "performer")}
+    names = (
+        {} if performers is None else {row["midi_filename"]: row["performer"] for row in _rows(performers, "performer")}
+    )
     return [
-        Performance(folder / row["midi_filename"], row["split"], row["canonical_composer"], names.get(row["midi_filename"], ""))
+        Performance(
+            folder / row["midi_filename"], row["split"], row["canonical_composer"], names.get(row["midi_filename"], "")
+        )
         for row in _rows(folder / CSV, "canonical_composer")
         if (folder / row["midi_filename"]).is_file()
     ]

@@ -101,7 +101,16 @@ class MelodyScore:
 
     def to_dict(self) -> dict[str, float]:
         """The shares by name, rounded, and the number of melody notes they are of."""
-        names = ("share_50", "share_100", "chance_50", "chance_100", "on_top", "extra_above", "deviation_seconds", "bias_seconds")
+        names = (
+            "share_50",
+            "share_100",
+            "chance_50",
+            "chance_100",
+            "on_top",
+            "extra_above",
+            "deviation_seconds",
+            "bias_seconds",
+        )
         return {"notes": self.notes, **{name: round(getattr(self, name), 4) for name in names}}
 
 
@@ -169,7 +178,9 @@ def moved_in_time(melody: Notes) -> list[Notes]:
 def moved_in_pitch(melody: Notes) -> list[Notes]:
     """The melody in other keys, as far as they lie within MIDI's pitches."""
     low, high = (int(melody.pitch.min()), int(melody.pitch.max())) if len(melody) else (60, 60)
-    return [melody.transpose(semitones) for semitones in PITCH_MOVES if 0 <= low + semitones and high + semitones <= 127]
+    return [
+        melody.transpose(semitones) for semitones in PITCH_MOVES if 0 <= low + semitones and high + semitones <= 127
+    ]
 
 
 def _is_on_top(performance: Notes, struck: np.ndarray) -> np.ndarray:

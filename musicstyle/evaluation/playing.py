@@ -37,7 +37,12 @@ class Played:
     notes: Notes
 
     def to_dict(self) -> dict[str, Any]:
-        return {"melody": self.melody.name, "style": self.style.name, "real_playing": round(self.real.share_100, 4), **self.score.to_dict()}
+        return {
+            "melody": self.melody.name,
+            "style": self.style.name,
+            "real_playing": round(self.real.share_100, 4),
+            **self.score.to_dict(),
+        }
 
 
 def play_pairs(
@@ -54,7 +59,13 @@ def play_pairs(
         made = player.generate(styles[style], melody, dataclasses.replace(options, seed=options.seed + number))
         assert made.melody is not None
         asked = made.melody if options.seconds is None else made.melody.crop(0.0, options.seconds)
-        yield Played(melody, style, score_melody(asked, made.notes), score_melody(asked, beginning(styles[style], asked)), made.notes)
+        yield Played(
+            melody,
+            style,
+            score_melody(asked, made.notes),
+            score_melody(asked, beginning(styles[style], asked)),
+            made.notes,
+        )
 
 
 def beginning(performance: Notes, melody: Notes) -> Notes:
@@ -71,4 +82,9 @@ def pair_up(styles: list[Path], melodies: list[Path]) -> list[tuple[Path, Path]]
 def summarize(played: list[Played]) -> dict[str, Any]:
     """Shares over all pairs: counts are summed, then divided."""
     score, real = (sum((getattr(one, name) for one in played), MelodyScore()) for name in ("score", "real"))
-    return {"pairs": len(played), **score.to_dict(), "real_playing_50": round(real.share_50, 4), "real_playing_100": round(real.share_100, 4)}
+    return {
+        "pairs": len(played),
+        **score.to_dict(),
+        "real_playing_50": round(real.share_50, 4),
+        "real_playing_100": round(real.share_100, 4),
+    }

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import musicstyle
-from musicstyle.errors import GenerationError, MidiError, UsageError
+from musicstyle.errors import CheckpointError, GenerationError, MidiError, UsageError
 from musicstyle.generation.engine import generate_ids
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.rules import Grammar
@@ -79,6 +79,8 @@ class StyleTransfer:
         """
         folder = default_checkpoint() if checkpoint is None else Path(checkpoint)
         model, facts = load_checkpoint(folder, device)
+        if not isinstance(facts.get("training", {}).get("style_tokens"), int):
+            raise CheckpointError(f"{folder}: its config.json doesn't say training.style_tokens; was it made by train?")
         return cls(model, facts, folder.name)
 
     def default_options(self, **changes: Any) -> GenerationOptions:
@@ -119,7 +121,7 @@ class StyleTransfer:
             ids = self._sample(tune, embedding, seeded, progress)
             notes, _ = decode(ids)
             if len(notes):
-                settings = self._settings(style, melody, seeded)
+                settings = {**self._settings(style, melody, seeded), "retries": retries}
                 return Generation(notes, tune, seeded.seed, retries, len(ids), time.monotonic() - began, settings)
         raise GenerationError(f"seeds {options.seed} to {options.seed + TRIES - 1} gave no notes; try other settings")
 

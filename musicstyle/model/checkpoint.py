@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from musicstyle.errors import CheckpointError, ConfigError
 from musicstyle.files import write_atomically
@@ -28,10 +29,22 @@ def save_checkpoint(folder: Path, model: Autoencoder, facts: dict[str, Any]) -> 
         facts: What else config.json says (training settings, step, validation NLL, generation defaults).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with write_atomically(folder / WEIGHTS) as path:
-        save_file({name: t.detach().float().cpu().contiguous() for name, t in model.state_dict().items()}, path)
+    save_tensors(folder / WEIGHTS, {name: t.detach().float() for name, t in model.state_dict().items()})
     with write_atomically(folder / CONFIG) as path:
         path.write_text(json.dumps({"format": FORMAT, "model": model.config.to_dict(), **facts}, indent=2) + "\n")
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write named tensors as safetensors, whole or not at all.
+
+    Raises:
+        OSError: The disk is full or the folder not writable.
+    """
+    try:
+        with write_atomically(path) as beside:
+            save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, beside)
+    except SafetensorError as error:
+        raise OSError(f"{path}: cannot be written ({error})") from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -34,7 +34,8 @@ Rules and deviations, with direction and size where known
     -.033.
   - density="kde" replaces the normal by a Gaussian kernel density with Scott's bandwidth, deviation (ddof 1) x
     windows^(-1/5), as scipy.stats.gaussian_kde has by default. The paper has normals; skewed features (duration
-    variance above all) are not normal. The area is then a trapezoid sum over both curves, right to about 1e-3.
+    variance above all) are not normal. Own and others rise by .008, "own above other" by 1 to 2 points (two sets of
+    24 performances). The area is a trapezoid sum over both curves, right to about 1e-3; a piece takes 0.1 s.
 
 What the numbers mean. OA grows with the length of the pieces, whoever plays: 60 s against 60 s of one performance
 gives .72, its halves .74 in pieces of 2 to 4 minutes and .82 in pieces over 13, while others rise from .54 to .56 and

@@ -13,8 +13,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim import Optimizer
 
-from musicstyle.errors import CheckpointError, ConfigError
+from musicstyle.errors import CheckpointError, ConfigError, TrainingError
 from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.checkpoint import WEIGHTS, load_weights
 from musicstyle.model.config import ModelConfig
 from musicstyle.training.batches import Batch, training_batches, validation_batches
 from musicstyle.training.loss import MODES, nll_sum, style_error, validation_nll
@@ -77,6 +78,15 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.step = self.tokens = 0
         self.best = float("inf")
+        self.stop = False  # set from outside: save after the step that is being taken, and end
+
+    def start_from(self, checkpoint: Path) -> None:
+        """Begin with the weights of a checkpoint of the same model config (fine-tuning).
+
+        Raises:
+            CheckpointError: They are missing or do not fit.
+        """
+        load_weights(self.plain, checkpoint / WEIGHTS)
 
     def resume(self) -> None:
         """Take up the last saved state of `out`.
@@ -104,12 +114,19 @@ class Trainer:
             best = scores is not None and self._note(scores, loss)
             if best and fabric.is_global_zero:
                 save(self.out / BEST, self.plain, self._facts(scores), self.history)
-            if self._due(self.options.save_every) and fabric.is_global_zero:
-                save(self.out / LAST, self.plain, self._facts(scores), self.history, optimizers)
+            if self._due(self.options.save_every):
+                self._save_last(optimizers, scores)
             seconds = time.monotonic() - began
             eta = seconds / (self.step - first_step) * (self.options.steps - self.step)
             speed = (self.tokens - first_tokens) / seconds
             yield Report(self.step, self.options.steps, loss, self.tokens, speed, eta, scores, best)
+            if self.stop:
+                self._save_last(optimizers, scores)
+                return
+
+    def _save_last(self, optimizers: list[Any], scores: dict[str, float] | None) -> None:
+        if self.fabric.is_global_zero:
+            save(self.out / LAST, self.plain, self._facts(scores), self.history, optimizers)
 
     def _to_device(self, batch: Batch) -> Batch:
         return {name: values.to(self.fabric.device) for name, values in batch.items()}
@@ -129,6 +146,10 @@ class Trainer:
         logits, guess = model(batch)
         total, count = nll_sum(logits, batch["ids"])
         loss = total / count
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"step {self.step + 1}: the loss is {float(loss)}; begin again with a lower --learning-rate"
+            )
         objective = loss
         if guess is not None:
             error = style_error(guess, batch["style_features"], self.feature_mean, self.feature_deviation)
@@ -140,8 +161,6 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.tokens += int(count) * self.fabric.world_size
-        if not torch.isfinite(loss):
-            raise CheckpointError(f"step {self.step}: the loss is {float(loss)}; lower the learning rate and --resume")
         return float(loss.detach())
 
     def _validate(self, model: Any, batches: list[Batch]) -> dict[str, float]:

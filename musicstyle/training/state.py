@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
 
 from musicstyle.errors import CheckpointError
 from musicstyle.model.autoencoder import Autoencoder
-from musicstyle.model.checkpoint import WEIGHTS, load_weights, read_config, save_checkpoint
+from musicstyle.model.checkpoint import WEIGHTS, load_weights, read_config, save_checkpoint, save_tensors
 
 LAST, BEST, HISTORY, OPTIMIZERS = "last", "best", "history.json", "optimizers.safetensors"
 
@@ -36,7 +36,7 @@ def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
 def optimizer_tensors(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
     """All state of the optimizers as named tensors: "optimizer.parameter.name"."""
     return {
-        f"{i}.{parameter}.{name}": torch.as_tensor(value).detach().cpu().contiguous()
+        f"{i}.{parameter}.{name}": torch.as_tensor(value).detach()
         for i, optimizer in enumerate(optimizers)
         for parameter, values in optimizer.state_dict()["state"].items()
         for name, value in values.items()
@@ -67,7 +67,7 @@ def save(
         save_checkpoint(new, model, facts)
         (new / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
         if optimizers is not None:
-            save_file(optimizer_tensors(optimizers), new / OPTIMIZERS)
+            save_tensors(new / OPTIMIZERS, optimizer_tensors(optimizers))
 
     replace_folder(folder, fill)
 

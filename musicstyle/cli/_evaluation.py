@@ -1,0 +1,146 @@
+"""What the verbs of `musicstyle eval` have in common: options, where music comes from, tables on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from musicstyle.cli._console import Meter, give, say
+from musicstyle.cli._corpus import report_files, skipped_lines
+from musicstyle.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from musicstyle.corpus.store import Corpus
+    from musicstyle.generation.options import GenerationOptions
+    from musicstyle.generation.transfer import StyleTransfer
+
+A_PATH = click.Path(path_type=Path)
+
+the_checkpoint = click.option("--checkpoint", type=A_PATH, help="Folder of the model; default: the one in the box.")
+the_device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or mps.")
+the_seed = click.option("--seed", type=click.IntRange(0, 2**31), default=1, show_default=True, help="Of all draws.")
+the_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+the_force = click.option("--force", is_flag=True, help="Write over files that are already there.")
+the_plot = click.option("--plot", type=A_PATH, help="Draw it into this file (.png, .svg, .pdf).")
+the_styles = click.option(
+    "--styles", type=A_PATH, help="Performance or folder of them; default: MAESTRO's validation split, else the examples."
+)
+the_melodies = click.option(
+    "--melodies", type=A_PATH, help="Tune or folder of them; default: Nottingham's tunes if the data is there, else the examples."
+)
+
+
+def load_player(checkpoint: Path | None, device: str) -> StyleTransfer:
+    """The checkpoint, ready to play.
+
+    Raises:
+        UsageError: torch knows no such device here.
+        CheckpointError: There is no checkpoint.
+    """
+    import torch
+
+    from musicstyle.generation.transfer import StyleTransfer
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(device.split(":")[0]):
+        raise UsageError(f"--device {device}: torch sees none here; use --device cpu")
+    return StyleTransfer.load(checkpoint, device)
+
+
+def open_corpus(data: Path) -> Corpus:
+    """The prepared corpus in `data`, or the one made of the MIDI below it."""
+    from musicstyle.corpus.prepare import cached_corpus
+
+    with Meter("preparing") as meter:
+        corpus = cached_corpus(data, progress=report_files(meter))
+    for line in skipped_lines(corpus.manifest):
+        say(line)
+    return corpus
+
+
+def settings_of(player: StyleTransfer, **changes: Any) -> GenerationOptions:
+    """The checkpoint's defaults with a person's changes.
+
+    Raises:
+        UsageError: A value that can't be.
+    """
+    try:
+        return player.default_options(**changes)
+    except ConfigError as error:
+        raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
+
+
+def files_of(path: Path | None) -> tuple[list[Path], Path | None]:
+    """(the one file, None) if a file is named, ([], folder) otherwise.
+
+    Raises:
+        UsageError: Nothing is there.
+    """
+    if path is not None and not path.exists():
+        raise UsageError(f"{path}: not there")
+    return ([path], None) if path is not None and path.is_file() else ([], path)
+
+
+def choose_styles(path: Path | None, count: int, seed: int) -> list[Path]:
+    """Performances: the file, a seeded choice of the folder's, or the default's."""
+    from musicstyle.evaluation.material import styles
+
+    named, folder = files_of(path)
+    return named or styles(count, seed, folder)
+
+
+def choose_melodies(path: Path | None, count: int, seed: int) -> list[Path]:
+    """Tunes: the file, a seeded choice of the folder's, or the default's."""
+    from musicstyle.evaluation.material import tunes
+
+    named, folder = files_of(path)
+    return named or tunes(count, seed, folder)
+
+
+def counter(meter: Meter, unit: str) -> Callable[[int, int], None]:
+    """A progress callback that shows so many of so many."""
+
+    def report(done: int, total: int) -> None:
+        meter.update(done / total, f"{done} of {total} {unit}")
+
+    return report
+
+
+def refuse_existing(path: Path | None, force: bool, flag: str) -> None:
+    """Say before any work that a file would be written over.
+
+    Raises:
+        UsageError: It is there, and no --force.
+    """
+    if path is not None and path.exists() and (path.is_dir() or not force):
+        how = "give the name of a file" if path.is_dir() else f"give another {flag}, or --force to write over it"
+        raise UsageError(f"{path}: is there already; {how}")
+
+
+def present(result: dict[str, Any], as_json: bool, lines: Sequence[str]) -> None:
+    """The result on stdout: JSON, or lines for a person."""
+    if as_json:
+        give(result)
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Lines of a table: the first column to the left, numbers to the right."""
+    texts = [[text(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[i]) for row in texts) for i in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        for row in texts
+    ]
+
+
+def text(value: Any) -> str:
+    """A cell: three decimals for a number, a dash for nothing."""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return "-" if value is None else str(value)

@@ -1,0 +1,94 @@
+"""`musicstyle eval melody`: plays tunes and counts which of their notes sound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from musicstyle.cli._console import Meter
+from musicstyle.cli._evaluation import (
+    choose_melodies,
+    choose_styles,
+    counter,
+    load_player,
+    present,
+    settings_of,
+    table,
+    the_checkpoint,
+    the_device,
+    the_json,
+    the_melodies,
+    the_seed,
+    the_styles,
+)
+
+COLUMNS = ("share_50", "share_100", "chance_50", "chance_100", "on_top", "extra_above", "deviation_seconds")
+
+
+@click.command()
+@the_melodies
+@the_styles
+@click.option("--pairs", type=click.IntRange(1), default=12, show_default=True, help="Tunes, each in one style.")
+@click.option("--seconds", type=float, default=20.0, show_default=True, help="At most so much of each tune.")
+@click.option(
+    "--melody-strength", type=float, multiple=True, help="May be given several times; default: the checkpoint's, and 1 and 3."
+)
+@click.option("--style-strength", type=float, help="Default: the checkpoint's.")
+@click.option("--temperature", type=float, help="Default: the checkpoint's.")
+@click.option("--top-p", type=float, help="Default: the checkpoint's.")
+@the_checkpoint
+@the_seed
+@the_device
+@the_json
+def melody(
+    melodies: Path | None,
+    styles: Path | None,
+    pairs: int,
+    melody_strength: tuple[float, ...],
+    checkpoint: Path | None,
+    device: str,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """How much of the melody sounds, against chance, by guidance strength.
+
+    A note sounds if its pitch is struck within 50 or 100 ms of its time; chance is the melody moved away. The exact rules stand in the
+    docstring of musicstyle.evaluation.melody.
+    """
+    player = load_player(checkpoint, device)
+    seed = settings["seed"]
+    chosen = choose_styles(styles, pairs, seed), choose_melodies(melodies, pairs, seed)
+    strengths = sorted(set(melody_strength or (1.0, 3.0, settings_of(player).melody_strength)))
+    rows = []
+    with Meter("playing") as meter:
+        for number, strength in enumerate(strengths):
+            options = settings_of(player, melody_strength=strength, **settings)
+            rows.append(_measure(player, chosen, options, meter, number, len(strengths)))
+    result = {"checkpoint": player.name, "seconds": settings["seconds"], "seed": seed, "strengths": rows}
+    present(result, as_json, lines(result))
+
+
+def _measure(
+    player: Any, chosen: tuple[list[Path], list[Path]], options: Any, meter: Meter, number: int, settings: int
+) -> dict[str, Any]:
+    from musicstyle.evaluation.playing import pair_up, play_pairs, summarize
+
+    pairs, played = pair_up(*chosen), []
+    report = counter(meter, "pieces")
+    for one in play_pairs(player, pairs, options):
+        played.append(one)
+        report(number * len(pairs) + len(played), settings * len(pairs))
+    return {"melody_strength": options.melody_strength, **summarize(played), "pieces": [one.to_dict() for one in played]}
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """The result for a person."""
+    rows = [[f"{row['melody_strength']:g}", *(row[name] for name in COLUMNS)] for row in result["strengths"]]
+    last = result["strengths"][-1]
+    return [
+        *table(["strength", *COLUMNS], rows),
+        f"{last['pairs']} tunes, {last['notes']} notes; real playing of other music: "
+        f"{last['real_playing_50']:.3f} within 50 ms, {last['real_playing_100']:.3f} within 100 ms",
+    ]

@@ -1,0 +1,90 @@
+"""`musicstyle eval nll`: a checkpoint and real playing -> nats per token, by mode and kind of token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from musicstyle.cli._console import Meter
+from musicstyle.cli._evaluation import (
+    A_PATH,
+    counter,
+    load_player,
+    open_corpus,
+    present,
+    table,
+    the_checkpoint,
+    the_device,
+    the_json,
+    the_seed,
+)
+
+CPU_ROWS, GPU_ROWS = 1, 8
+
+
+@click.command()
+@click.option("--data", required=True, type=A_PATH, help="Folder of MIDI, or a corpus made by `musicstyle data prepare`.")
+@click.option("--split", type=click.Choice(["train", "validation", "test"]), default="test", show_default=True)
+@the_checkpoint
+@click.option("--crops", type=click.IntRange(1), default=1, show_default=True, help="Crops of each piece.")
+@click.option("--limit", type=click.IntRange(1), help="So many pieces, a seeded choice; default: all.")
+@click.option("--tokens", type=click.IntRange(2), default=2048, show_default=True, help="Length of a crop.")
+@click.option(
+    "--style-input",
+    type=click.Choice(["other", "same"]),
+    default="other",
+    show_default=True,
+    help="Hear the style elsewhere in the performance, or in the crop itself, as published.",
+)
+@click.option("--style-tokens", type=click.IntRange(1), help="Length of what is heard; default: the weights'.")
+@the_seed
+@the_device
+@the_json
+def nll(
+    data: Path,
+    split: str,
+    checkpoint: Path | None,
+    crops: int,
+    limit: int | None,
+    device: str,
+    as_json: bool,
+    style_tokens: int | None,
+    **choices: Any,
+) -> None:
+    """Nats per token by the published protocol, for every mode the weights serve.
+
+    The interval is a bootstrap over pieces; gain is what a mode saves against none. What deviates from the published protocol stands in
+    the docstring of musicstyle.evaluation.likelihood.
+    """
+    from musicstyle.corpus.crops import BatchOptions
+    from musicstyle.evaluation.likelihood import measure_likelihood
+
+    player = load_player(checkpoint, device)
+    corpus = open_corpus(data)
+    options = BatchOptions(
+        batch_size=CPU_ROWS if device == "cpu" else GPU_ROWS,
+        style_tokens=style_tokens or player.facts["training"]["style_tokens"],
+        **choices,
+    )
+    with Meter("predicting") as meter:
+        measured = measure_likelihood(
+            player.model, corpus, split, options, crops=crops, limit=limit, progress=counter(meter, "crops")
+        )
+    facts = {"checkpoint": player.name, "split": split, "crops": crops, **choices, "style_tokens": options.style_tokens}
+    result = {**facts, **measured.to_dict()}
+    present(result, as_json, lines(result))
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """The result for a person."""
+    kinds = list(next(iter(result["modes"].values()))["by_kind"])
+    rows = [
+        [mode, m["nll"], "{:.3f}..{:.3f}".format(*m["interval"]), (m["gain"] or [None])[0], *(m["by_kind"].get(k) for k in kinds)]
+        for mode, m in result["modes"].items()
+    ]
+    return [
+        *table(["mode", "nats/token", "95 %", "gain", *kinds], rows),
+        f"{result['pieces']} pieces, {result['tokens']} tokens; {result['dropped']} pieces too short",
+    ]
