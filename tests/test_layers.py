@@ -101,7 +101,7 @@ def test_slow_packages_wait_until_they_are_needed(module: str) -> None:
 
 @pytest.mark.parametrize("name", ["musicstyle", "musicstyle.cli"])
 def test_the_door_is_light(name: str) -> None:
-    heavy = ("torch", "note_seq", "numpy", "numba", "matplotlib", "lightning_fabric", "pretty_midi")
+    heavy = ("torch", "note_seq", "numpy", "music21", "numba", "matplotlib", "lightning_fabric", "pretty_midi")
     code = f"import sys, {name}; print([heavy for heavy in {heavy!r} if heavy in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
