@@ -21,6 +21,15 @@ def test_hits_by_hand() -> None:
     assert hits.others == pytest.approx((0.1 + 0.9 + 0.2 + 0.6 + 0.3 + 0.3) / 6)
 
 
+def test_the_interval_of_the_rate_knows_how_many_were_asked() -> None:
+    rng = np.random.default_rng(0)
+    few, many = (hit_rate(rng.random((count, count)) + 0.2 * np.eye(count)) for count in (6, 40))
+    for hits in (few, many):
+        assert 0 <= hits.interval[0] < hits.rate < hits.interval[1] <= 1
+    assert np.diff(many.interval) < np.diff(few.interval)
+    assert hit_rate(np.eye(5)).interval == (1, 1)
+
+
 @given(st.integers(2, 9), st.integers(0, 1000))
 def test_candidates_that_do_not_hear_the_style_hit_half(count: int, seed: int) -> None:
     one_candidate = np.random.default_rng(seed).random(count)

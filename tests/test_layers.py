@@ -27,7 +27,16 @@ MAY_IMPORT = {
 }
 
 # Slow to import, so never at the top of a module: a verb that does not need them must not wait for them.
-ONLY_INSIDE_FUNCTIONS = {"note_seq", "pretty_midi", "matplotlib", "librosa", "mir_eval", "symusic", "soundfile"}
+ONLY_INSIDE_FUNCTIONS = {
+    "music21",
+    "note_seq",
+    "pretty_midi",
+    "matplotlib",
+    "librosa",
+    "mir_eval",
+    "symusic",
+    "soundfile",
+}
 
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 

@@ -103,10 +103,11 @@ def _knowledge(
 
 def hit_lines(judged: dict[str, Any]) -> list[str]:
     """Hit rates for a person."""
-    names = ("rate", "own", "others", "candidates")
-    return table(
-        ["played with", "hit rate", *names[1:]], [[mode, *(m[name] for name in names)] for mode, m in judged.items()]
-    )
+    rows = [
+        [mode, m["rate"], "{:.2f}..{:.2f}".format(*m["interval"]), m["own"], m["others"], m["candidates"]]
+        for mode, m in judged.items()
+    ]
+    return table(["played with", "hit rate", "95 %", "own", "others", "candidates"], rows)
 
 
 def knowledge_lines(knows: dict[str, Any] | None) -> list[str]:

@@ -44,7 +44,8 @@ def _melody(melody: Answer) -> list[str]:
 def _style(style: Answer) -> list[str]:
     modes = style["modes"]
     return [
-        f"{how}, a piece is nearer to its own style than to another's in {modes[mode]['rate']:.0%} of "
+        f"{how}, a piece is nearer to its own style than to another's in {modes[mode]['rate']:.0%} "
+        f"({modes[mode]['interval'][0]:.0%} to {modes[mode]['interval'][1]:.0%}) of "
         f"{modes[mode]['candidates'] * (modes[mode]['candidates'] - 1)} comparisons; real playing reaches "
         f"{modes['real']['rate']:.0%}, chance is 50%."
         for mode, how in (("both", "Playing a tune in a style"), ("style", "Playing freely in a style"))

@@ -118,7 +118,10 @@ def _melody(report: Answer) -> str:
 
 def _style(report: Answer) -> str:
     modes, published = report["style"]["modes"], report["published"]["similarity"]
-    rows = [[mode, m["rate"], m["own"], m["others"], published.get(mode)] for mode, m in modes.items()]
+    rows = [
+        [mode, m["rate"], "{:.2f} to {:.2f}".format(*m["interval"]), m["own"], m["others"], published.get(mode)]
+        for mode, m in modes.items()
+    ]
     features = list(next(iter(modes.values()))["by_feature"])
     by_feature = [[mode, *m["by_feature"].values()] for mode, m in modes.items()]
     note = (
@@ -127,7 +130,7 @@ def _style(report: Answer) -> str:
     )
     return _section(
         "Style: nearer to its own than to another's",
-        _table(["played with", "hit rate", "own similarity", "others'", "published similarity"], rows),
+        _table(["played with", "hit rate", "95 %", "own similarity", "others'", "published similarity"], rows),
         figures.svg(figures.hits_figure(modes))
         + _table(["own, by feature", *(f.replace("_", " ") for f in features)], by_feature),
         note,

@@ -31,6 +31,7 @@ import numpy as np
 
 RIDGES = (1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,13 @@ class Hits:
 
     Attributes:
         rate: Share of pairs in which own is nearer.
+        interval: 95 % bootstrap interval of the rate, performances drawn with replacement.
         own, others: Mean areas.
         candidates: How many.
     """
 
     rate: float
+    interval: tuple[float, float]
     own: float
     others: float
     candidates: int
@@ -110,7 +113,17 @@ def hit_rate(areas: np.ndarray) -> Hits:
     other = ~np.eye(count, dtype=bool)
     own = np.diag(areas)[:, None]
     hits = (own > areas) + 0.5 * (own == areas)
-    return Hits(float(hits[other].mean()), float(own.mean()), float(areas[other].mean()), count)
+    return Hits(float(hits[other].mean()), _interval(hits), float(own.mean()), float(areas[other].mean()), count)
+
+
+def _interval(hits: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """The 95 % interval of the mean over pairs of different performances, these drawn with replacement."""
+    drawn = np.random.default_rng(seed).integers(len(hits), size=(RESAMPLES, len(hits)))
+    different = drawn[:, :, None] != drawn[:, None, :]
+    values = np.where(different, hits[drawn[:, :, None], drawn[:, None, :]], 0.0).sum(axis=(1, 2))
+    pairs = different.sum(axis=(1, 2))
+    low, high = np.percentile(values[pairs > 0] / pairs[pairs > 0], [2.5, 97.5])
+    return float(low), float(high)
 
 
 def standardised(vectors: np.ndarray) -> np.ndarray:
@@ -208,4 +221,10 @@ def _ridge_answers(vectors: np.ndarray, number: np.ndarray, asked: np.ndarray, r
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
+    return {name: _rounded_value(value) for name, value in values.items()}
+
+
+def _rounded_value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_rounded_value(part) for part in value]
+    return round(value, 4) if isinstance(value, float) else value
