@@ -22,7 +22,7 @@ from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
 from musicstyle.music.midi import read_midi, read_tracks, write_midi
 from musicstyle.music.notes import Notes
-from musicstyle.music.performance import decode, elapsed_steps, encode
+from musicstyle.music.performance import decode, elapsed_steps, encode, held_steps
 from musicstyle.music.vocabulary import EOS, NOTE_ON, PERFORMANCE, TIME_SHIFT, VELOCITY
 
 SMALL = ModelConfig(
@@ -153,8 +153,9 @@ def test_the_engine_draws_what_the_full_recomputation_draws(transfer: StyleTrans
     condition = model.condition(melody.expand(2, -1), style.expand(2, -1), torch.tensor([True, False]), both)
     inputs = F.pad(torch.from_numpy(ids), (1, 0))[:-1].expand(2, -1)
     clock = torch.from_numpy(np.append(0, elapsed_steps(ids))[:-1]).expand(2, -1)
+    held = torch.from_numpy(np.pad(held_steps(ids), ((1, 0), (0, 0)))[:-1]).expand(2, -1, -1)
     with torch.inference_mode():
-        with_melody, without = model.decode(inputs, clock, condition).log_softmax(-1)
+        with_melody, without = model.decode(inputs, clock, held, condition).log_softmax(-1)
     guided = strength * with_melody + (1 - strength) * without
     grammar, generator = Grammar(3000, 3100), torch.Generator().manual_seed(8)
     for position, event_id in enumerate(ids):

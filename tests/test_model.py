@@ -23,7 +23,13 @@ SMALL = ModelConfig(
     max_distance=6, encoder_max_distance=5, memory_window_steps=60, melody_frames_ahead=4, melody_frames_behind=1,
 )  # fmt: skip
 PUBLISHED = dataclasses.replace(
-    SMALL, clock=False, melody_frames_ahead=0, memory_window_steps=None, style_shortcut=False, activation="relu"
+    SMALL,
+    clock=False,
+    melody_frames_ahead=0,
+    memory_window_steps=None,
+    style_shortcut=False,
+    activation="relu",
+    held_keys=0,
 )
 
 
@@ -46,7 +52,9 @@ def make_batch(batch: int = 3, tokens: int = 17, frames: int = 13, style: int = 
         return F.pad(torch.randint(0, 9, (batch, length - 1), generator=generator).cumsum(1), (1, 0))
 
     return {
-        "ids": ids(310, tokens), "clock": clock(tokens), "melody": ids(92, frames), "style": ids(310, style),
+        "ids": ids(310, tokens), "clock": clock(tokens),
+        "held": torch.randint(0, 9, (batch, tokens, 88), generator=generator),
+        "melody": ids(92, frames), "style": ids(310, style),
         "style_clock": clock(style), "use_melody": torch.ones(batch, dtype=torch.bool),
         "use_style": torch.ones(batch, dtype=torch.bool),
     }  # fmt: skip
@@ -75,6 +83,7 @@ def test_shapes_causality_padding_and_cache(config: ModelConfig) -> None:
 
     padded = {**batch, **{k: F.pad(batch[k], (0, 4)) for k in ("ids", "melody", "style")}}
     padded |= {k: F.pad(batch[k], (0, 4), value=int(batch[k].max())) for k in ("clock", "style_clock")}
+    padded["held"] = F.pad(batch["held"], (0, 0, 0, 4))
     torch.testing.assert_close(model(padded)[0][:, :17], logits, rtol=0, atol=1e-4)
 
     style = model.encode_style(batch["style"], batch["style_clock"]) if config.hears_style else None
@@ -82,8 +91,10 @@ def test_shapes_causality_padding_and_cache(config: ModelConfig) -> None:
     cache = DecoderCache(config, 3, torch.device("cpu"))
     shifted = F.pad(batch["ids"][:, :-1], (1, 0))
     parts = [
-        model.decode(ids, clock, condition, cache)
-        for ids, clock in zip(shifted.split((5, 1, 1, 9, 1), 1), batch["clock"].split((5, 1, 1, 9, 1), 1), strict=True)
+        model.decode(ids, clock, held, condition, cache)
+        for ids, clock, held in zip(
+            *(x.split((5, 1, 1, 9, 1), 1) for x in (shifted, batch["clock"], batch["held"])), strict=True
+        )
     ]
     torch.testing.assert_close(torch.cat(parts, 1), logits, rtol=0, atol=1e-4)
 
@@ -112,7 +123,7 @@ def test_a_withheld_condition_says_nothing() -> None:
     again, _ = model({**shuffled, "use_melody": none, "use_style": none})
     torch.testing.assert_close(silent, again, rtol=0, atol=0)
     shifted = F.pad(batch["ids"][:, :-1], (1, 0))
-    absent = model.decode(shifted, batch["clock"], model.condition(None, None, none, none))
+    absent = model.decode(shifted, batch["clock"], batch["held"], model.condition(None, None, none, none))
     torch.testing.assert_close(absent, silent, rtol=0, atol=1e-5)
 
 

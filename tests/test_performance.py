@@ -13,8 +13,8 @@ from some_notes import any_notes, random_notes, real_files
 from musicstyle.music.interop import to_note_sequence
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
-from musicstyle.music.performance import Dropped, decode, elapsed_steps, encode
-from musicstyle.music.vocabulary import NOTE_OFF, NOTE_ON, PERFORMANCE, VELOCITY
+from musicstyle.music.performance import Dropped, decode, elapsed_steps, encode, held_steps
+from musicstyle.music.vocabulary import MIN_PITCH, NOTE_OFF, NOTE_ON, PERFORMANCE, TIME_SHIFT, VELOCITY
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -166,3 +166,18 @@ def test_note_seq_agrees_on_polyphony(seed: int) -> None:
 def test_note_seq_agrees_on_real_playing() -> None:
     for path in real_files("maestro-v3.0.0", 2):
         _check_against_note_seq(read_midi(path).crop(20, 60))
+
+
+@given(any_notes())
+def test_held_steps_by_following_every_key(notes: Notes) -> None:
+    ids = encode(notes)
+    down: dict[int, int] = {}
+    clock = 0
+    for event_id, held in zip(ids, held_steps(ids), strict=True):
+        kind, value = PERFORMANCE.decode(int(event_id))
+        clock += value if kind == TIME_SHIFT else 0
+        if kind == NOTE_ON:
+            down[value - MIN_PITCH] = clock
+        if kind == NOTE_OFF:
+            down.pop(value - MIN_PITCH, None)
+        assert {int(key): int(held[key]) for key in np.flatnonzero(held)} == {k: clock - t + 1 for k, t in down.items()}

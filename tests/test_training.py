@@ -142,7 +142,8 @@ def test_validation_sums_then_divides(corpus: Path) -> None:
     batches = validation_batches(corpus, dataclasses.replace(OPTIONS, validation_crops=6))
     assert len(batches) == 2
     together = {
-        name: torch.cat([b[name] for b in batches]) for name in ("ids", "clock", "style", "style_clock", "use_style")
+        name: torch.cat([b[name] for b in batches])
+        for name in ("ids", "clock", "held", "style", "style_clock", "use_style")
     }
     with torch.no_grad():
         logits, _ = model(

@@ -174,7 +174,7 @@ def token_nll(model: Autoencoder, batch: dict[str, Tensor], modes: tuple[str, ..
     for mode in modes:
         use_melody, use_style = (torch.full_like(batch["use_melody"], used) for used in MODES[mode])
         condition = model.condition(batch["melody"], style, use_melody, use_style)
-        logits = model.decode(shifted, batch["clock"], condition)
+        logits = model.decode(shifted, batch["clock"], batch["held"], condition)
         yield F.cross_entropy(logits.transpose(1, 2).float(), batch["ids"], reduction="none").double().cpu()
 
 

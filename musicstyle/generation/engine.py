@@ -75,7 +75,8 @@ def generate_ids(
     while (allowed := grammar.allowed()).any():
         inputs = torch.full((rows, 1), last, device=device)
         clock = torch.full((rows, 1), grammar.clock, device=device)
-        logits = model.decode(inputs, clock, condition, cache)[:, -1].float()
+        held = torch.from_numpy(grammar.held).to(device).expand(rows, 1, -1)
+        logits = model.decode(inputs, clock, held, condition, cache)[:, -1].float()
         guided = (mix * logits.log_softmax(dim=-1)).sum(dim=0).cpu()
         guided.masked_fill_(~torch.from_numpy(allowed), float("-inf"))
         last = draw(probabilities(guided, options.temperature, options.top_k, options.top_p), generator)

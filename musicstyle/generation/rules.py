@@ -35,11 +35,17 @@ class Grammar:
         self.end_steps, self.limit_steps = end_steps, limit_steps
         self.clock = 0
         self.sounding = np.zeros(_KEYS, dtype=bool)
+        self._struck = np.zeros(_KEYS, dtype=np.int64)  # clock of each key's last NOTE_ON
         self._bin = 0  # none yet: the first NOTE_ON is always preceded by a VELOCITY
         self._last_off = self._last_on = -1  # key of the last NOTE_OFF and NOTE_ON within this step
         self._velocity_stands = self._shift_is_whole = False
         self._may_shift = True
         self.finished = False
+
+    @property
+    def held(self) -> np.ndarray:
+        """Steps each key has been down, plus 1; 0 for a key that is up, (88,)."""
+        return np.where(self.sounding, self.clock - self._struck + 1, 0)
 
     def allowed(self) -> np.ndarray:
         """Which ids may come next, (310,) bool; all False when the sequence is over."""
@@ -78,6 +84,7 @@ class Grammar:
         if kind == NOTE_ON:
             self._last_on = value - MIN_PITCH
             self.sounding[self._last_on] = True
+            self._struck[self._last_on] = self.clock
         if kind == NOTE_OFF:
             self._last_off = value - MIN_PITCH
             self.sounding[self._last_off] = False

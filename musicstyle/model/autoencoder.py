@@ -2,8 +2,8 @@
 
 Deviations from Choi et al. 2020: the style mean leaves padding out; encoder tables are two-sided; learned vectors stand
 for an absent melody or style, so one set of weights serves with both, either or none; with a clock, positions are
-elapsed time, and the melody's frames around now are added to the decoder's input; a small head predicts the style
-crop's similarity features from the style embedding (training only).
+elapsed time; the melody's frames around now and the keys that are down are added to the decoder's input; a small head
+predicts the style crop's similarity features from the style embedding (training only).
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ class Autoencoder(nn.Module):
             self.style_input = nn.Linear(c.width, c.width)
         if c.conditions == "both" and c.combine == "concat":
             self.stop = nn.Parameter(torch.empty(c.width))
+        if c.held_keys:
+            self.held = nn.Linear(2 * c.held_keys, c.width, bias=False)
         initialise(self)
 
     def encode_style(self, style: Tensor, clock: Tensor) -> Tensor:
@@ -122,12 +124,15 @@ class Autoencoder(nn.Module):
             steps = F.pad(steps, (0, extra))
         return Memory(vectors, present, torch.where(timed, steps, 0), timed)
 
-    def decode(self, ids: Tensor, clock: Tensor, condition: Condition, cache: DecoderCache | None = None) -> Tensor:
+    def decode(
+        self, ids: Tensor, clock: Tensor, held: Tensor, condition: Condition, cache: DecoderCache | None = None
+    ) -> Tensor:
         """Logits of the next id.
 
         Args:
             ids: The ids so far, beginning with PAD as the start; with a cache, only those it hasn't seen.
             clock: Elapsed 10 ms steps after each of them, (batch, length).
+            held: Steps each key has been down then, plus 1; 0 for a key that is up, (batch, length, held_keys).
             condition: From `condition`.
             cache: Of the ids before.
 
@@ -137,6 +142,8 @@ class Autoencoder(nn.Module):
         x = self.embedding(ids)
         if self.config.clock:
             x = x + self.phase((clock + self.config.steps_per_frame // 2) % self.config.steps_per_frame)
+        if self.config.held_keys:
+            x = x + self.held(keys_down(held).to(x.dtype))
         if condition.melody is not None and self.config.aligned_frames:
             x = x + self.aligned(self._frames_around_now(condition.melody, clock).flatten(0, 1)).view_as(x)
         if condition.style is not None and self.config.style_shortcut:
@@ -158,7 +165,8 @@ class Autoencoder(nn.Module):
         """Logits of every target id of a training batch, and the style head's guess of the style's features.
 
         Args:
-            batch: ids, clock, melody, style, style_clock, use_melody, use_style as musicstyle.corpus.crops makes them.
+            batch: ids, clock, held, melody, style, style_clock, use_melody, use_style, as musicstyle.corpus.crops
+                makes them.
 
         Returns:
             (batch, length, vocabulary_size) and (batch, 8), the latter None if the model hears no style.
@@ -167,8 +175,20 @@ class Autoencoder(nn.Module):
         melody = batch["melody"] if self.config.hears_melody else None
         condition = self.condition(melody, style, batch["use_melody"], batch["use_style"])
         shifted = F.pad(batch["ids"][:, :-1], (1, 0), value=PAD)
-        logits = self.decode(shifted, batch["clock"], condition)
+        logits = self.decode(shifted, batch["clock"], batch["held"], condition)
         return logits, None if style is None else self.style_head(style)
+
+
+def keys_down(held: Tensor) -> Tensor:
+    """What the decoder is told of the keys: down or not, and the logarithm of how long.
+
+    Args:
+        held: Steps each key has been down, plus 1; 0 for a key that is up, (..., keys).
+
+    Returns:
+        (..., 2 * keys) float32; all 0 for a key that is up. A second is about 0.9, ten about 1.4.
+    """
+    return torch.cat(((held > 0).float(), torch.log1p(held.float()) / 5), dim=-1)
 
 
 def _untimed(vectors: Tensor) -> Memory:

@@ -90,7 +90,10 @@ def initialise(model: nn.Module) -> None:
     """Set every parameter: linear maps to keep variance, residual branches to begin silent, tables small."""
     for name, parameter in model.named_parameters():
         last = name.rsplit(".", 1)[-1]
-        if name.endswith(("project_out.weight", "narrow.weight", "decoder.head.weight")) or last == "bias":
+        if (
+            name.endswith(("project_out.weight", "narrow.weight", "decoder.head.weight", "held.weight"))
+            or last == "bias"
+        ):
             parameter.zero_()
         elif "norm" in name:
             parameter.fill_(1.0)

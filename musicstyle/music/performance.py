@@ -89,6 +89,25 @@ def elapsed_steps(ids: np.ndarray) -> np.ndarray:
     return np.cumsum(SHIFT_STEPS[ids], axis=-1)
 
 
+def held_steps(ids: np.ndarray) -> np.ndarray:
+    """For how long each of the piano's keys has been down after each id.
+
+    Args:
+        ids: Performance ids, (n,).
+
+    Returns:
+        (n, 88) int32: 10 ms steps since the NOTE_ON, plus 1; 0 for a key that is up.
+    """
+    place = np.arange(1, len(ids) + 1, dtype=np.int32)[:, None]
+    key = PERFORMANCE.values[ids][:, None] - MIN_PITCH == np.arange(MAX_PITCH - MIN_PITCH + 1)
+    kind = PERFORMANCE.kinds[ids][:, None]
+    struck, released = (
+        np.maximum.accumulate(np.where(key & (kind == event), place, 0), axis=0) for event in (_ON, _OFF)
+    )
+    clock = np.concatenate(([0], elapsed_steps(ids))).astype(np.int32)
+    return np.where(struck > released, clock[1:, None] - clock[struck] + 1, 0)
+
+
 @dataclass(frozen=True)
 class Dropped:
     """What decoding found that no note could be made of, or had to mend. True if anything.
