@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicstyle.evaluation.melody import MelodyScore, match, moved_in_pitch, moved_in_time, score_melody
+from musicstyle.evaluation.melody import MelodyScore, moved_in_pitch, moved_in_time, score_melody
+from musicstyle.music.matching import match
 from musicstyle.music.notes import Notes
 
 
@@ -48,7 +49,9 @@ def test_a_tune_played_as_written_sounds_entirely_and_alone() -> None:
     assert score.chance_100 < 0.5
 
 
-@pytest.mark.parametrize(("late", "share_50", "share_100"), [(0.04, 1, 1), (0.05, 1, 1), (0.08, 0, 1), (0.1, 0, 1), (0.11, 0, 0)])
+@pytest.mark.parametrize(
+    ("late", "share_50", "share_100"), [(0.04, 1, 1), (0.05, 1, 1), (0.08, 0, 1), (0.1, 0, 1), (0.11, 0, 0)]
+)
 def test_a_late_player_is_heard_within_the_tolerances_only(late: float, share_50: float, share_100: float) -> None:
     score = score_melody(tune(), tune().shift(late))
     assert (score.share_50, score.share_100) == (share_50, share_100)

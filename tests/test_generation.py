@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from musicstyle.errors import ConfigError, GenerationError, MidiError, UsageError
 from musicstyle.generation.engine import generate_ids, guidance_weights
+from musicstyle.generation.job import Job
 from musicstyle.generation.options import GenerationOptions
+from musicstyle.generation.plan import TAIL_STEPS
 from musicstyle.generation.rules import Grammar
 from musicstyle.generation.sampling import draw, keep_top_k, keep_top_p, probabilities
-from musicstyle.generation.transfer import TAIL_STEPS, StyleTransfer, read_melody, style_crops
+from musicstyle.generation.transfer import StyleTransfer, read_melody, style_crops
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
 from musicstyle.music.midi import read_midi, read_tracks, write_midi
@@ -198,19 +200,17 @@ def test_a_degenerate_sample_is_retried_with_the_next_seed(
     seeds: list[int] = []
 
     def silent_until(good: int):  # type: ignore[no-untyped-def]
-        def sample(
-            self: object, tune: object, style: object, options: GenerationOptions, progress: object
-        ) -> np.ndarray:
-            seeds.append(options.seed)
-            return encode(random_notes(3)) if options.seed == good else np.zeros(0, dtype=np.int64)
+        def sample(self: Job, tried: range) -> list[np.ndarray]:
+            seeds.extend(tried)
+            return [encode(random_notes(3)) if seed == good else np.zeros(0, dtype=np.int64) for seed in tried]
 
         return sample
 
-    monkeypatch.setattr(StyleTransfer, "_sample", silent_until(7))
+    monkeypatch.setattr(Job, "sample_all", silent_until(7))
     result = transfer.generate(None, tune(), transfer.default_options(seed=5))
     assert (result.seed, result.retries, seeds) == (7, 2, [5, 6, 7])
     assert result.settings["seed"] == 7
-    monkeypatch.setattr(StyleTransfer, "_sample", silent_until(-1))
+    monkeypatch.setattr(Job, "sample_all", silent_until(-1))
     with pytest.raises(GenerationError, match="no notes"):
         transfer.generate(None, tune())
 

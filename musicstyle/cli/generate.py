@@ -14,7 +14,7 @@ from musicstyle.errors import ConfigError, UsageError
 from musicstyle.generation.options import GenerationOptions
 
 if TYPE_CHECKING:
-    from musicstyle.generation.transfer import Generation
+    from musicstyle.generation.result import Generation
 
 SEEDS = 1_000_000  # short enough to type again
 SUFFIXES = (".mid", ".midi")

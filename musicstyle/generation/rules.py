@@ -19,8 +19,45 @@ from musicstyle.music.vocabulary import (
 _ON, _OFF, _SHIFT, _VELOCITY = (
     slice(ids.start, ids.stop) for ids in map(PERFORMANCE.ids, (NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY))
 )
-_KEYS = MAX_PITCH - MIN_PITCH + 1
-_KEY = np.arange(_KEYS)
+KEYS = MAX_PITCH - MIN_PITCH + 1
+_KEY = np.arange(KEYS)
+_NO_KEY = np.zeros(KEYS, dtype=bool)
+
+EARLY_STEPS = 10  # a melody note may be struck 100 ms before its time: it then sounds, if early
+LATE_STEPS = 5  # and 50 ms after it, as far as the 100 ms frame in which the model hears it can lie behind
+
+
+class Duties:
+    """Melody notes that must be struck: each once, from EARLY_STEPS before its time to LATE_STEPS after it.
+
+    Of two notes of one key the later has the later deadline, so both can be kept. A note of a key counts for the
+    earliest one that waits for that key.
+    """
+
+    def __init__(self, steps: np.ndarray, keys: np.ndarray, end_steps: int) -> None:
+        """`steps`: onsets, (notes,); `keys`: from the piano's lowest, (notes,). From the end on nothing is due."""
+        self._opens: list[list[int]] = [[] for _ in range(KEYS)]  # by key, the latest first
+        self._deadlines: list[list[int]] = [[] for _ in range(KEYS)]
+        for key in np.unique(keys):
+            onsets = np.unique(steps[(keys == key) & (steps < end_steps)])
+            latest = end_steps
+            for onset in onsets[::-1].tolist():
+                latest = min(onset + LATE_STEPS, latest - 1)
+                self._opens[key].append(onset - EARLY_STEPS)
+                self._deadlines[key].append(latest)
+        self.deadline = np.full(KEYS, np.iinfo(np.int64).max)  # of the next note of each key
+        for key in range(KEYS):
+            self._next(key)
+
+    def struck(self, key: int, clock: int) -> None:
+        """A key was struck: that fulfils the duty that waits for it, if its time has come."""
+        if self._opens[key] and self._opens[key][-1] <= clock:
+            self._opens[key].pop()
+            self._deadlines[key].pop()
+            self._next(key)
+
+    def _next(self, key: int) -> None:
+        self.deadline[key] = self._deadlines[key][-1] if self._deadlines[key] else np.iinfo(np.int64).max
 
 
 class Grammar:
@@ -29,15 +66,23 @@ class Grammar:
     Within a step come the NOTE_OFFs of sounding keys, then the NOTE_ONs of silent ones, each in rising pitch; a
     VELOCITY comes only before a NOTE_ON and changes the bin; only the longest shift is followed by another shift.
     No note begins at or after `end_steps`; after that, sounding notes may ring until `limit_steps`.
+
+    With duties, the clock does not pass the deadline of a note that was not struck; at its deadline nothing comes that
+    the order would not let its NOTE_OFF (if the key still sounds) and its NOTE_ON follow.
     """
 
-    def __init__(self, end_steps: int, limit_steps: int) -> None:
+    def __init__(
+        self, end_steps: int, limit_steps: int, *, playable: np.ndarray | None = None, duties: Duties | None = None
+    ) -> None:
+        """`playable`: which keys may be struck, (88,) bool; None for all."""
         self.end_steps, self.limit_steps = end_steps, limit_steps
         self.clock = 0
-        self.sounding = np.zeros(_KEYS, dtype=bool)
+        self.sounding = np.zeros(KEYS, dtype=bool)
+        self._playable = ~_NO_KEY if playable is None else playable
+        self._duties = duties
         self._bin = 0  # none yet: the first NOTE_ON is always preceded by a VELOCITY
         self._last_off = self._last_on = -1  # key of the last NOTE_OFF and NOTE_ON within this step
-        self._velocity_stands = self._shift_is_whole = False
+        self._velocity_stands = False
         self._may_shift = True
         self.finished = False
 
@@ -46,7 +91,7 @@ class Grammar:
         mask = np.zeros(PERFORMANCE.size, dtype=bool)
         if self.finished:
             return mask
-        can_begin = (_KEY > self._last_on) & ~self.sounding if self.clock < self.end_steps else np.zeros(_KEYS, bool)
+        can_begin, can_end, latest = self._keys_and_time()
         mask[_ON] = can_begin & (self._bin > 0)
         if self._velocity_stands:
             return mask
@@ -54,11 +99,28 @@ class Grammar:
         if self._bin:
             mask[PERFORMANCE.encode(VELOCITY, self._bin)] = False
         if self._last_on < 0:
-            mask[_OFF] = self.sounding & (_KEY > self._last_off)
+            mask[_OFF] = can_end
         if self._may_shift:
-            mask[_SHIFT] = np.arange(1, MAX_SHIFT_STEPS + 1) <= self.limit_steps - self.clock
+            mask[_SHIFT] = np.arange(1, MAX_SHIFT_STEPS + 1) <= latest - self.clock
         mask[EOS] = self.clock >= self.end_steps
         return mask
+
+    def _keys_and_time(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Keys that may be struck and let go now, (88,) bool each, and the step that the clock may not pass."""
+        can_begin = _NO_KEY
+        if self.clock < self.end_steps:
+            can_begin = (_KEY > self._last_on) & ~self.sounding & self._playable
+        can_end = self.sounding & (_KEY > self._last_off)
+        if self._duties is None:
+            return can_begin, can_end, self.limit_steps
+        latest = min(self.limit_steps, int(self._duties.deadline.min()))
+        if latest == self.clock:
+            due = self._duties.deadline == self.clock
+            still_down = np.flatnonzero(due & self.sounding)
+            if len(still_down):  # it must be let go first, and no key above it before
+                return _NO_KEY, can_end & (_KEY <= still_down[0]), latest
+            can_begin = can_begin & (_KEY <= np.flatnonzero(due)[0])
+        return can_begin, can_end, latest
 
     def accept(self, event_id: int) -> None:
         """Move on by one id that `allowed` named."""
@@ -76,10 +138,15 @@ class Grammar:
         if kind == VELOCITY:
             self._bin = value
         if kind == NOTE_ON:
-            self._last_on = value - MIN_PITCH
-            self.sounding[self._last_on] = True
+            self._strike(value - MIN_PITCH)
         if kind == NOTE_OFF:
             self._last_off = value - MIN_PITCH
             self.sounding[self._last_off] = False
         silent_at_the_end = self.clock >= self.end_steps and not self.sounding.any()
         self.finished = silent_at_the_end or self.clock >= self.limit_steps
+
+    def _strike(self, key: int) -> None:
+        self._last_on = key
+        self.sounding[key] = True
+        if self._duties is not None:
+            self._duties.struck(key, self.clock)
