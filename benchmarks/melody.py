@@ -1,11 +1,11 @@
 """How many of a melody's notes sound? Plays unseen folk tunes in the styles of MAESTRO's validation performances.
 
     python benchmarks/melody.py [--checkpoint DIR] [--tunes 20] [--seconds 20] [--melody-strength 2 ...]
-    python benchmarks/melody.py --sweep [--sweep-melody-strength 1 2 3] [--sweep-top-p 0.9 0.95] [--sweep-temperature 0.9 1]
+    python benchmarks/melody.py --sweep [--sweep-melody-strength 1 2 3] [--sweep-top-p 0.9 0.95] [...]
 
-Prints one JSON object: every tune's shares, those over all tunes, chance, and what real playing of something else gives.
-With --sweep, one line of JSON a setting, best last. Data: $MUSICSTYLE_DATA or shared/data beside the repository; without
-it, the repository's examples.
+Prints one JSON object: every tune's shares, those over all tunes, chance, and what real playing of something else
+gives. With --sweep, one line of JSON a setting, best last. Data: $MUSICSTYLE_DATA or shared/data beside the repository;
+without it, the repository's examples.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ from musicstyle.evaluation.playing import pair_up, play_pairs, summarize
 from musicstyle.generation.transfer import StyleTransfer
 
 SETTINGS = ("temperature", "top_p", "top_k", "melody_strength", "style_strength", "seconds", "seed")
-SWEPT = {"melody_strength": [1.0, 1.5, 2.0, 3.0], "style_strength": [1.0], "top_p": [0.9, 0.95], "temperature": [0.9, 1.0]}
+SWEPT = {
+    "melody_strength": [1.0, 1.5, 2.0, 3.0],
+    "style_strength": [1.0],
+    "top_p": [0.9, 0.95],
+    "temperature": [0.9, 1.0],
+}
 
 
 def main() -> None:
@@ -34,9 +39,8 @@ def main() -> None:
     pairs = pair_up(styles(arguments.tunes, 1, arguments.styles_dir), tunes(arguments.tunes, 1, arguments.tunes_dir))
     given = {name: getattr(arguments, name) for name in SETTINGS}
     grid = {name: getattr(arguments, f"sweep_{name}") for name in SWEPT} if arguments.sweep else {}
-    results = []
-    for values in itertools.product(*grid.values()):
-        results.append(measure(player, pairs, {**given, **dict(zip(grid, values, strict=True))}, arguments.sweep))
+    settings = [given | dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    results = [measure(player, pairs, one, arguments.sweep) for one in settings]
     if arguments.sweep:
         best = max(results, key=lambda result: result["all"]["share_100"])
         print(json.dumps({"best": best["settings"], **best["all"]}))

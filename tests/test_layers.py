@@ -27,7 +27,16 @@ MAY_IMPORT = {
 }
 
 # Slow to import, so never at the top of a module: a verb that does not need them must not wait for them.
-ONLY_INSIDE_FUNCTIONS = {"note_seq", "pretty_midi", "matplotlib", "librosa", "mir_eval", "symusic", "soundfile"}
+ONLY_INSIDE_FUNCTIONS = {
+    "music21",
+    "note_seq",
+    "pretty_midi",
+    "matplotlib",
+    "librosa",
+    "mir_eval",
+    "symusic",
+    "soundfile",
+}
 
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
@@ -101,7 +110,7 @@ def test_slow_packages_wait_until_they_are_needed(module: str) -> None:
 
 @pytest.mark.parametrize("name", ["musicstyle", "musicstyle.cli"])
 def test_the_door_is_light(name: str) -> None:
-    heavy = ("torch", "note_seq", "numpy", "numba", "matplotlib", "lightning_fabric", "pretty_midi")
+    heavy = ("torch", "note_seq", "numpy", "music21", "numba", "matplotlib", "lightning_fabric", "pretty_midi")
     code = f"import sys, {name}; print([heavy for heavy in {heavy!r} if heavy in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

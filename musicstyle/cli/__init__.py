@@ -12,6 +12,8 @@ from musicstyle.cli._group import Program, Verb, help_if_alone
 
 VERBS = {
     "generate": Verb("musicstyle.cli.generate:generate", "Play a tune in the style of a performance."),
+    "render": Verb("musicstyle.cli.render:render", "Turn MIDI into sound, a picture or a page."),
+    "melody": Verb("musicstyle.cli.melody:melody", "Show what the melody of a piece is taken to be."),
     "train": Verb("musicstyle.cli.train:train", "Train a model on a folder of MIDI."),
     "eval": Verb("musicstyle.cli.evaluate:evaluate", "Judge a checkpoint, or compare pieces."),
     "data": Verb("musicstyle.cli.data:data", "Prepare the notes that a model trains on."),

@@ -21,19 +21,26 @@ A_PATH = click.Path(path_type=Path)
 
 the_checkpoint = click.option("--checkpoint", type=A_PATH, help="Folder of the model; default: the one in the box.")
 the_device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or mps.")
+the_threads = click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the CPU; more help large models only."
+)
 the_seed = click.option("--seed", type=click.IntRange(0, 2**31), default=1, show_default=True, help="Of all draws.")
 the_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 the_force = click.option("--force", is_flag=True, help="Write over files that are already there.")
 the_plot = click.option("--plot", type=A_PATH, help="Draw it into this file (.png, .svg, .pdf).")
 the_styles = click.option(
-    "--styles", type=A_PATH, help="Performance or folder of them; default: MAESTRO's validation split, else the examples."
+    "--styles",
+    type=A_PATH,
+    help="Performance or folder of them; default: MAESTRO's validation split, else the examples.",
 )
 the_melodies = click.option(
-    "--melodies", type=A_PATH, help="Tune or folder of them; default: Nottingham's tunes if the data is there, else the examples."
+    "--melodies",
+    type=A_PATH,
+    help="Tune or folder of them; default: Nottingham's tunes if the data is there, else the examples.",
 )
 
 
-def load_player(checkpoint: Path | None, device: str) -> StyleTransfer:
+def load_player(checkpoint: Path | None, device: str, threads: int) -> StyleTransfer:
     """The checkpoint, ready to play.
 
     Raises:
@@ -45,8 +52,9 @@ def load_player(checkpoint: Path | None, device: str) -> StyleTransfer:
     from musicstyle.generation.transfer import StyleTransfer
 
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(device.split(":")[0]):
+    if not there.get(device.split(":", maxsplit=1)[0]):
         raise UsageError(f"--device {device}: torch sees none here; use --device cpu")
+    torch.set_num_threads(threads)
     return StyleTransfer.load(checkpoint, device)
 
 
@@ -109,15 +117,20 @@ def counter(meter: Meter, unit: str) -> Callable[[int, int], None]:
     return report
 
 
-def refuse_existing(path: Path | None, force: bool, flag: str) -> None:
-    """Say before any work that a file would be written over.
+def check_plot(plot: Path | None, force: bool) -> None:
+    """Say before any work what would keep a plot from being written.
 
     Raises:
-        UsageError: It is there, and no --force.
+        UsageError: The file is there without --force, or its suffix is of no known format.
     """
-    if path is not None and path.exists() and (path.is_dir() or not force):
-        how = "give the name of a file" if path.is_dir() else f"give another {flag}, or --force to write over it"
-        raise UsageError(f"{path}: is there already; {how}")
+    from musicstyle.evaluation.figures import check_suffix
+
+    if plot is None:
+        return
+    check_suffix(plot)
+    if plot.exists() and (plot.is_dir() or not force):
+        how = "give the name of a file" if plot.is_dir() else "give another --plot, or --force to write over it"
+        raise UsageError(f"{plot}: is there already; {how}")
 
 
 def present(result: dict[str, Any], as_json: bool, lines: Sequence[str]) -> None:
@@ -134,7 +147,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     texts = [[text(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in texts) for i in range(len(head))]
     return [
-        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in texts
     ]
 

@@ -8,8 +8,8 @@ from musicstyle.cli._group import LazyGroup, Verb, help_if_alone
 
 VERBS = {
     "prepare": Verb("musicstyle.cli.data_prepare:prepare", "Turn a folder of MIDI into a corpus of notes."),
-    "check": Verb("musicstyle.cli.data_check:check", "Say what is in a folder of MIDI and what is wrong with it."),
-    "fetch": Verb("musicstyle.cli.data_fetch:fetch", "Download a known collection."),
+    "check": Verb("musicstyle.cli.data_check:check", "Look through a folder of MIDI before training on it."),
+    "fetch": Verb("musicstyle.cli.data_fetch:fetch", "Download a known collection and unpack it."),
 }
 
 

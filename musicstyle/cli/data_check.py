@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,24 +36,28 @@ def check(source: Path, workers: int | None, as_json: bool) -> None:
         click.echo(line)
 
 
+# What a row shows of the facts of a split.
+_ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
+    ("files", lambda one: f"{one['files']:,}"),
+    ("hours", lambda one: f"{one['hours']:.2f}"),
+    ("notes", lambda one: f"{one['notes']:,}"),
+    ("notes a second", lambda one: f"{one['notes_per_second']:.2f}"),
+    ("tokens a second", lambda one: f"{one['tokens_per_second']:.1f}"),
+    ("files with pedal", lambda one: f"{100 * one['pedal_share']:.1f} %"),
+    ("pitches", lambda one: _range(one["pitch"])),
+    ("velocities", lambda one: _range(one["velocity"])),
+)
+
+
 def _table(facts: dict[str, Any]) -> list[str]:
     """A column for all and one a split."""
-    rows = [("", *COLUMNS)] + [
-        (title, *(show(facts[column]) for column in COLUMNS))
-        for title, show in (
-            ("files", lambda one: f"{one['files']:,}"),
-            ("hours", lambda one: f"{one['hours']:.2f}"),
-            ("notes", lambda one: f"{one['notes']:,}"),
-            ("notes a second", lambda one: f"{one['notes_per_second']:.2f}"),
-            ("tokens a second", lambda one: f"{one['tokens_per_second']:.1f}"),
-            ("files with pedal", lambda one: f"{100 * one['pedal_share']:.1f} %"),
-            ("pitches", lambda one: _range(one["pitch"])),
-            ("velocities", lambda one: _range(one["velocity"])),
-        )
-    ]
+    rows: list[tuple[str, ...]] = [("", *COLUMNS)]
+    rows += [(title, *(show(facts[column]) for column in COLUMNS)) for title, show in _ROWS]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
         for row in rows
     ]
 
@@ -65,6 +70,7 @@ def _findings(facts: dict[str, Any]) -> list[str]:
     lines = [f"splits from {facts['splits_from']}"]
     lines += _listed("unreadable", [f"{one['path']}: {one['reason']}" for one in facts["unreadable"]])
     lines += _listed("without pedal", facts["without_pedal"])
+    lines += _listed("pedal moved but never down", facts["pedal_never_down"])
     lines += _listed("the same notes twice", [" = ".join(paths) for paths in facts["duplicates"]])
     lines += _listed("pieces in two splits", [_shared(one) for one in facts["in_two_splits"]])
     return [*lines, f"notes that no key of a piano plays: {facts['notes_off_the_piano']}"]

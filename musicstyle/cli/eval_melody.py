@@ -22,6 +22,7 @@ from musicstyle.cli._evaluation import (
     the_melodies,
     the_seed,
     the_styles,
+    the_threads,
 )
 
 COLUMNS = ("share_50", "share_100", "chance_50", "chance_100", "on_top", "extra_above", "deviation_seconds")
@@ -33,7 +34,10 @@ COLUMNS = ("share_50", "share_100", "chance_50", "chance_100", "on_top", "extra_
 @click.option("--pairs", type=click.IntRange(1), default=12, show_default=True, help="Tunes, each in one style.")
 @click.option("--seconds", type=float, default=20.0, show_default=True, help="At most so much of each tune.")
 @click.option(
-    "--melody-strength", type=float, multiple=True, help="May be given several times; default: the checkpoint's, and 1 and 3."
+    "--melody-strength",
+    type=float,
+    multiple=True,
+    help="May be given several times; default: the checkpoint's, and 1 and 3.",
 )
 @click.option("--style-strength", type=float, help="Default: the checkpoint's.")
 @click.option("--temperature", type=float, help="Default: the checkpoint's.")
@@ -41,6 +45,7 @@ COLUMNS = ("share_50", "share_100", "chance_50", "chance_100", "on_top", "extra_
 @the_checkpoint
 @the_seed
 @the_device
+@the_threads
 @the_json
 def melody(
     melodies: Path | None,
@@ -49,15 +54,16 @@ def melody(
     melody_strength: tuple[float, ...],
     checkpoint: Path | None,
     device: str,
+    threads: int,
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """How much of the melody sounds, against chance, by guidance strength.
+    """How much of the melody sounds in what a checkpoint plays.
 
-    A note sounds if its pitch is struck within 50 or 100 ms of its time; chance is the melody moved away. The exact rules stand in the
-    docstring of musicstyle.evaluation.melody.
+    A note sounds if its pitch is struck within 50 or 100 ms of its time; chance is the melody moved away. The exact
+    rules stand in the docstring of musicstyle.evaluation.melody.
     """
-    player = load_player(checkpoint, device)
+    player = load_player(checkpoint, device, threads)
     seed = settings["seed"]
     chosen = choose_styles(styles, pairs, seed), choose_melodies(melodies, pairs, seed)
     strengths = sorted(set(melody_strength or (1.0, 3.0, settings_of(player).melody_strength)))
@@ -80,15 +86,19 @@ def _measure(
     for one in play_pairs(player, pairs, options):
         played.append(one)
         report(number * len(pairs) + len(played), settings * len(pairs))
-    return {"melody_strength": options.melody_strength, **summarize(played), "pieces": [one.to_dict() for one in played]}
+    return {
+        "melody_strength": options.melody_strength,
+        **summarize(played),
+        "pieces": [one.to_dict() for one in played],
+    }
 
 
 def lines(result: dict[str, Any]) -> list[str]:
     """The result for a person."""
     rows = [[f"{row['melody_strength']:g}", *(row[name] for name in COLUMNS)] for row in result["strengths"]]
     last = result["strengths"][-1]
-    return [
-        *table(["strength", *COLUMNS], rows),
+    said = (
         f"{last['pairs']} tunes, {last['notes']} notes; real playing of other music: "
-        f"{last['real_playing_50']:.3f} within 50 ms, {last['real_playing_100']:.3f} within 100 ms",
-    ]
+        f"{last['real_playing_50']:.3f} within 50 ms, {last['real_playing_100']:.3f} within 100 ms"
+    )
+    return [*table(["strength", *COLUMNS], rows), said]

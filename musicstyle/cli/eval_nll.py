@@ -19,13 +19,16 @@ from musicstyle.cli._evaluation import (
     the_device,
     the_json,
     the_seed,
+    the_threads,
 )
 
 CPU_ROWS, GPU_ROWS = 1, 8
 
 
 @click.command()
-@click.option("--data", required=True, type=A_PATH, help="Folder of MIDI, or a corpus made by `musicstyle data prepare`.")
+@click.option(
+    "--data", required=True, type=A_PATH, help="Folder of MIDI, or a corpus made by `musicstyle data prepare`."
+)
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), default="test", show_default=True)
 @the_checkpoint
 @click.option("--crops", type=click.IntRange(1), default=1, show_default=True, help="Crops of each piece.")
@@ -41,6 +44,7 @@ CPU_ROWS, GPU_ROWS = 1, 8
 @click.option("--style-tokens", type=click.IntRange(1), help="Length of what is heard; default: the weights'.")
 @the_seed
 @the_device
+@the_threads
 @the_json
 def nll(
     data: Path,
@@ -49,19 +53,21 @@ def nll(
     crops: int,
     limit: int | None,
     device: str,
+    threads: int,
     as_json: bool,
     style_tokens: int | None,
     **choices: Any,
 ) -> None:
-    """Nats per token by the published protocol, for every mode the weights serve.
+    """Nats per token of real playing, in every mode.
 
-    The interval is a bootstrap over pieces; gain is what a mode saves against none. What deviates from the published protocol stands in
-    the docstring of musicstyle.evaluation.likelihood.
+    By the published protocol: full crops, no augmentation. The interval is a bootstrap over pieces; gain is what a mode
+    saves against none. What deviates from the published protocol stands in the docstring of
+    musicstyle.evaluation.likelihood.
     """
     from musicstyle.corpus.crops import BatchOptions
     from musicstyle.evaluation.likelihood import measure_likelihood
 
-    player = load_player(checkpoint, device)
+    player = load_player(checkpoint, device, threads)
     corpus = open_corpus(data)
     options = BatchOptions(
         batch_size=CPU_ROWS if device == "cpu" else GPU_ROWS,
@@ -81,7 +87,13 @@ def lines(result: dict[str, Any]) -> list[str]:
     """The result for a person."""
     kinds = list(next(iter(result["modes"].values()))["by_kind"])
     rows = [
-        [mode, m["nll"], "{:.3f}..{:.3f}".format(*m["interval"]), (m["gain"] or [None])[0], *(m["by_kind"].get(k) for k in kinds)]
+        [
+            mode,
+            m["nll"],
+            "{:.3f}..{:.3f}".format(*m["interval"]),
+            (m["gain"] or [None])[0],
+            *(m["by_kind"].get(k) for k in kinds),
+        ]
         for mode, m in result["modes"].items()
     ]
     return [

@@ -7,11 +7,15 @@ import click
 from musicstyle.cli._group import LazyGroup, Verb, help_if_alone
 
 VERBS = {
-    "similarity": Verb("musicstyle.cli.eval_similarity:similarity", "How alike pieces are, or a checkpoint's to its styles."),
+    "similarity": Verb(
+        "musicstyle.cli.eval_similarity:similarity", "How alike pieces are, or a checkpoint and its styles."
+    ),
     "melody": Verb("musicstyle.cli.eval_melody:melody", "How much of the melody sounds in what a checkpoint plays."),
-    "style": Verb("musicstyle.cli.eval_style:style", "Whether the style is carried, and what the embedding knows."),
-    "interpolation": Verb("musicstyle.cli.eval_interpolation:interpolation", "Whether mixes of two styles lie between."),
-    "nll": Verb("musicstyle.cli.eval_nll:nll", "How well real playing is predicted: nats per token."),
+    "style": Verb("musicstyle.cli.eval_style:style", "Whether style is carried, and what the embedding knows."),
+    "interpolation": Verb(
+        "musicstyle.cli.eval_interpolation:interpolation", "Whether mixes of two styles lie between them."
+    ),
+    "nll": Verb("musicstyle.cli.eval_nll:nll", "Nats per token of real playing, in every mode."),
     "report": Verb("musicstyle.cli.eval_report:report", "All of it, as one page and one JSON."),
 }
 

@@ -262,7 +262,7 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
 def _interrupt_sets(trainer: Trainer) -> Iterator[None]:
     """The first Ctrl-C lets the run save after its step; the second ends it where it is."""
 
-    def ask_to_stop(signum: int, frame: object) -> None:
+    def ask_to_stop(_signum: int, _frame: object) -> None:
         if trainer.stop:
             raise KeyboardInterrupt
         trainer.stop = True

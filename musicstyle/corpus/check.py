@@ -11,6 +11,9 @@ import numpy as np
 from musicstyle.corpus.prepare import Progress, Row, cached_corpus
 from musicstyle.corpus.splits import find_csv, read_csv
 from musicstyle.corpus.store import SPLITS, Corpus
+from musicstyle.errors import MidiError
+from musicstyle.music.parse import parse
+from musicstyle.music.smf import check_and_unwrap, with_ticks_a_quarter
 
 ALL = "all"
 
@@ -29,7 +32,8 @@ def check(source: Path | str, *, workers: int | None = None, progress: Progress 
         "source", "splits_from";
         "all" and each split's name: files, hours, notes, notes_per_second, tokens, tokens_per_second, with_pedal,
         pedal_share, and the ranges pitch and velocity (lowest, highest; None without notes);
-        "without_pedal": paths of files whose pedal is never down, when most files have one;
+        "without_pedal", "pedal_never_down": paths of files without pedal events, and of those whose pedal is moved but
+        never half down; no paths where most files are like that, as scores are;
         "duplicates": lists of paths with the same notes, in whatever key and tempo;
         "in_two_splits": pieces found in more than one split: {"shared_by": "notes" or "name" (the csv's), "files":
         [{"path", "split"}]};
@@ -47,9 +51,8 @@ def check(source: Path | str, *, workers: int | None = None, progress: Progress 
     }
     facts: dict[str, Any] = {"source": manifest["source"], "splits_from": manifest["splits_from"]}
     facts |= {name: _facts(corpus, pieces) for name, pieces in groups.items()}
-    silent = [row["path"] for row in rows if not row["pedal"]]
     return facts | {
-        "without_pedal": silent if 2 * len(silent) < len(rows) else [],
+        **_pedal_faults(rows, Path(manifest["source"])),
         "duplicates": [[row["path"] for row in group] for group in _alike(rows, [row["fingerprint"] for row in rows])],
         "in_two_splits": _in_two_splits(rows, Path(manifest["source"])),
         "unreadable": [{"path": row["path"], "reason": row["reason"]} for row in manifest["skipped"]],
@@ -77,8 +80,27 @@ def _facts(corpus: Corpus, pieces: np.ndarray) -> dict[str, Any]:
 
 def _velocity_range(corpus: Corpus, pieces: np.ndarray) -> list[int] | None:
     """Lowest and highest, piece by piece, so that memory does not grow with the corpus."""
-    ranges = [(int(column.min()), int(column.max())) for column in (corpus.records(i)["velocity"] for i in pieces.tolist())]
+    ranges = [
+        (int(column.min()), int(column.max())) for column in (corpus.records(i)["velocity"] for i in pieces.tolist())
+    ]
     return [min(low for low, _ in ranges), max(high for _, high in ranges)] if ranges else None
+
+
+def _pedal_faults(rows: list[Row], source: Path) -> dict[str, list[str]]:
+    """The files that hold notes nowhere, by why. A file that has gone since is taken to move its pedal."""
+    found: dict[str, list[str]] = {"without_pedal": [], "pedal_never_down": []}
+    silent = [row["path"] for row in rows if not row["pedal"]]
+    for path in silent if 2 * len(silent) < len(rows) else []:
+        found["pedal_never_down" if _moves_pedal(source / path) else "without_pedal"].append(path)
+    return found
+
+
+def _moves_pedal(path: Path) -> bool:
+    try:
+        data = with_ticks_a_quarter(check_and_unwrap(path, path.read_bytes()))
+        return any(len(track.pedal) for track in parse(data).tracks)
+    except (OSError, ValueError, MidiError):
+        return True
 
 
 def _in_two_splits(rows: list[Row], source: Path) -> list[dict[str, Any]]:

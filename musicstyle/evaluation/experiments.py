@@ -32,7 +32,7 @@ SHORTEST_HALF_SECONDS = 4.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Halves:
-    """A performance cut in two at the middle of its notes: one half is heard, the other is what candidates are judged by."""
+    """A performance cut in two at the middle of its notes: one half is heard, by the other candidates are judged."""
 
     name: str
     heard: Notes
@@ -157,7 +157,7 @@ def interpolation_test(
     if not player.model.config.hears_style:
         raise UsageError(f"checkpoint {player.name} hears no style; there is nothing to interpolate")
     mixes = np.linspace(0, 1, steps)
-    rows = []
+    rows: list[np.ndarray] = []
     for number, (a, b) in enumerate(pairs):
         notes = [read_midi(path) for path in (a, b)]
         length = min(part.duration_seconds for part in notes)

@@ -1,18 +1,19 @@
 """Does style move smoothly between two performances? The relative distance along the line between their embeddings.
 
-Specification. Between the style embeddings of performances A and B, the mixes (1 - t) B + t A are taken at equal steps of t from 0
-to 1. At each, `repeats` pieces are generated, with the same seeds at every t, and the relative distance from A is
+Specification. Between the style embeddings of performances A and B, the mixes (1 - t) B + t A are taken at equal steps
+of t from 0 to 1. At each, `repeats` pieces are generated, with the same seeds at every t, and the relative distance
+from A is
 
     1 - OA_A / (OA_A + OA_B)
 
-with OA the similarity (`musicstyle.music.similarity`, mean of the eight features) of the piece with A and with B. It is above
-a half near B and should fall as t rises. Reported are its mean at each t, over pieces and pairs of performances;
-Spearman's rank correlation of t with that mean (-1: falls at every step, 0: no trend), and of t with the single values; and
-the fall from the first t to the last, which says whether the ends differ at all.
+with OA the similarity (`musicstyle.music.similarity`, mean of the eight features) of the piece with A and with B. It is
+above a half near B and should fall as t rises. Reported are its mean at each t, over pieces and pairs of performances;
+Spearman's rank correlation of t with that mean (-1: falls at every step, 0: no trend), and of t with the single values;
+and the fall from the first t to the last, which says whether the ends differ at all.
 
 Source: Choi et al. 2020, arXiv:1912.05537, section on interpolation. Deviations: theirs are 1,000 pairs with 64 steps
-and no number for monotonicity; ours are as many as asked for. OA grows with length, so A and B are judged by stretches of one
-length.
+and no number for monotonicity; ours are as many as asked for. OA grows with length, so A and B are judged by stretches
+of one length.
 """
 
 from __future__ import annotations

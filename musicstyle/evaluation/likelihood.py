@@ -1,11 +1,11 @@
 """How well a model predicts real playing: nats per token (NLL) for every mode its weights serve.
 
-Specification. From every piece of a split with at least `tokens` (2048) ids, `crops` crops of exactly that many are drawn
-at random beginnings among those that leave room, without augmentation. A crop begins at a note, which becomes time 0,
-and the model sees nothing before it. NLL is the sum of -ln p(id | ids before, melody, style) over all ids, divided by
-their number: sum, then divide; PAD is left out, EOS (where a crop ends with its piece) counts. The same crops
-serve every mode: "both", "melody", "style", "none". Per kind of token (note_on, note_off, time_shift, velocity), sum and
-number are those of the targets of that kind, so the kinds' numbers weigh to the whole.
+Specification. From every piece of a split with at least `tokens` (2048) ids, `crops` crops of exactly that many are
+drawn at random beginnings among those that leave room, without augmentation. A crop begins at a note, which becomes
+time 0, and the model sees nothing before it. NLL is the sum of -ln p(id | ids before, melody, style) over all ids,
+divided by their number: sum, then divide; PAD is left out, EOS (where a crop ends with its piece) counts. The same
+crops serve every mode: "both", "melody", "style", "none". Per kind of token (note_on, note_off, time_shift, velocity),
+sum and number are those of the targets of that kind, so the kinds' numbers weigh to the whole.
 
 The interval is the bootstrap's over pieces (crops of one piece stay together): pieces are drawn with replacement 2,000
 times, the ratio of sums is taken each time, the 2.5th and 97.5th percentiles are given. `gain` is how many nats a mode
@@ -13,17 +13,20 @@ saves against "none" on the same tokens, with the interval of the difference: mu
 what makes a piece hard is common to both.
 
 Deviations from Choi et al. 2020 (arXiv:1912.05537) as released, with direction:
-- One set of weights serves all modes (conditions were dropped in training); published modes are models of their own. This
-  flatters or harms neither by rule; "none" of such weights is likely a little worse than a model made for it.
-- The style is heard in another crop of the same performance ("other") unless `style_input` is "same", as published; "other" is
-  harder, as no note of the target can leak. It is `style_tokens` ids long, by default as in the weights' training.
+- One set of weights serves all modes (conditions were dropped in training); published modes are models of their own.
+  This flatters or harms neither by rule; "none" of such weights is likely a little worse than a model made for it.
+- The style is heard in another crop of the same performance ("other") unless `style_input` is "same", as published;
+  "other" is harder, as no note of the target can leak. It is `style_tokens` ids long, by default as in the weights'
+  training.
 - The melody is taken from the whole piece, not inferred from the crop: differs near the crop's ends only.
-- Ids are in canonical order and the split is MAESTRO v3's; published: note-index order, MAESTRO v1. Small, direction unknown.
+- Ids are in canonical order and the split is MAESTRO v3's; published: note-index order, MAESTRO v1. Small, direction
+  unknown.
 - The model's own window: a decoder with a sliding window of w ids sees w ids, though the crop has more. Harder.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,6 +40,7 @@ from musicstyle.corpus.crops import BatchOptions, collate, example_at
 from musicstyle.corpus.store import Corpus
 from musicstyle.errors import CorpusError
 from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.music.performance import encode
 from musicstyle.music.vocabulary import NOTE_OFF, NOTE_ON, PAD, PERFORMANCE, TIME_SHIFT, VELOCITY
 from musicstyle.training.loss import MODES
 
@@ -134,7 +138,8 @@ def measure_likelihood(
         model: In evaluation mode.
         corpus: Prepared notes.
         split: "train", "validation" or "test".
-        options: batch_size, tokens, style_tokens, style_input and seed; nothing is augmented or dropped whatever it says.
+        options: batch_size, tokens, style_tokens, style_input and seed; nothing is augmented or dropped whatever it
+        says.
         crops: From each piece.
         limit: So many pieces, a seeded choice; None: all.
         progress: Called with crops done and crops in all.
@@ -192,13 +197,16 @@ def eligible(corpus: Corpus, split: str, options: BatchOptions, limit: int | Non
 
 
 def first_notes(corpus: Corpus, piece: int, crops: int, options: BatchOptions) -> list[int]:
-    """Where a piece's crops begin: at random, the last place being the one from which `tokens` ids are left."""
-    from musicstyle.music.performance import encode
-
+    """Where a piece's crops begin: drawn evenly from all notes from which on there are `tokens` ids or more."""
     rng = np.random.default_rng([options.seed, piece])
-    ons = np.flatnonzero(_KIND_OF_ID[encode(corpus.notes(piece))] == 0)
-    latest = int(np.searchsorted(ons, int(corpus.pieces.tokens[piece]) - options.tokens, side="right"))
-    return [int(rng.integers(max(latest, 1))) for _ in range(crops)]
+    notes = corpus.notes(piece)
+
+    def ids_from(first: int) -> int:
+        return len(encode(notes[first:].shift(-float(notes.start[first]))))
+
+    # The later the beginning, the fewer ids are left. Those of notes begun before it don't count: encode anew.
+    places = bisect_right(range(len(notes)), -options.tokens, key=lambda first: -ids_from(first))
+    return [int(rng.integers(max(places, 1))) for _ in range(crops)]
 
 
 def _batches(

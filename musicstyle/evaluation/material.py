@@ -1,4 +1,4 @@
-"""What evaluations play: tunes and performances, chosen by seed from the data, or the repository's examples without it."""
+"""What evaluations play: tunes and performances, a seeded choice of the data, or without it the examples."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def maestro_performances(folder: Path, performers: Path | None = None) -> list[P
 
 
 def tunes(count: int, seed: int = 1, folder: Path | None = None) -> list[Path]:
-    """Tunes to play: a seeded choice of the folder's, by default of the Nottingham tunes; else the examples' melodies."""
+    """A seeded choice of the tunes in a folder, by default the Nottingham tunes; without the data, the examples."""
     data = data_folder()
     if folder is None and data is not None and (data / "melodies" / "nottingham").is_dir():
         folder = data / "melodies" / "nottingham"
@@ -82,7 +82,7 @@ def tunes(count: int, seed: int = 1, folder: Path | None = None) -> list[Path]:
 
 
 def styles(count: int, seed: int = 1, folder: Path | None = None, split: str = "validation") -> list[Path]:
-    """Performances to take styles from: a seeded choice of the folder's, by default MAESTRO's split; else the examples'."""
+    """A seeded choice of the performances in a folder, by default MAESTRO's split; without the data, the examples."""
     data = data_folder()
     if folder is None and data is not None and (data / MAESTRO / CSV).is_file():
         files = [one.path for one in maestro_performances(data / MAESTRO) if one.split == split]

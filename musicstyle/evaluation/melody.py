@@ -11,10 +11,10 @@ model hears it: frames round onsets to the nearest 100 ms, so no model that hear
   melody notes. Later strikes count too, so it may be above 1.
 - deviation_seconds: mean distance of onsets, and bias_seconds: mean of performance minus melody, of those that sound
   within 100 ms.
-- chance_50, chance_100: the same shares for the melody moved away, the higher of two means: moved in time (by 8 parts of
-  its length, the multiples of the golden ratio, wrapped around: same pitches, same key, other places) and moved in pitch
-  (by 1 to 6 semitones up and down: same rhythm, other keys). A dense performance hits much by chance; a share means
-  something only above it.
+- chance_50, chance_100: the same shares for the melody moved away, the higher of two means: moved in time (by 8 parts
+  of its length, the multiples of the golden ratio, wrapped around: same pitches, same key, other places) and moved in
+  pitch (by 1 to 6 semitones up and down: same rhythm, other keys). A dense performance hits much by chance; a share
+  means something only above it.
 
 Scores add: counts are summed over pieces and divided once, so a long tune weighs more than a short one.
 
@@ -69,34 +69,42 @@ class MelodyScore:
 
     @property
     def share_50(self) -> float:
+        """Melody notes that sound within 50 ms."""
         return self.hits_50 / max(self.notes, 1)
 
     @property
     def share_100(self) -> float:
+        """Melody notes that sound within 100 ms."""
         return self.hits_100 / max(self.notes, 1)
 
     @property
     def chance_50(self) -> float:
+        """What moving the melody away leaves of `share_50`."""
         return max(self.moved_time_50, self.moved_pitch_50) / max(self.notes, 1)
 
     @property
     def chance_100(self) -> float:
+        """What moving the melody away leaves of `share_100`."""
         return max(self.moved_time_100, self.moved_pitch_100) / max(self.notes, 1)
 
     @property
     def on_top(self) -> float:
+        """Of those that sound, the share with nothing struck above."""
         return self.top / max(self.hits_100, 1)
 
     @property
     def extra_above(self) -> float:
+        """Extra notes above the melody, a melody note."""
         return self.above / max(self.notes, 1)
 
     @property
     def deviation_seconds(self) -> float:
+        """Mean distance in time of those that sound."""
         return self.distance_seconds / max(self.hits_100, 1)
 
     @property
     def bias_seconds(self) -> float:
+        """Mean lateness of those that sound."""
         return self.offset_seconds / max(self.hits_100, 1)
 
     def to_dict(self) -> dict[str, float]:

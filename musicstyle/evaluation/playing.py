@@ -37,6 +37,7 @@ class Played:
     notes: Notes
 
     def to_dict(self) -> dict[str, Any]:
+        """Names and shares, ready for JSON."""
         return {
             "melody": self.melody.name,
             "style": self.style.name,

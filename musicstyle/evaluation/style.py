@@ -3,21 +3,21 @@
 Specification.
 (a) Hit rate. A matrix holds the overlapping area (`musicstyle.music.similarity`) of candidate i, played in the style of
     performance i, with reference j. The rate is the share of pairs i != j in which candidate i is nearer to its own
-    reference than to j's; equal areas count half. If candidates do not depend on style it is .5 whatever they are: swapping
-    i and j turns every hit into a miss. The candidate hears one half of a performance and is judged against the
-    other, so that copied notes earn nothing; the ceiling is real playing, a stretch as long as the candidates of the half
-    that was heard. The published average similarity is the matrix's diagonal ("own"); theirs is against the performance heard,
-    ours against its other half, which is lower.
-(b) Retrieval. Crops of performances are vectors; each dimension is brought to mean 0 and deviation 1 over all crops, nearness is
-    Euclidean. For each crop the others are ranked. For "same performance" all others are candidates; for "same composer" and
-    "same performer" the crops of its own performance are left out, since they would answer for it. Queries for which nothing
-    relevant is left are left out and counted. Recall at k: a relevant crop is among the k nearest. MRR: mean of 1 / rank of
-    the first relevant one. Chance: expected recall at 1 of a random order. The baseline is the means and deviations of the
-    eight similarity features of the same crop (16 numbers), treated alike.
+    reference than to j's; equal areas count half. If candidates do not depend on style its expectation is .5: what
+    is a hit for i against j is as likely a miss for j against i. The candidate hears one half of a performance and is
+    judged against the other, so that copied notes earn nothing; the ceiling is real playing, a stretch as long as the
+    candidates of the half that was heard. The published average similarity is the matrix's diagonal ("own"); theirs is
+    against the performance heard, ours against its other half, which is lower.
+(b) Retrieval. Crops of performances are vectors; each dimension is brought to mean 0 and deviation 1 over all crops,
+    nearness is Euclidean. For each crop the others are ranked. For "same performance" all others are candidates; for
+    "same composer" and "same performer" the crops of its own performance are left out, since they would answer for it.
+    Queries for which nothing relevant is left are left out and counted. Recall at k: a relevant crop is among the k
+    nearest. MRR: mean of 1 / rank of the first relevant one. Chance: expected recall at 1 of a random order. The
+    baseline is the means and deviations of the eight similarity features of the same crop (16 numbers), treated alike.
 (c) Linear probe. Ridge regression onto one-hot labels, closed form, on standardised vectors; the largest output is the
-    answer. Five folds over whole performances; within each, the ridge is chosen of RIDGES by five inner folds. Labels with
-    fewer than five performances are left out. Accuracy is the share of crops answered rightly, balanced accuracy the mean
-    over labels, beside the share of the commonest label.
+    answer. Five folds over whole performances; within each, the ridge is chosen of RIDGES by five inner folds. Labels
+    with fewer than five performances are left out. Accuracy is the share of crops answered rightly, balanced accuracy
+    the mean over labels, beside the share of the commonest label.
 
 The paper (Choi et al. 2020) has neither (b) nor (c), and of (a) the average similarity only.
 """
@@ -31,6 +31,7 @@ import numpy as np
 
 RIDGES = (1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,13 @@ class Hits:
 
     Attributes:
         rate: Share of pairs in which own is nearer.
+        interval: 95 % bootstrap interval of the rate, performances drawn with replacement.
         own, others: Mean areas.
         candidates: How many.
     """
 
     rate: float
+    interval: tuple[float, float]
     own: float
     others: float
     candidates: int
@@ -110,7 +113,17 @@ def hit_rate(areas: np.ndarray) -> Hits:
     other = ~np.eye(count, dtype=bool)
     own = np.diag(areas)[:, None]
     hits = (own > areas) + 0.5 * (own == areas)
-    return Hits(float(hits[other].mean()), float(own.mean()), float(areas[other].mean()), count)
+    return Hits(float(hits[other].mean()), _interval(hits), float(own.mean()), float(areas[other].mean()), count)
+
+
+def _interval(hits: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """The 95 % interval of the mean over pairs of different performances, these drawn with replacement."""
+    drawn = np.random.default_rng(seed).integers(len(hits), size=(RESAMPLES, len(hits)))
+    different = drawn[:, :, None] != drawn[:, None, :]
+    values = np.where(different, hits[drawn[:, :, None], drawn[:, None, :]], 0.0).sum(axis=(1, 2))
+    pairs = different.sum(axis=(1, 2))
+    low, high = np.percentile(values[pairs > 0] / pairs[pairs > 0], [2.5, 97.5])
+    return float(low), float(high)
 
 
 def standardised(vectors: np.ndarray) -> np.ndarray:
@@ -208,4 +221,10 @@ def _ridge_answers(vectors: np.ndarray, number: np.ndarray, asked: np.ndarray, r
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
+    return {name: _rounded_value(value) for name, value in values.items()}
+
+
+def _rounded_value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_rounded_value(part) for part in value]
+    return round(value, 4) if isinstance(value, float) else value

@@ -19,10 +19,11 @@ from musicstyle.generation.result import Generation
 from musicstyle.generation.streaming import Stream, nothing_to_keep
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
-from musicstyle.music.melody import extract_melody
-from musicstyle.music.midi import read_midi, read_tracks
+from musicstyle.music.melody import Extractor, extract_melody
+from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps, encode
+from musicstyle.music.scores import read_notes
 from musicstyle.resources import default_checkpoint
 
 STYLE_CROPS = 4  # of a long performance, spread evenly; their embeddings are averaged
@@ -231,24 +232,26 @@ def _name(source: Source | Tensor | None) -> str | None:
     return None if source is None else "embedding" if isinstance(source, Tensor) else "notes"
 
 
-def read_melody(source: Source, track: str | None = None) -> Notes:
+def read_melody(source: Source, track: str | None = None, extractor: Extractor = "line") -> Notes:
     """The tune of a file or of notes, time 0 at its first note.
 
     Args:
-        source: A MIDI file (polyphonic too: the melody is extracted) or Notes.
-        track: Number (from 0) or name of the track to take as the melody.
+        source: A file of notes, MIDI or a score (polyphonic too: the melody is extracted), a tune in plain text, or
+            Notes. See `read_notes`.
+        track: Number (from 0) or name of the track of a MIDI file to take as the melody.
+        extractor: How the melody is found among several voices. What the model hears in training is "published".
 
     Raises:
         MidiError: No usable file, or less than a second of melody.
-        UsageError: No such track.
+        UsageError: No such track, or a track of a file that isn't MIDI.
     """
     name = source if isinstance(source, (str, Path)) else "melody"
     if isinstance(source, Notes):
         notes = source
     else:
-        notes = read_midi(source) if track is None else _track_notes(Path(source), track)
+        notes = read_notes(source, track=track)
     notes = notes[notes.in_piano_range()]
-    melody = extract_melody(notes) if len(notes) else notes
+    melody = extract_melody(notes, extractor) if len(notes) else notes
     if len(melody):
         melody = melody.shift(-float(melody.start[0]))
     if melody.duration_seconds < SHORTEST_MELODY_SECONDS:
@@ -257,15 +260,6 @@ def read_melody(source: Source, track: str | None = None) -> Notes:
             f"its melody lasts {melody.duration_seconds:.2f} s; at least {SHORTEST_MELODY_SECONDS:g} s are needed",
         )
     return melody
-
-
-def _track_notes(path: Path, track: str) -> Notes:
-    tracks = read_tracks(path).tracks
-    for candidate in tracks:
-        if track == str(candidate.index) or track.casefold() == candidate.name.casefold():
-            return candidate.notes
-    known = ", ".join(f"{t.index} {t.name!r}" for t in tracks)
-    raise UsageError(f"{path}: no track {track!r}; its tracks with notes are {known}")
 
 
 def _piano_notes(source: Source, role: str = "style") -> Notes:

@@ -18,23 +18,26 @@ SHORTEST_PERIOD_STEPS = 4.0  # of the rotations: 40 ms ...
 LONGEST_PERIOD_STEPS = 4000.0  # ... to 40 s
 
 
-def skew(logits: Tensor) -> Tensor:
+def skew(logits: Tensor, outside: float = 0.0) -> Tensor:
     """Shift row i right by i columns, so that table columns (distances) become key columns.
 
     Args:
         logits: Products of n query rows with the c rows of a relative table, (..., n, c).
+        outside: What stands where the table has no row.
 
     Returns:
-        (..., n, c + n - 1); cell (i, j) is logits[i, j - i], and 0 where that column doesn't exist.
+        (..., n, c + n - 1); cell (i, j) is logits[i, j - i], and `outside` where that column doesn't exist.
 
     Source: Huang et al. 2019, arXiv:1809.04281: pad, reshape, drop; here for any block of rows.
     """
     *batch, n, c = logits.shape
-    padded = F.pad(logits, (0, n)).flatten(-2)
+    padded = F.pad(logits, (0, n), value=outside).flatten(-2)
     return padded[..., : n * (c + n - 1)].view(*batch, n, c + n - 1)
 
 
-def relative_logits(q: Tensor, table: Tensor, first_query: int, first_key: int, keys: int, *, behind: int) -> Tensor:
+def relative_logits(
+    q: Tensor, table: Tensor, first_query: int, first_key: int, keys: int, *, behind: int, outside: float = 0.0
+) -> Tensor:
     """Position part of the attention logits for a block of queries over a run of keys.
 
     Args:
@@ -44,26 +47,27 @@ def relative_logits(q: Tensor, table: Tensor, first_query: int, first_key: int, 
         first_key: Position of the first key.
         keys: How many keys.
         behind: Rows of the table that belong to earlier keys.
+        outside: What stands where a key is farther than the table reaches.
 
     Returns:
-        (batch, heads, n, keys), 0 where a key is farther than the table reaches.
+        (batch, heads, n, keys).
     """
     # Rows of the table that no key of this run can meet are left out of the product.
     n, rows = q.shape[2], table.shape[1]
     low = max(0, behind - (first_query + n - 1 - first_key))
     high = min(rows, behind + first_key + keys - first_query)
-    products = skew(q @ table[:, low:high].transpose(-1, -2))
+    products = skew(q @ table[:, low:high].transpose(-1, -2), outside)
     table_start = first_query - behind + low
     left = table_start - first_key
     right = (first_key + keys) - (table_start + products.shape[-1])
-    return F.pad(products, (left, right))
+    return F.pad(products, (left, right), value=outside)
 
 
-def visible(first_query: int, queries: int, first_key: int, keys: int, window: int, device: torch.device) -> Tensor:
-    """Which keys each query of a causal window may see: itself and the window - 1 before it, (queries, keys) bool."""
+def hidden(first_query: int, queries: int, first_key: int, keys: int, window: int, device: torch.device) -> Tensor:
+    """Which keys each query may not see, (queries, keys) bool: all but itself and the window - 1 before it."""
     query = torch.arange(first_query, first_query + queries, device=device)[:, None]
     key = torch.arange(first_key, first_key + keys, device=device)[None, :]
-    return (key <= query) & (key > query - window)
+    return (key > query) | (key <= query - window)
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,7 @@ class RelativeAttention(nn.Module):
         """`window` None makes it two-sided, with 2 * max_distance - 1 rows in the table."""
         super().__init__()
         self.heads, self.head_width, self.window, self.behind = heads, head_width, window, max_distance - 1
+        self.table_is_window = window == max_distance
         self.project_in = nn.Linear(width, 3 * heads * head_width)
         self.project_out = nn.Linear(heads * head_width, width)
         rows = max_distance if window else 2 * max_distance - 1
@@ -179,11 +184,14 @@ class RelativeAttention(nn.Module):
         last_key = first_query + n if self.window else k.shape[2]
         k, v = k[:, :, first_key:last_key], v[:, :, first_key:last_key]
         keys = last_key - first_key
-        logits = relative_logits(q, self.table, first_query, first_key, keys, behind=self.behind)
-        logits = logits + turned_q @ k.transpose(-1, -2)
-        if self.window and n > 1:
-            mask = visible(first_query, n, first_key, keys, self.window, q.device)
-            logits = logits.masked_fill(~mask, float("-inf"))
+        # A table that reaches as far as the window is its own causal mask.
+        outside = float("-inf") if self.table_is_window else 0.0
+        relative = relative_logits(q, self.table, first_query, first_key, keys, behind=self.behind, outside=outside)
+        products = torch.baddbmm(relative.flatten(0, 1), turned_q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2))
+        logits = products.view_as(relative)
+        if self.window and not self.table_is_window and n > 1:
+            unseen = hidden(first_query, n, first_key, keys, self.window, q.device)
+            logits = logits.masked_fill(unseen, float("-inf"))
         if present is not None:
             logits = logits.masked_fill(~present[:, None, None, first_key:last_key], float("-inf"))
         return logits.softmax(dim=-1) @ v

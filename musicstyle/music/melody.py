@@ -19,10 +19,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 
 from musicstyle.music import _viterbi
+from musicstyle.music.melody_line import is_one_voice, line_ends, line_index
 from musicstyle.music.notes import Notes
 from musicstyle.music.vocabulary import (
     DEFAULT_VELOCITY,
@@ -36,6 +38,8 @@ from musicstyle.music.vocabulary import (
     PITCH,
 )
 
+Extractor = Literal["published", "line"]
+
 INTERVAL_SCALE = 2.0
 REST_PROBABILITY = 0.1
 NON_MAX_PITCH_PROBABILITY = 1e-15
@@ -45,26 +49,33 @@ _PITCHES = 128
 _SMALL = 40_000
 
 
-def melody_flags(notes: Notes) -> np.ndarray:
+def melody_flags(notes: Notes, extractor: Extractor = "published") -> np.ndarray:
     """Which notes are the melody, (n,) bool. Of several notes with one onset and pitch, the last to end.
 
     Args:
         notes: A whole piece of any length or a crop, pedal folded in.
+        extractor: As `extract_melody`. What corpora are prepared with, and so what weights are trained with, is
+            "published".
 
     Source: note_seq.melody_inference.infer_melody_for_sequence.
     """
     flags = np.zeros(len(notes), dtype=bool)
-    flags[_find(notes)[0]] = True
+    flags[_extract(notes, extractor)[0]] = True
     return flags
 
 
-def extract_melody(notes: Notes) -> Notes:
+def extract_melody(notes: Notes, extractor: Extractor = "published") -> Notes:
     """The melody of any notes as one voice: a note lasts until the next melody note or until all is silent.
 
     A gap of less than about 0.2 s is no rest: the note before it is held over. Notes with a pitch off the piano are
     heard too; see `Notes.in_piano_range`.
+
+    Args:
+        notes: A whole piece of any length or a crop, pedal folded in.
+        extractor: "published" is note_seq's. "line" is what people more often call the melody, see `melody_line`: it
+            may pause while something else sounds, and a note ends where it ends. Of one voice both take all.
     """
-    index, end = _find(notes)
+    index, end = _extract(notes, extractor)
     return Notes(notes.start[index], end, notes.pitch[index], notes.velocity[index])
 
 
@@ -144,6 +155,17 @@ class _Frames:
             np.searchsorted(borders, notes.start, side="right"),
             np.searchsorted(borders, notes.end, side="left"),
         )
+
+
+def _extract(notes: Notes, extractor: Extractor) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the melody's notes in order, and where each ends as part of the melody in seconds."""
+    if extractor not in ("published", "line"):
+        raise ValueError(f"extractor is {extractor!r}; it must be 'published' or 'line'")
+    if extractor == "line" and not is_one_voice(notes):
+        index = line_index(notes)
+        if len(index):
+            return index, line_ends(notes, index)
+    return _find(notes)
 
 
 def _find(notes: Notes) -> tuple[np.ndarray, np.ndarray]:

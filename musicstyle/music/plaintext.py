@@ -8,7 +8,10 @@ from there on. Bar lines (|) are for the eye, and from a word that begins with #
 from __future__ import annotations
 
 import re
+import textwrap
 from fractions import Fraction
+
+import numpy as np
 
 from musicstyle.music.notes import Notes
 from musicstyle.music.vocabulary import DEFAULT_VELOCITY
@@ -19,6 +22,7 @@ _WORD = re.compile(r"(?P<letter>[A-Ga-g])(?P<accidentals>#{0,2}|b{0,2})(?P<octav
 _REST = re.compile(r"[Rr](?::(?P<beats>.*))?")
 _TEMPO = re.compile(r"(?i:tempo)=(?P<tempo>.*)")
 _NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?(/\d{1,9})?|\.\d{1,9}")
+_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 
@@ -44,6 +48,23 @@ def parse_tune(text: str) -> Notes:
     if not rows:
         raise ValueError("holds no notes")
     return Notes.from_arrays(*zip(*rows, strict=True))
+
+
+def format_tune(melody: Notes) -> str:
+    """One voice as such a tune, a beat a second, times to the millisecond; what `parse_tune` reads.
+
+    Notes that overlap the next are cut at it; velocities are not told.
+    """
+    start = np.floor(melody.start * 1000 + 0.5).astype(np.int64)
+    end = np.maximum(np.floor(melody.end * 1000 + 0.5).astype(np.int64), start + 1)
+    end = np.minimum(end, np.append(start[1:], end[-1:]))
+    words, clock = ["tempo=60"], 0
+    for begin, until, pitch in zip(start.tolist(), end.tolist(), melody.pitch.tolist(), strict=True):
+        if until > begin:
+            words += [f"R:{(begin - clock) / 1000:g}"] if begin > clock else []
+            words.append(f"{_NAMES[pitch % 12]}{pitch // 12 - 1}:{(until - begin) / 1000:g}")
+            clock = until
+    return textwrap.fill(" ".join(words), 100)
 
 
 def looks_like_tune(text: str) -> bool:

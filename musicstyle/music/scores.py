@@ -5,16 +5,20 @@ defines entities is refused before anything expands them.
 
 A score is played as written: repeats are played out, tied notes are one, tempo marks count (120 quarters a minute
 where there is none), transposing instruments sound where they sound. Left out: grace notes (they take no time of their
-own), chord symbols, unpitched percussion. Dynamics are not interpreted: velocity is 100 unless the score gives numbers.
+own), chord symbols, unpitched percussion. music21 knows the bars, and so the repeats, of an ABC tune only if it has two
+plain bar lines or more. Dynamics are not interpreted: velocity is 100 unless the score gives numbers.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import lzma
 import os
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +26,8 @@ from xml.parsers import expat
 
 import numpy as np
 
-from musicstyle.errors import MidiError
-from musicstyle.music.midi import MAX_HOURS, read_midi
+from musicstyle.errors import MidiError, UsageError
+from musicstyle.music.midi import MAX_HOURS, read_midi, read_tracks
 from musicstyle.music.notes import Notes
 from musicstyle.music.plaintext import looks_like_tune, parse_tune
 from musicstyle.music.vocabulary import DEFAULT_VELOCITY
@@ -44,6 +48,11 @@ SUFFIXES = (*MIDI_SUFFIXES, *SCORE_FORMATS, *TUNE_SUFFIXES)
 MAX_BYTES = 32 * 2**20  # a symphony's MusicXML has 20 MB
 _CONTAINER = "META-INF/container.xml"
 _DEFAULT_QUARTERS_PER_MINUTE = 120.0
+# What zipfile was seen to raise on damaged archives; RuntimeError: encrypted, NotImplementedError: an unknown packing.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error,
+    KeyError, NotImplementedError, RuntimeError, EOFError, OSError,
+)  # fmt: skip
 _SAME_PLACE = 1e-3  # quarters; triplets are rounded
 
 
@@ -51,17 +60,21 @@ class _UnusableError(ValueError):
     """What is wrong with a score, in our words; music21 raises ValueErrors of its own."""
 
 
-def read_notes(path: PathLike) -> Notes:
+def read_notes(path: PathLike, *, track: str | None = None) -> Notes:
     """The notes of a file, of the kind its suffix says; a file that begins as MIDI does is MIDI whatever its name.
 
     Args:
         path: .mid .midi (pedal folded in), .xml .musicxml .mxl, .abc (its first tune), .krn, .txt .melody (a tune in
             plain text, see `plaintext`); or such a tune itself, where no file has that name.
+        track: Number (from 0, of those with notes) or name of the only track to read, of a MIDI file.
 
     Raises:
         MidiError: missing, unreadable, of an unknown kind, damaged, too large, without notes.
+        UsageError: no such track, or no MIDI file.
     """
     name = os.fspath(path)
+    if track is not None:
+        return _track_notes(path, track)
     if not os.path.exists(name) and looks_like_tune(name):  # noqa: PTH110 - Path.exists raises for a long name
         return _as_midi_errors("the tune", parse_tune, name)
     suffix = Path(name).suffix.lower()
@@ -85,6 +98,17 @@ def is_midi(path: PathLike) -> bool:
     except (OSError, ValueError):
         return False
     return head.startswith(b"MThd") or (head[:4] == b"RIFF" and head[8:16] == b"RMIDdata")
+
+
+def _track_notes(path: PathLike, track: str) -> Notes:
+    if os.path.isfile(path) and not is_midi(path):  # noqa: PTH113 - as above
+        raise UsageError(f"{os.fspath(path)}: only MIDI files have tracks to choose from; leave the track out")
+    tracks = read_tracks(path).tracks
+    for candidate in tracks:
+        if track == str(candidate.index) or track.casefold() == candidate.name.casefold():
+            return candidate.notes
+    known = ", ".join(f"{one.index} {one.name!r}" for one in tracks)
+    raise UsageError(f"{os.fspath(path)}: no track {track!r}; its tracks with notes are {known}")
 
 
 def read_score(data: bytes, kind: str) -> Notes:
@@ -116,6 +140,8 @@ def _parsed(text: str, kind: str) -> Any:
 
     if kind == "abc":  # a book of 75 tunes takes half a minute
         text = "".join(re.split(r"(?m)^(?=X:)", text)[:2])
+        if not re.search(r"(?m)^[LM]:", text):  # then an eighth, says the standard, which music21 does not know
+            text = re.sub(r"(?m)^K:", "L:1/8\nK:", text, count=1)
     score = converter.parseData(text, format=kind)
     if isinstance(score, stream.Opus):
         return next(iter(score.scores), stream.Score())
@@ -208,15 +234,7 @@ def _unpacked(data: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _member(archive, _score_name(archive))
-    except (
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        KeyError,
-        NotImplementedError,
-        RuntimeError,
-        EOFError,
-        OSError,
-    ) as error:
+    except _ZIP_ERRORS as error:
         raise ValueError(f"is a damaged compressed score ({error})") from None
 
 

@@ -1,0 +1,104 @@
+"""`musicstyle eval report`: all evaluations of a checkpoint, as one page and one JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from musicstyle.cli._console import Meter, give, say
+from musicstyle.cli._evaluation import (
+    A_PATH,
+    load_player,
+    open_corpus,
+    the_checkpoint,
+    the_device,
+    the_force,
+    the_json,
+    the_seed,
+    the_threads,
+)
+from musicstyle.errors import UsageError
+
+PAGE, RESULT = "index.html", "report.json"
+
+
+@click.command()
+@click.option("--out", required=True, type=A_PATH, help="Folder of the report; made, or gone on with.")
+@click.option("--data", type=A_PATH, help="Folder of MIDI or prepared corpus; default: MAESTRO if the data is there.")
+@click.option("--quick", is_flag=True, help="Half an hour on two cores; the page says what is left out.")
+@the_checkpoint
+@the_seed
+@the_device
+@the_threads
+@the_force
+@the_json
+def report(
+    out: Path,
+    data: Path | None,
+    quick: bool,
+    checkpoint: Path | None,
+    seed: int,
+    device: str,
+    threads: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """All of it, as one page and one JSON.
+
+    Likelihood, melody, style, embedding, interpolation: index.html, which needs nothing else, and report.json. Each
+    part is kept as it is done; the same command again goes on where it stopped. With --force, everything is asked
+    again.
+    """
+    from musicstyle.evaluation.findings import findings
+    from musicstyle.evaluation.page import page
+    from musicstyle.evaluation.report import Plan, Report, weights_identity
+    from musicstyle.files import write_atomically
+    from musicstyle.model.checkpoint import WEIGHTS
+    from musicstyle.resources import default_checkpoint
+
+    _refuse_another_folder(out)
+    player = load_player(checkpoint, device, threads)
+    identity = weights_identity((checkpoint or default_checkpoint()) / WEIGHTS)
+    folder = data or _default_data()
+    corpus = None if folder is None else open_corpus(folder)
+    if force:
+        for part in (out / "parts").glob("*.json"):
+            part.unlink()
+    plan = Plan.quick(seed) if quick else Plan(seed=seed)
+    with Meter("reporting") as meter:
+        asked = Report(player, identity, plan, corpus, out)
+        result = asked.run(
+            lambda part, done, total: meter.update(
+                (asked.parts.index(part) + done / total) / len(asked.parts), f"{part}, {done} of {total}"
+            )
+        )
+    for name, content in ((RESULT, json.dumps(_without_samples(result), indent=1) + "\n"), (PAGE, page(result))):
+        with write_atomically(out / name) as beside:
+            beside.write_text(content, encoding="utf-8")
+    for line in findings(result):
+        say(line)
+    give({"page": str(out / PAGE), **_without_samples(result)} if as_json else out / PAGE)
+
+
+def _default_data() -> Path | None:
+    from musicstyle.evaluation.material import MAESTRO, data_folder
+
+    data = data_folder()
+    return data / MAESTRO if data is not None and (data / MAESTRO).is_dir() else None
+
+
+def _refuse_another_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file; give --out a folder")
+    known = {PAGE, RESULT, "parts"}
+    if out.is_dir() and (others := sorted({path.name for path in out.iterdir()} - known)):
+        raise UsageError(f"{out}: holds {others[0]}, so it is no report; give another --out")
+
+
+def _without_samples(result: dict[str, Any]) -> dict[str, Any]:
+    if "melody" not in result:
+        return result
+    return {**result, "melody": {k: v for k, v in result["melody"].items() if k != "samples"}}

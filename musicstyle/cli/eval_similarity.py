@@ -1,0 +1,145 @@
+"""`musicstyle eval similarity`: overlapping areas of pieces, of sets, or of what a checkpoint plays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from musicstyle.cli._console import Meter, say
+from musicstyle.cli._evaluation import (
+    A_PATH,
+    check_plot,
+    choose_melodies,
+    choose_styles,
+    counter,
+    load_player,
+    present,
+    settings_of,
+    table,
+    the_checkpoint,
+    the_device,
+    the_force,
+    the_json,
+    the_melodies,
+    the_plot,
+    the_seed,
+    the_styles,
+    the_threads,
+)
+from musicstyle.errors import UsageError
+
+if TYPE_CHECKING:
+    from musicstyle.music.similarity import Density
+
+
+@click.command()
+@click.argument("pieces", nargs=-1, metavar="[A.mid B.mid]", type=A_PATH)
+@click.option("--reference", type=A_PATH, help="Folder of pieces, to be compared with --candidate.")
+@click.option("--candidate", type=A_PATH, help="Folder of pieces.")
+@click.option("--pairs", type=click.Choice(["name", "all"]), default="name", show_default=True, help="In two folders.")
+@click.option("--density", type=click.Choice(["normal", "kde"]), default="normal", show_default=True)
+@the_plot
+@the_force
+@the_melodies
+@the_styles
+@click.option("--seconds", type=float, default=20.0, show_default=True, help="Length of what the checkpoint plays.")
+@the_checkpoint
+@the_seed
+@the_device
+@the_threads
+@the_json
+def similarity(
+    pieces: tuple[Path, ...],
+    reference: Path | None,
+    candidate: Path | None,
+    pairs: Any,
+    density: Any,
+    plot: Path | None,
+    force: bool,
+    as_json: bool,
+    **playing: Any,
+) -> None:
+    """How alike pieces are, or a checkpoint and its styles.
+
+    In eight features, 0 to 1. With two files, feature by feature. With two folders, pair by pair. With neither, a
+    checkpoint plays the examples' tunes in the examples' styles and is judged by them. The rules stand in the docstring
+    of musicstyle.music.similarity.
+    """
+    check_plot(plot, force)
+    if plot is not None and len(pieces) != 2:
+        raise UsageError("--plot draws two pieces; name two MIDI files")
+    if pieces:
+        if len(pieces) != 2 or reference or candidate:
+            raise UsageError("name two MIDI files, or --reference and --candidate, or nothing")
+        result, lines = _two_pieces(*pieces, density, plot)
+    elif reference or candidate:
+        if not (reference and candidate):
+            raise UsageError("--reference and --candidate go together")
+        result, lines = _two_sets(reference, candidate, pairs, density)
+    else:
+        result, lines = _checkpoint(**playing)
+    present(result, as_json, lines)
+
+
+def _two_pieces(first: Path, second: Path, density: Density, plot: Path | None) -> tuple[dict[str, Any], list[str]]:
+    from musicstyle.evaluation.similarity import plot_similarity
+    from musicstyle.music import similarity as metric
+    from musicstyle.music.midi import read_midi
+
+    a, b = read_midi(first), read_midi(second)
+    areas = metric.similarity(a, b, density)
+    normals = [metric.summary(notes) for notes in (a, b)]
+    features: dict[str, dict[str, Any]] = {
+        name: {
+            "a": {"mean": float(normals[0][i, 0]), "deviation": float(normals[0][i, 1])},
+            "b": {"mean": float(normals[1][i, 0]), "deviation": float(normals[1][i, 1])},
+            "area": float(areas.by_feature[i]),
+        }
+        for i, name in enumerate(metric.FEATURES)
+    }
+    rows = [
+        [name, *(f"{f[side]['mean']:.2f} ± {f[side]['deviation']:.2f}" for side in "ab"), f["area"]]
+        for name, f in features.items()
+    ]
+    if plot is not None:
+        plot_similarity(a, b, plot, density=density, labels=(first.stem, second.stem))
+        say(f"drawn into {plot}")
+    result = {"a": str(first), "b": str(second), "density": density, "mean": areas.mean, "features": features}
+    return result, table(["feature", first.stem, second.stem, "area"], [*rows, ["mean", "", "", areas.mean]])
+
+
+def _two_sets(reference: Path, candidate: Path, pairs: Any, density: Density) -> tuple[dict[str, Any], list[str]]:
+    from musicstyle.evaluation.similarity import compare_sets, read_set
+
+    compared = compare_sets(read_set(reference), read_set(candidate), pairs, density)
+    result = {"reference": str(reference), "candidate": str(candidate), "density": density, **compared.as_dict()}
+    rows = [[row["reference"], row["candidate"], row["mean"]] for row in result["pairs"]]
+    if compared.unmatched:
+        say(f"without a partner: {', '.join(compared.unmatched)}")
+    return result, table(["reference", "candidate", "area"], [*rows, ["mean", "", compared.mean]])
+
+
+def _checkpoint(
+    melodies: Path | None,
+    styles: Path | None,
+    seconds: float,
+    checkpoint: Path | None,
+    seed: int,
+    device: str,
+    threads: int,
+) -> tuple[dict[str, Any], list[str]]:
+    from musicstyle.evaluation.experiments import style_test
+    from musicstyle.evaluation.material import EXAMPLES
+    from musicstyle.music.similarity import FEATURES
+
+    player = load_player(checkpoint, device, threads)
+    options = settings_of(player, seconds=seconds, seed=seed)
+    performances = choose_styles(styles or EXAMPLES / "styles", 6, seed)
+    tunes = sorted(EXAMPLES.glob("*.mid")) if melodies is None else choose_melodies(melodies, 6, seed)
+    with Meter("playing") as meter:
+        judged = style_test(player, performances, tunes, options, progress=counter(meter, "pieces")).to_dict()
+    rows = [[mode, m["own"], m["others"], *m["by_feature"].values()] for mode, m in judged.items()]
+    result = {"checkpoint": player.name, "styles": [p.stem for p in performances], "modes": judged}
+    return result, table(["mode", "own", "others", *FEATURES], rows)

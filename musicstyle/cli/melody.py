@@ -1,0 +1,104 @@
+"""`musicstyle melody`: what the tool takes the melody of a piece to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+import click
+
+from musicstyle.cli._console import duration, give, say
+from musicstyle.errors import MidiError, UsageError
+from musicstyle.music.melody import Extractor
+
+if TYPE_CHECKING:
+    from musicstyle.music.notes import Notes
+
+A_FILE = click.Path(path_type=Path)
+MIDI_SUFFIXES = (".mid", ".midi")
+PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
+
+
+@click.command()
+@click.argument("file", type=A_FILE)
+@click.option("--out", type=A_FILE, help="MIDI file to write the melody to.")
+@click.option("--plot", type=A_FILE, help="Picture to draw: all notes, the melody highlighted (.png .pdf .svg).")
+@click.option(
+    "--extractor",
+    type=click.Choice(get_args(Extractor)),
+    default="line",
+    show_default=True,
+    help="line: what generate takes of your files. published: what models are trained with.",
+)
+@click.option("--melody-track", metavar="N|NAME", help="Look at this track of a MIDI file only.")
+@click.option("--force", is_flag=True, help="Write over files that are already there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def melody(
+    file: Path,
+    out: Path | None,
+    plot: Path | None,
+    extractor: str,
+    melody_track: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Show what the melody of a piece is taken to be.
+
+    FILE is MIDI, MusicXML (.xml .musicxml .mxl), ABC, Humdrum (.krn) or a tune in plain text (.txt .melody); or, in
+    quotes, a tune itself: "tempo=100 C4 C4 G4 G4 A4 A4 G4:2". The melody is printed in that form.
+    """
+    _refuse_early(file, out, plot, force)
+    from musicstyle.music.melody import extract_melody
+    from musicstyle.music.scores import read_notes
+
+    notes = read_notes(file, track=melody_track)
+    notes = notes[notes.in_piano_range()]
+    if not len(notes):
+        raise MidiError(file, "no notes within the piano's range")
+    found = extract_melody(notes, cast("Extractor", extractor))
+    if out is not None:
+        _write(found, file, out, extractor)
+    if plot is not None:
+        from musicstyle.cli._melody_picture import draw
+
+        draw(plot, notes, found, f"{file.name}: the melody, by the {extractor} extractor")
+    say(f"{len(found)} of {len(notes)} notes are the melody, {duration(notes.duration_seconds)}")
+    _give(found, notes, as_json, {"file": str(file), "extractor": extractor}, {"out": out, "plot": plot})
+
+
+def _refuse_early(file: Path, out: Path | None, plot: Path | None, force: bool) -> None:
+    for path, suffixes, flag in ((out, MIDI_SUFFIXES, "--out"), (plot, PICTURE_SUFFIXES, "--plot")):
+        if path is None:
+            continue
+        if path.suffix.lower() not in suffixes:
+            raise UsageError(f"{path}: let {flag} end in {' or '.join(suffixes)}")
+        if path.is_dir():
+            raise UsageError(f"{path}: is a folder; give the name of a file")
+        if path.exists() and not force:
+            raise UsageError(f"{path}: is there already; give another {flag}, or --force to write over it")
+        if path.absolute() == file.absolute():
+            raise UsageError(f"{path}: is the input; give another {flag}")
+
+
+def _write(found: Notes, file: Path, out: Path, extractor: str) -> None:
+    from musicstyle.music.midi import write_midi
+
+    write_midi(out, found, text=[f"melody of: {file.name}", f"extractor: {extractor}"])
+
+
+def _give(found: Notes, notes: Notes, as_json: bool, facts: dict[str, Any], written: dict[str, Path | None]) -> None:
+    """The melody on stdout, as a tune; or only the paths of what was written; or all as JSON."""
+    if as_json:
+        rows = [[round(float(start), 4), round(float(end), 4), int(pitch), int(velocity)]
+                for start, end, pitch, velocity in zip(*found.columns(), strict=True)]  # fmt: skip
+        paths = {name: None if path is None else str(path) for name, path in written.items()}
+        counts = {"notes": len(notes), "melody_notes": len(found), "seconds": round(notes.duration_seconds, 3)}
+        give({**facts, **paths, **counts, "melody": rows})
+        return
+    paths_written = [path for path in written.values() if path is not None]
+    for path in paths_written:
+        give(path)
+    if not paths_written:
+        from musicstyle.music.plaintext import format_tune
+
+        click.echo(format_tune(found))

@@ -1,0 +1,94 @@
+"""`musicstyle render`: a MIDI file -> what a person hears and sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from musicstyle.cli._console import Meter, give
+from musicstyle.errors import UsageError
+from musicstyle.music.outputs import output_kind, write_output
+
+if TYPE_CHECKING:
+    from musicstyle.music.notes import Notes
+
+A_FILE = click.Path(path_type=Path)
+LONGEST_FACT = 200  # characters; text of other programs' files may be anything
+
+
+@click.command()
+@click.argument("file", type=A_FILE)
+@click.option(
+    "--out", "outs", type=A_FILE, multiple=True, required=True,
+    help="File to write; its ending decides: .wav .flac .ogg .mp3 for sound, .png .svg for a picture, .html for a page "
+    "with both, .mid. May be given several times.",
+)  # fmt: skip
+@click.option("--title", help="Heading of the picture and the page; default: the file's name.")
+@click.option("--melody", type=A_FILE, help="MIDI file of the tune it plays: outlined in the picture and on the page.")
+@click.option("--force", is_flag=True, help="Write over files that are already there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def render(
+    file: Path, outs: tuple[Path, ...], title: str | None, melody: Path | None, force: bool, as_json: bool
+) -> None:
+    """Turn MIDI into sound, a picture or a page.
+
+    The page shows and plays the piece without a network. stdout gets the path of each file written.
+    """
+    _refuse_early(file, melody, outs, force)
+    from musicstyle.music.midi import read_midi
+
+    notes = read_midi(file)
+    tune = None if melody is None else _tune(melody, notes)
+    facts = _facts(file)
+    with Meter("rendering") as meter:
+        for done, out in enumerate(outs):
+            meter.update(done / len(outs), str(out))
+            write_output(out, notes, tune, title=title or file.stem, facts=facts)
+    if as_json:
+        give({"outs": [str(out) for out in outs], "notes": len(notes), "seconds": round(notes.duration_seconds, 3)})
+    else:
+        for out in outs:
+            give(out)
+
+
+def _refuse_early(file: Path, melody: Path | None, outs: tuple[Path, ...], force: bool) -> None:
+    """Say before any work what would go wrong after it."""
+    kinds = {output_kind(out) for out in outs}
+    if melody is not None and not kinds & {"picture", "page"}:
+        raise UsageError("--melody is shown in pictures and pages only; add an --out that ends in .png, .svg or .html")
+    inputs = {path.resolve() for path in (file, melody) if path is not None}
+    seen: set[Path] = set()
+    for out in outs:
+        if out.resolve() in inputs:
+            raise UsageError(f"{out}: is an input too; give another --out")
+        if out.resolve() in seen:
+            raise UsageError(f"{out}: given twice as --out")
+        seen.add(out.resolve())
+        if out.is_dir():
+            raise UsageError(f"{out}: is a folder; give the name of a file")
+        if out.exists() and not force:
+            raise UsageError(f"{out}: is there already; give another --out, or --force to write over it")
+
+
+def _tune(path: Path, notes: Notes) -> Notes:
+    """The melody of a file on the clock of the notes: as it stands, or from 0 as `generate` plays it."""
+    from musicstyle.music.melody import extract_melody
+    from musicstyle.music.midi import read_midi
+    from musicstyle.music.outputs.picture import plays_melody
+
+    whole = read_midi(path)
+    tune = extract_melody(whole[whole.in_piano_range()])
+    if not len(tune):
+        raise UsageError(f"{path}: holds no melody")
+    # Whichever place more of the notes agree with.
+    return max((tune, tune.shift(-float(tune.start[0]))), key=lambda place: int(plays_melody(notes, place).sum()))
+
+
+def _facts(file: Path) -> dict[str, str]:
+    """The settings that `generate` wrote into the file; none from files of others."""
+    from musicstyle.music.midi import read_tracks
+
+    facts = dict(line.split(": ", 1) for line in read_tracks(file).text if ": " in line and len(line) <= LONGEST_FACT)
+    return facts if "musicstyle" in facts else {}

@@ -1,0 +1,116 @@
+"""Plots of the evaluations, as matplotlib figures and as SVG to stand inside a page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from musicstyle.errors import UsageError
+from musicstyle.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY = "#1f77b4", "#ff7f0e", "#999999"
+
+
+def interpolation_figure(line: Mapping[str, Any]) -> Figure:
+    """Relative distance from A along the line from B to A."""
+    figure = _figure(5.5, 3.2)
+    axes = figure.subplots()
+    axes.axhline(0.5, color=GREY, linewidth=0.8)
+    axes.plot(line["mixes"], line["distance"], color=BLUE, marker="o")
+    axes.set_xlabel("share of A in the mix")
+    axes.set_ylabel("relative distance from A")
+    axes.set_title(f"Spearman {line['spearman_of_means']:.2f}, {line['pieces']} pieces a point", fontsize=10)
+    return figure
+
+
+def nll_figure(likelihood: Mapping[str, Any], published: Mapping[str, float]) -> Figure:
+    """Nats per token of each mode with its interval, the published value as a grey line beside it."""
+    figure = _figure(5.5, 3.2)
+    axes = figure.subplots()
+    for place, (mode, measured) in enumerate(likelihood["modes"].items()):
+        low, high = measured["interval"]
+        axes.plot([place, place], [low, high], color=BLUE)
+        axes.plot(place, measured["nll"], "o", color=BLUE)
+        if mode in published:
+            axes.plot([place - 0.3, place + 0.3], [published[mode]] * 2, color=GREY)
+    axes.set_xticks(range(len(likelihood["modes"])), list(likelihood["modes"]))
+    axes.set_ylabel("nats per token")
+    return figure
+
+
+def melody_figure(strengths: list[Mapping[str, Any]]) -> Figure:
+    """Shares of the melody that sound, by guidance strength, and chance."""
+    figure = _figure(5.5, 3.2)
+    axes = figure.subplots()
+    x = [row["melody_strength"] for row in strengths]
+    for name, label, color in (
+        ("share_100", "within 100 ms", BLUE),
+        ("share_50", "within 50 ms", ORANGE),
+        ("chance_100", "chance, 100 ms", GREY),
+    ):
+        axes.plot(x, [row[name] for row in strengths], color=color, marker="o", label=label)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("melody strength")
+    axes.set_ylabel("share of the melody's notes")
+    axes.legend(fontsize=9)
+    return figure
+
+
+def hits_figure(hits: Mapping[str, Any]) -> Figure:
+    """Hit rate of each way of playing, chance as a line."""
+    figure = _figure(5.5, 3.2)
+    axes = figure.subplots()
+    axes.bar(
+        range(len(hits)), [row["rate"] for row in hits.values()], color=[GREY if m == "real" else BLUE for m in hits]
+    )
+    for place, row in enumerate(hits.values()):
+        axes.plot([place, place], row["interval"], color="black")
+    axes.axhline(0.5, color=GREY, linewidth=0.8)
+    axes.set_xticks(range(len(hits)), list(hits))
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("nearer to own style")
+    return figure
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an <svg> element, the same for the same figure."""
+    import matplotlib as mpl
+
+    stream = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "musicstyle", "svg.fonttype": "none"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    drawn = stream.getvalue()
+    return drawn[drawn.index("<svg") :]
+
+
+def check_suffix(out: Path) -> None:
+    """Say before any work that a figure could not be written.
+
+    Raises:
+        UsageError: A suffix that matplotlib doesn't know.
+    """
+    known = _figure(1, 1).canvas.get_supported_filetypes()
+    if out.suffix[1:].lower() not in known:
+        raise UsageError(f"{out}: cannot draw {out.suffix or 'without a suffix'}; use {', '.join(sorted(known))}")
+
+
+def save_figure(figure: Figure, out: Path) -> None:
+    """Write a figure; the suffix chooses the format.
+
+    Raises:
+        UsageError: A suffix that matplotlib doesn't know.
+    """
+    check_suffix(out)
+    with write_atomically(out) as beside:
+        figure.savefig(beside, dpi=120)
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")

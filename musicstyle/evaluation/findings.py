@@ -1,0 +1,83 @@
+"""What the numbers of a report say, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Answer = Mapping[str, Any]
+HALF = 0.5  # the project's aim for the melody's share
+
+
+def findings(report: Answer) -> list[str]:
+    """A sentence for each thing the report can tell, most important first."""
+    said = []
+    for part, tell in (
+        ("melody", _melody),
+        ("style", _style),
+        ("likelihood", _likelihood),
+        ("embedding", _embedding),
+        ("interpolation", _interpolation),
+    ):
+        if part in report:
+            said += tell(report[part])
+    return said
+
+
+def default_row(melody: Answer) -> Answer:
+    """The row of the melody strength that the checkpoint plays with."""
+    row: Answer = next(row for row in melody["strengths"] if row["melody_strength"] == melody["default_strength"])
+    return row
+
+
+def _melody(melody: Answer) -> list[str]:
+    row = default_row(melody)
+    word = "At least half" if row["share_100"] >= HALF else "Fewer than half"
+    return [
+        (
+            f"{word} of the melody's notes sound: {row['share_100']:.0%} within 100 ms "
+            f"(chance {row['chance_100']:.0%}); of those, {row['on_top']:.0%} are on top."
+        )
+    ]
+
+
+def _style(style: Answer) -> list[str]:
+    modes = style["modes"]
+    return [
+        f"{how}, a piece is nearer to its own style than to another's in {modes[mode]['rate']:.0%} "
+        f"({modes[mode]['interval'][0]:.0%} to {modes[mode]['interval'][1]:.0%}) of "
+        f"{modes[mode]['candidates'] * (modes[mode]['candidates'] - 1)} comparisons; real playing reaches "
+        f"{modes['real']['rate']:.0%}, chance is 50%."
+        for mode, how in (("both", "Playing a tune in a style"), ("style", "Playing freely in a style"))
+        if mode in modes
+    ]
+
+
+def _likelihood(likelihood: Answer) -> list[str]:
+    modes = likelihood["modes"]
+    if "both" not in modes:
+        return []
+    both, melody, none = (modes[mode]["nll"] for mode in ("both", "melody", "none"))
+    return [
+        (
+            f"Predicting real playing costs {both:.3f} nats a token with melody and style, {none:.3f} with neither; "
+            f"style on top of the melody saves {melody - both:.3f}. Published (recalled): 1.706, 1.840 and 0.080."
+        )
+    ]
+
+
+def _embedding(embedding: Answer) -> list[str]:
+    return [
+        f"The nearest crop by embedding is of the same {what} in {found['embedding']['recall_1']:.0%} of queries, "
+        f"by the eight features in {found['features']['recall_1']:.0%} (chance {found['embedding']['chance']:.1%})."
+        for what, found in embedding["retrieval"].items()
+    ]
+
+
+def _interpolation(line: Answer) -> list[str]:
+    return [
+        (
+            f"From one style to another the relative distance falls by {line['fall']:.3f}, "
+            f"Spearman {line['spearman_of_means']:.2f}."
+        )
+    ]

@@ -1,0 +1,63 @@
+"""What a style embedding knows of who played what: retrieval and probe, beside the eight features as the baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from musicstyle.evaluation.experiments import Crops, labelled
+from musicstyle.evaluation.material import CSV, data_folder, maestro_performances
+from musicstyle.evaluation.style import linear_probe, retrieval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from musicstyle.corpus.store import Corpus
+
+PERFORMERS = "maestro-performers.csv"
+Names = dict[str, dict[str, str]]
+
+
+def names_for(corpus: Corpus, performers: Path | None = None) -> Names:
+    """Composer and performer of each file of a corpus made of MAESTRO; empty where no table says.
+
+    Args:
+        corpus: Its manifest says which folder it was made of.
+        performers: Table with midi_filename and performer; None: maestro-performers.csv beside the data, if it is
+            there.
+
+    Raises:
+        UsageError: `performers` lacks its columns.
+    """
+    source = Path(corpus.manifest.get("source", ""))
+    if not (source / CSV).is_file():
+        return {"composer": {}, "performer": {}}
+    data = data_folder()
+    if performers is None and data is not None and (data / PERFORMERS).is_file():
+        performers = data / PERFORMERS
+    listed = {one.path.relative_to(source).as_posix(): one for one in maestro_performances(source, performers)}
+    return {
+        "composer": {path: one.composer for path, one in listed.items()},
+        "performer": {path: one.performer for path, one in listed.items() if one.performer},
+    }
+
+
+def knowledge(crops: Crops, names: Mapping[str, Mapping[str, str]], seed: int = 0) -> dict[str, Any]:
+    """Retrieval of performance, composer and performer, and the probe for composer, by embedding and by features.
+
+    Returns:
+        {"retrieval": {what: {"embedding": ..., "features": ...}}, "probe": {by: ...}, "crops": n}; questions that the
+        names or the number of crops leave unanswerable are left out.
+    """
+    vectors = {"embedding": crops.embedding, "features": crops.features}
+    found = {"performance": {by: retrieval(v, crops.piece.astype(str)).to_dict() for by, v in vectors.items()}}
+    probe: dict[str, Any] = {}
+    for what, of in names.items():
+        labels = labelled(crops, dict(of))
+        try:
+            found[what] = {by: retrieval(v, labels, crops.piece).to_dict() for by, v in vectors.items()}
+            if what == "composer":
+                probe = {by: linear_probe(v, labels, crops.piece, seed).to_dict() for by, v in vectors.items()}
+        except ValueError:
+            continue  # nothing to ask: no names, or too few performances a name
+    return {"retrieval": found, "probe": probe, "crops": len(crops.piece)}

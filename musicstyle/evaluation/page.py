@@ -1,0 +1,191 @@
+"""A report as one HTML page that needs nothing else: tables, plots as SVG, samples that a few lines of script play."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from musicstyle.evaluation import figures
+from musicstyle.evaluation.findings import default_row, findings
+
+Answer = Mapping[str, Any]
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .2rem .7rem; text-align: right; }
+th { border-bottom: 1px solid #999; } th:first-child, td:first-child { text-align: left; }
+svg { max-width: 100%; height: auto; } .note { color: #666; } button { font: inherit; margin-right: .5rem; }
+"""
+
+PLAYER = """
+let context = null, playing = [];
+function stop() { for (const o of playing) { try { o.stop(); } catch (e) {} } playing = []; }
+function play(notes) {
+  stop();
+  context = context || new AudioContext();
+  const now = context.currentTime + 0.1;
+  for (const [start, length, pitch, velocity] of notes) {
+    const o = context.createOscillator(), g = context.createGain(), t = now + start / 100, end = t + length / 100 +
+    0.15; o.type = "triangle"; o.frequency.value = 440 * 2 ** ((pitch - 69) / 12); g.gain.setValueAtTime(0, t);
+    g.gain.linearRampToValueAtTime((velocity / 127) ** 2 * 0.25, t + 0.005); g.gain.exponentialRampToValueAtTime(0.0005,
+    end); o.connect(g).connect(context.destination); o.start(t); o.stop(end); playing.push(o);
+  }
+}
+for (const b of document.querySelectorAll("button[data-sample]")) {
+  b.onclick = () => play(samples[Number(b.dataset.sample)].notes);
+}
+const silence = document.getElementById("silence"); if (silence) silence.onclick = stop;
+"""
+
+
+def page(report: Answer) -> str:
+    """The whole page of what `Report.run` returned."""
+    sections = [_says(report)]
+    for name, write in (
+        ("likelihood", _likelihood),
+        ("melody", _melody),
+        ("style", _style),
+        ("embedding", _embedding),
+        ("interpolation", _interpolation),
+    ):
+        if name in report:
+            sections.append(write(report))
+    sections.append(_plan(report))
+    samples = report.get("melody", {}).get("samples", [])
+    data = json.dumps(samples).replace("<", "\\u003c")
+    title = f"musicstyle: {html.escape(str(report['checkpoint']))}"
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{STYLE}</style></head>\n"
+        f"<body><h1>{title}</h1>\n{''.join(sections)}<script>const samples = {data};{PLAYER}</script></body></html>\n"
+    )
+
+
+def _says(report: Answer) -> str:
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in findings(report))
+    return f"<h2>What the numbers say</h2><ul>{items}</ul>\n"
+
+
+def _likelihood(report: Answer) -> str:
+    measured = report["likelihood"]
+    kinds = list(next(iter(measured["modes"].values()))["by_kind"])
+    published = report["published"]["nll"]
+    rows = [
+        [
+            mode,
+            m["nll"],
+            "{:.3f} to {:.3f}".format(*m["interval"]),
+            published.get(mode),
+            *(m["by_kind"].get(k) for k in kinds),
+        ]
+        for mode, m in measured["modes"].items()
+    ]
+    note = (
+        f"{measured['pieces']} pieces of the {measured['split']} split, {measured['tokens']} tokens in crops of "
+        f"{measured['crop_tokens']}. Published models are one a mode and their values are recalled, not "
+        "cited; see musicstyle.evaluation.likelihood for what deviates."
+    )
+    return _section(
+        "Likelihood, nats per token",
+        _table(["mode", "ours", "95 %", "published", *kinds], rows),
+        figures.svg(figures.nll_figure(measured, published)),
+        note,
+    )
+
+
+def _melody(report: Answer) -> str:
+    names = ("share_50", "share_100", "chance_50", "chance_100", "on_top", "extra_above", "deviation_seconds")
+    rows = [[f"{row['melody_strength']:g}", *(row[name] for name in names)] for row in report["melody"]["strengths"]]
+    row = default_row(report["melody"])
+    note = (
+        f"{row['pairs']} tunes, {row['notes']} notes. Real playing of other music: {row['real_playing_50']:.3f} within "
+        f"50 ms, {row['real_playing_100']:.3f} within 100 ms. Chance is the melody moved away."
+    )
+    samples = "".join(
+        f'<p><button data-sample="{i}">play</button>{html.escape(sample["name"])}</p>'
+        for i, sample in enumerate(report["melody"]["samples"])
+    )
+    stop = '<p><button id="silence">stop</button></p>' if samples else ""
+    return _section(
+        "Melody",
+        _table(["strength", *(name.replace("_", " ") for name in names)], rows),
+        figures.svg(figures.melody_figure(report["melody"]["strengths"])),
+        note,
+    ) + (samples + stop)
+
+
+def _style(report: Answer) -> str:
+    modes, published = report["style"]["modes"], report["published"]["similarity"]
+    rows = [
+        [mode, m["rate"], "{:.2f} to {:.2f}".format(*m["interval"]), m["own"], m["others"], published.get(mode)]
+        for mode, m in modes.items()
+    ]
+    features = list(next(iter(modes.values()))["by_feature"])
+    by_feature = [[mode, *m["by_feature"].values()] for mode, m in modes.items()]
+    note = (
+        f"{len(report['style']['styles'])} performances of which one half is heard and the other judges; real: a "
+        "stretch of the half that is heard. Published similarity (recalled) is with the performance heard."
+    )
+    return _section(
+        "Style: nearer to its own than to another's",
+        _table(["played with", "hit rate", "95 %", "own similarity", "others'", "published similarity"], rows),
+        figures.svg(figures.hits_figure(modes))
+        + _table(["own, by feature", *(f.replace("_", " ") for f in features)], by_feature),
+        note,
+    )
+
+
+def _embedding(report: Answer) -> str:
+    names = ("recall_1", "recall_5", "mrr", "chance", "queries", "left_out")
+    found = report["embedding"]["retrieval"]
+    rows = [[f"{what}, {by}", *(r[name] for name in names)] for what, both in found.items() for by, r in both.items()]
+    probe_names = ("accuracy", "balanced_accuracy", "commonest", "labels", "crops")
+    probe = [[by, *(p[name] for name in probe_names)] for by, p in report["embedding"]["probe"].items()]
+    probed = _table(["composer by", *(name.replace("_", " ") for name in probe_names)], probe) if probe else ""
+    crops, split = report["embedding"]["crops"], report["embedding"]["split"]
+    note = f"{crops} crops of the {split} split; the eight features are the baseline."
+    return _section(
+        "What the embedding knows",
+        _table(["nearest crop of same", *(n.replace("_", " ") for n in names)], rows),
+        probed,
+        note,
+    )
+
+
+def _interpolation(report: Answer) -> str:
+    line = report["interpolation"]
+    single = line["spearman_of_pieces"]
+    note = f"{line['pieces']} pieces a point; falls by {line['fall']:.3f}; Spearman of single pieces {single:.2f}."
+    return _section("Between two styles", "", figures.svg(figures.interpolation_figure(line)), note)
+
+
+def _plan(report: Answer) -> str:
+    out = "".join(f"<li>{html.escape(line)}</li>" for line in report["left_out"])
+    facts = {
+        "weights": report["weights"],
+        "step": report["step"],
+        "musicstyle": report["musicstyle"],
+        **report["generation"],
+    }
+    told = ", ".join(f"{name} {value}" for name, value in facts.items())
+    asked = f"<p>Asked less than a full report:</p><ul>{out}</ul>" if out else "<p>A full report.</p>"
+    return f'<h2>How it was measured</h2>{asked}<p class="note">{html.escape(told)}</p>\n'
+
+
+def _section(title: str, table: str, rest: str, note: str) -> str:
+    return f'<h2>{html.escape(title)}</h2>{table}{rest}<p class="note">{html.escape(note)}</p>\n'
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    def line(cells: Sequence[Any], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(_cell(cell))}</{tag}>" for cell in cells) + "</tr>"
+
+    return "<table>" + line(head, "th") + "".join(line(row, "td") for row in rows) + "</table>"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return "–" if value is None else str(value)

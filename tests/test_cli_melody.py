@@ -1,0 +1,115 @@
+"""`musicstyle melody`: what is printed, written and refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from some_notes import random_notes
+
+from musicstyle.cli import main
+from musicstyle.music.melody import extract_melody
+from musicstyle.music.midi import read_midi, write_midi
+from musicstyle.music.notes import Notes
+from musicstyle.music.plaintext import parse_tune
+
+TUNE = "tempo=60 C4 D4:2 R:0.5 E4:0.25 Bb3:1.125"
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["melody", *map(str, arguments)])
+
+
+@pytest.fixture
+def piece(tmp_path: Path) -> Path:
+    write_midi(tmp_path / "piece.mid", random_notes(4, 60))
+    return tmp_path / "piece.mid"
+
+
+def test_a_tune_is_printed_as_it_was_given() -> None:
+    done = call(TUNE)
+    assert done.exit_code == 0, done.output
+    assert parse_tune(done.stdout).equals(parse_tune(TUNE))
+    assert "4 of 4 notes are the melody" in done.stderr
+
+
+@pytest.mark.parametrize("extractor", ["line", "published"])
+def test_a_piece_s_melody_is_written_and_told(piece: Path, tmp_path: Path, extractor: str) -> None:
+    out = tmp_path / "out.mid"
+    done = call(piece, "--out", out, "--extractor", extractor, "--json")
+    assert done.exit_code == 0, done.output
+    melody = extract_melody(read_midi(piece), extractor)  # type: ignore[arg-type]
+    written, told = read_midi(out), json.loads(done.stdout)
+    assert written.equals(melody, tolerance_seconds=1e-3)
+    assert told["melody_notes"] == len(melody) < told["notes"] == 60
+    start, end, pitch, velocity = np.array(told["melody"]).T
+    assert Notes.from_arrays(start, end, pitch, velocity).equals(melody, tolerance_seconds=1e-3)
+    assert (told["out"], told["plot"], told["extractor"]) == (str(out), None, extractor)
+
+
+@pytest.mark.parametrize(("suffix", "begins"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
+def test_a_picture(piece: Path, tmp_path: Path, suffix: str, begins: bytes) -> None:
+    plot = tmp_path / f"a $picture{suffix}"
+    done = call(piece, "--plot", plot)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"{plot}\n"
+    assert plot.read_bytes().startswith(begins)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["piece.mid", plot.name])
+
+
+def test_the_picture_shows_melody_and_others_in_two_colours(tmp_path: Path) -> None:
+    import matplotlib.image
+
+    from musicstyle.cli._melody_picture import draw
+
+    notes = random_notes(7, 40, seconds=70)
+    melody = extract_melody(notes, "line")
+    draw(tmp_path / "with.png", notes, melody, "with")
+    draw(tmp_path / "without.png", notes, melody[:0], "without")
+
+    def red(name: str) -> int:
+        image = matplotlib.image.imread(tmp_path / name)[:-60, :, :3]  # above the legend
+        return int((np.abs(image - np.array([0xC8, 0x10, 0x2E]) / 255).max(axis=2) < 0.02).sum())
+
+    assert red("with.png") > 100
+    assert red("without.png") == 0
+
+
+def test_a_track(tmp_path: Path, piece: Path) -> None:
+    assert json.loads(call(piece, "--melody-track", "0", "--json").stdout)["notes"] == 60
+    with pytest.raises(Exception, match="no track '5'"):
+        CliRunner().invoke(
+            main, ["melody", str(piece), "--melody-track", "5"], catch_exceptions=False, standalone_mode=False
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["nothing.mid"], 1, "nothing.mid: no such file"),
+        (["C4 X4"], 1, "'X4' is no note"),
+        (["C4 D4", "--out", "x.wav"], 2, "let --out end in .mid"),
+        (["C4 D4", "--plot", "x.jpg"], 2, "let --plot end in .png"),
+        (["C4 D4", "--extractor", "loudest"], 2, "loudest"),
+        (["C0 C0"], 1, "no notes within the piano's range"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: list[str], code: int, message: str) -> None:
+    done = call(*arguments)
+    assert done.exit_code == code
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_nothing_is_written_over_unasked(piece: Path, tmp_path: Path) -> None:
+    out = tmp_path / "there.mid"
+    out.write_text("mine")
+    done = call(piece, "--out", out)
+    assert (done.exit_code, out.read_text()) == (2, "mine")
+    assert "--force" in done.stderr
+    assert call(piece, "--out", out, "--force").exit_code == 0
+    assert call(piece, "--out", piece, "--force").exit_code == 2
+    assert call(piece, "--out", tmp_path, "--force").exit_code == 2

@@ -1,0 +1,106 @@
+"""`musicstyle render`: what is asked for is written, a mistake costs one line and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner, Result
+
+from musicstyle.cli import main
+from musicstyle.music.midi import write_midi
+from musicstyle.music.notes import Notes
+
+
+def scale(count: int, first: int = 60, start_seconds: float = 0.0) -> Notes:
+    start = start_seconds + np.arange(count) * 0.25
+    return Notes.from_arrays(start, start + 0.2, first + np.arange(count) % 12, np.full(count, 70))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    played = Notes.concatenate([scale(5), scale(5, 40)])
+    write_midi("piece.mid", played, text=["musicstyle: 0.1.0", "seed: 77", "style: <b>.mid"])
+    write_midi("tune.mid", scale(5, start_seconds=2.0))
+    write_midi("other.mid", played, text=["secret: of another program"])
+    Path("text.mid").write_text("no music")
+    return tmp_path
+
+
+def render(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["render", *arguments])
+
+
+def refused(result: Result, code: int, *words: str) -> None:
+    assert result.exit_code == code, (result.stderr, result.exception)
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("musicstyle: error: ")
+    assert all(word in line for word in words), line
+
+
+def test_several_outputs_at_once(folder: Path) -> None:
+    names = ["a.wav", "new/a.png", "a.svg", "a.html"]
+    result = render("piece.mid", *(word for name in names for word in ("--out", name)))
+    assert (result.exit_code, result.stdout.splitlines(), result.stderr) == (0, names, "")
+    assert soundfile.info("a.wav").duration > 1.2
+
+
+def test_json_is_one_object(folder: Path) -> None:
+    result = render("piece.mid", "--out", "a.ogg", "--json")
+    assert json.loads(result.stdout) == {"outs": ["a.ogg"], "notes": 10, "seconds": 1.2}
+
+
+def test_a_page_tells_the_settings_of_generated_files_only(folder: Path) -> None:
+    render("piece.mid", "--out", "a.html", "--title", "A <i>title")
+    page = Path("a.html").read_text(encoding="utf-8")
+    assert "<dt>seed</dt><dd>77</dd>" in page
+    assert "&lt;b&gt;.mid" in page
+    assert "<h1>A &lt;i&gt;title</h1>" in page
+    render("other.mid", "--out", "b.html")
+    other = Path("b.html").read_text(encoding="utf-8")
+    assert "secret" not in other
+    assert "<h1>other</h1>" in other
+
+
+def test_the_tune_is_laid_where_it_is_played(folder: Path) -> None:
+    # The tune's file begins with 2 s of silence, which `generate` leaves out.
+    render("piece.mid", "--out", "a.html", "--melody", "tune.mid")
+    data = Path("a.html").read_text(encoding="utf-8").split('<script type="application/json">')[1].split("</script>")[0]
+    notes = json.loads(data)
+    assert [row[0] for row in notes["melody"]] == [0, 250, 500, 750, 1000]
+    assert [row[4] for row in notes["notes"]] == [0, 1] * 5
+
+
+def test_a_file_that_is_there_is_kept_without_force(folder: Path) -> None:
+    Path("a.wav").write_text("mine")
+    refused(render("piece.mid", "--out", "b.png", "--out", "a.wav"), 2, "a.wav", "--force")
+    assert Path("a.wav").read_text() == "mine"
+    assert not Path("b.png").exists()
+    assert render("piece.mid", "--out", "a.wav", "--force").exit_code == 0
+    assert soundfile.info("a.wav").samplerate == 44_100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("piece.mid", "--out", "a.aac"), 2, ("a.aac", ".wav", ".flac", ".ogg", ".mp3", ".png", ".svg", ".html")),
+        (("piece.mid", "--out", "noending"), 2, ("noending", ".wav")),
+        (("piece.mid",), 2, ("--out",)),
+        (("piece.mid", "--out", "a.wav", "--out", "./a.wav"), 2, ("a.wav", "twice")),
+        (("piece.mid", "--out", "piece.mid", "--force"), 2, ("piece.mid", "input")),
+        (("piece.mid", "--out", "a.wav", "--melody", "tune.mid"), 2, ("--melody", ".png")),
+        (("piece.mid", "--out", "a.png", "--melody", "text.mid"), 1, ("text.mid",)),
+        (("missing.mid", "--out", "a.wav"), 1, ("missing.mid", "no such file")),
+        (("text.mid", "--out", "a.wav"), 1, ("text.mid",)),
+        (("piece.mid", "--out", "piece.mid/a.wav"), 1, ("piece.mid",)),
+    ],
+)
+def test_mistakes_cost_one_line(folder: Path, arguments: tuple[str, ...], code: int, words: tuple[str, ...]) -> None:
+    before = sorted(path.name for path in folder.iterdir())
+    refused(render(*arguments), code, *words)
+    assert sorted(path.name for path in folder.iterdir()) == before

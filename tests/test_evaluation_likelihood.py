@@ -1,0 +1,149 @@
+"""The likelihood is a sum divided once, over exactly the crops of the protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from some_notes import random_notes
+
+from musicstyle.corpus.crops import BatchOptions, collate, example_at
+from musicstyle.corpus.prepare import prepare
+from musicstyle.corpus.store import Corpus
+from musicstyle.errors import CorpusError
+from musicstyle.evaluation.likelihood import (
+    KINDS,
+    Likelihood,
+    bootstrap_ratio,
+    eligible,
+    first_notes,
+    measure_likelihood,
+    token_nll,
+)
+from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.config import ModelConfig
+from musicstyle.music.midi import write_midi
+from musicstyle.music.performance import encode
+from musicstyle.training.loss import validation_nll
+
+SMALL = ModelConfig(
+    width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=1, style_layers=1, melody_layers=1, window=24,
+    max_distance=10, encoder_max_distance=5, memory_window_steps=60, melody_frames_ahead=4, melody_frames_behind=1,
+)  # fmt: skip
+OPTIONS = BatchOptions(batch_size=2, tokens=60, style_tokens=30, seed=3)
+MODES = ("both", "melody", "style", "none")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    source, out = tmp_path_factory.mktemp("midi"), tmp_path_factory.mktemp("prepared") / "corpus"
+    for number, notes in enumerate((9, 40, 51, 62, 73)):
+        write_midi(source / f"piece{number}.mid", random_notes(number, notes))
+    return prepare(source, out, seed=1)
+
+
+@pytest.fixture(scope="module")
+def model() -> Autoencoder:
+    torch.manual_seed(3)
+    model = Autoencoder(SMALL).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.3)
+    return model
+
+
+def test_short_pieces_are_dropped_and_counted(corpus: Corpus) -> None:
+    pieces, dropped = eligible(corpus, "train", OPTIONS)
+    assert (corpus.pieces.tokens[pieces] >= 60).all()
+    assert len(pieces) + dropped == len(corpus.indices("train"))
+    with pytest.raises(CorpusError, match="no piece"):
+        eligible(corpus, "train", dataclasses.replace(OPTIONS, tokens=10_000))
+
+
+def test_every_crop_is_full_and_every_place_can_be_drawn(corpus: Corpus) -> None:
+    plain = dataclasses.replace(OPTIONS, augment=False)
+    for piece in eligible(corpus, "train", OPTIONS)[0].tolist():
+        drawn = set(first_notes(corpus, piece, 500, OPTIONS))
+        assert drawn == set(range(max(drawn) + 1))
+        for first in drawn:
+            assert len(example_at(corpus, piece, first, np.random.default_rng(0), plain).ids) == 60
+        rest = corpus.notes(piece)[max(drawn) + 1 :]
+        assert len(encode(rest.shift(-rest.start[0]))) < 60
+
+
+def test_a_model_that_knows_nothing_pays_the_logarithm_of_the_vocabulary(corpus: Corpus) -> None:
+    blank = Autoencoder(SMALL).eval()
+    for parameter in blank.parameters():
+        torch.nn.init.zeros_(parameter)
+    measured = measure_likelihood(blank, corpus, "train", OPTIONS)
+    for mode in MODES:
+        assert measured.nll(mode) == pytest.approx(math.log(310), abs=1e-5)
+        assert measured.interval(mode) == pytest.approx((math.log(310),) * 2, abs=1e-5)
+        assert measured.gain("both") == pytest.approx((0, 0, 0), abs=1e-5)
+
+
+def test_the_sum_is_the_loss_of_training_on_the_same_crops(corpus: Corpus, model: Autoencoder) -> None:
+    pieces, _ = eligible(corpus, "train", OPTIONS)
+    places = [(int(piece), first_notes(corpus, int(piece), 1, OPTIONS)[0]) for piece in pieces]
+    batches = []
+    for begin in range(0, len(places), 2):
+        rows = [
+            example_at(
+                corpus, piece, first, np.random.default_rng([3, begin + i]), dataclasses.replace(OPTIONS, augment=False)
+            )
+            for i, (piece, first) in enumerate(places[begin : begin + 2])
+        ]
+        batches.append({name: torch.from_numpy(values) for name, values in collate(rows, OPTIONS).items()})
+    measured = measure_likelihood(model, corpus, "train", OPTIONS)
+    for mode, expected in validation_nll(model, batches, MODES).items():
+        assert measured.nll(mode) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_size_of_batches_changes_nothing(corpus: Corpus, model: Autoencoder) -> None:
+    one, three = (
+        measure_likelihood(model, corpus, "train", dataclasses.replace(OPTIONS, batch_size=size), crops=3)
+        for size in (1, 3)
+    )
+    np.testing.assert_array_equal(one.counts, three.counts)
+    np.testing.assert_allclose(one.nats, three.nats, rtol=1e-4)
+
+
+def test_the_kinds_weigh_to_the_whole(corpus: Corpus, model: Autoencoder) -> None:
+    measured = measure_likelihood(model, corpus, "train", OPTIONS, crops=2)
+    for mode in MODES:
+        weighed = sum(measured.by_kind(mode)[kind] * measured.counts[:, i].sum() for i, kind in enumerate(KINDS))
+        rest = measured.nats[measured.modes.index(mode)][:, 4].sum()
+        assert (weighed + rest) / measured.counts.sum() == pytest.approx(measured.nll(mode))
+    assert measured.counts.sum() == 2 * 60 * len(measured.counts)
+
+
+def test_weights_that_hear_less_serve_fewer_modes(corpus: Corpus) -> None:
+    for conditions, modes in (("melody", ("melody", "none")), ("style", ("style", "none")), ("none", ("none",))):
+        deaf = Autoencoder(dataclasses.replace(SMALL, conditions=conditions)).eval()
+        assert tuple(measure_likelihood(deaf, corpus, "train", OPTIONS, limit=1).to_dict()["modes"]) == modes
+
+
+def test_padding_is_not_counted(corpus: Corpus, model: Autoencoder) -> None:
+    example = example_at(corpus, 0, 0, np.random.default_rng(0), dataclasses.replace(OPTIONS, augment=False))
+    long = {k: torch.from_numpy(v) for k, v in collate([example], dataclasses.replace(OPTIONS, tokens=90)).items()}
+    short = {k: torch.from_numpy(v) for k, v in collate([example], OPTIONS).items()}
+    a, b = (next(iter(token_nll(model, batch, ("both",))))[0, : len(example.ids)] for batch in (long, short))
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_interval_is_that_of_the_mean_where_theory_knows_it() -> None:
+    rng = np.random.default_rng(0)
+    sums = rng.normal(3.0, 0.5, 400)
+    low, high = bootstrap_ratio(sums, np.ones(400))
+    assert (low, high) == pytest.approx((sums.mean() - 1.96 * 0.025, sums.mean() + 1.96 * 0.025), abs=0.006)
+    assert bootstrap_ratio(7 * sums, np.full(400, 7.0)) == pytest.approx((low, high))
+
+
+def test_a_gain_common_to_all_pieces_is_certain_though_pieces_differ() -> None:
+    none = np.random.default_rng(2).uniform(1, 5, (1, 30, 5)) * 10
+    measured = Likelihood(("both", "none"), np.concatenate([none - 2, none]), np.full((30, 5), 10.0))
+    assert measured.gain("both") == pytest.approx((0.2, 0.2, 0.2))
+    low, high = measured.interval("both")
+    assert high - low > 0.1

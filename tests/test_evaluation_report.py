@@ -1,0 +1,377 @@
+"""Experiments, the report and its verbs, with a tiny model that knows nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from some_notes import random_notes
+
+from musicstyle.cli import main
+from musicstyle.cli._group import LazyGroup, Verb
+from musicstyle.cli.evaluate import VERBS
+from musicstyle.corpus.prepare import prepare
+from musicstyle.corpus.store import Corpus
+from musicstyle.errors import UsageError
+from musicstyle.evaluation.experiments import Halves, embed_crops, interpolation_test, style_test
+from musicstyle.evaluation.findings import findings
+from musicstyle.evaluation.knowledge import knowledge, names_for
+from musicstyle.evaluation.material import chosen, maestro_performances, midi_files
+from musicstyle.evaluation.page import page
+from musicstyle.evaluation.playing import pair_up, play_pairs, summarize
+from musicstyle.evaluation.report import PUBLISHED_NLL, Plan, Report, weights_identity
+from musicstyle.generation.transfer import StyleTransfer
+from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.checkpoint import save_checkpoint
+from musicstyle.model.config import ModelConfig
+from musicstyle.music.midi import write_midi
+from musicstyle.music.notes import Notes
+
+SMALL = ModelConfig(
+    width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=1, style_layers=1, melody_layers=1, window=24,
+    max_distance=10, encoder_max_distance=5, memory_window_steps=60, melody_frames_ahead=4, melody_frames_behind=1,
+)  # fmt: skip
+PLAN = Plan(
+    seconds=1.5,
+    styles=2,
+    tunes=2,
+    strengths=(1.0, 2.0),
+    lines=1,
+    mixes=3,
+    repeats=1,
+    nll_limit=2,
+    nll_tokens=60,
+    crops=2,
+    samples=1,
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(3)
+    model = Autoencoder(SMALL)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.1)
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    save_checkpoint(folder, model, {"training": {"style_tokens": 30}, "generation": {"top_p": 0.9}, "step": 7})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def player(checkpoint: Path) -> StyleTransfer:
+    return StyleTransfer.load(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def maestro(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve performances of two composers, listed as MAESTRO lists them."""
+    folder = tmp_path_factory.mktemp("maestro-v3.0.0")
+    lines = ["canonical_composer,canonical_title,split,year,midi_filename,audio_filename,duration"]
+    for number in range(12):
+        composer, split = ("Low", "High")[number % 2], ("train", "validation")[number > 1]
+        write_midi(
+            folder / f"{number}.midi",
+            random_notes(number, 120, 20.0, lowest=30 + 40 * (number % 2), highest=60 + 40 * (number % 2)),
+        )
+        lines.append(f"{composer},Piece {number},{split},2004,{number}.midi,{number}.wav,20")
+    (folder / "maestro-v3.0.0.csv").write_text("\n".join(lines))
+    (folder / "performers.csv").write_text("midi_filename,performer\n2.midi,Ann\n4.midi,Ann\n5.midi,Bob\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(maestro: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return prepare(maestro, tmp_path_factory.mktemp("prepared") / "corpus", seed=1)
+
+
+@pytest.fixture
+def without_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MUSICSTYLE_DATA", str(tmp_path / "nowhere"))
+
+
+@pytest.fixture(scope="module")
+def tunes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    paths = [tmp_path_factory.mktemp("tunes") / f"tune{number}.mid" for number in range(2)]
+    for number, path in enumerate(paths):
+        start = np.arange(5) * 0.3
+        write_midi(path, Notes.from_arrays(start, start + 0.3, 60 + number + np.arange(5), np.full(5, 80)))
+    return paths
+
+
+def test_each_piece_of_a_set_is_asked_for_as_long_as_it_may_be(
+    player: StyleTransfer, maestro: Path, tunes: list[Path]
+) -> None:
+    pairs = pair_up(midi_files(maestro)[:1], tunes)
+    assert [melody for _, melody in pairs] == tunes
+    played = list(play_pairs(player, pairs, player.default_options(seconds=1.0)))
+    assert [one.score.notes for one in played] == [4, 4]  # onsets at 0, .3, .6, .9
+    assert summarize(played)["notes"] == 8
+
+
+def test_real_playing_hears_and_judges_different_halves(maestro: Path) -> None:
+    halves = Halves.of(maestro / "3.midi")
+    assert len(halves.heard) + len(halves.judge) == 120
+    assert abs(len(halves.heard) - len(halves.judge)) <= 1
+    assert halves.stretch(4.0).duration_seconds <= 4.0
+    assert halves.judge.start[0] == 0
+
+
+def test_a_snippet_cannot_be_halved(tmp_path: Path) -> None:
+    write_midi(tmp_path / "short.mid", random_notes(1, 9, 3.0))
+    with pytest.raises(UsageError, match=r"short\.mid: too short"):
+        Halves.of(tmp_path / "short.mid")
+
+
+def test_every_mode_is_judged_by_the_same_references_and_seeds(
+    player: StyleTransfer, maestro: Path, tunes: list[Path]
+) -> None:
+    done: list[tuple[int, int]] = []
+    options = player.default_options(seconds=1.5)
+    test = style_test(player, midi_files(maestro)[:3], tunes, options, progress=lambda *x: done.append(x))
+    assert done == [(i, 12) for i in range(1, 13)]
+    assert {mode: areas.shape for mode, areas in test.areas.items()} == dict.fromkeys(
+        ("real", "both", "melody", "style", "none"), (3, 3, 8)
+    )
+    again = style_test(player, midi_files(maestro)[:3], tunes, options, modes=["style"])
+    np.testing.assert_array_equal(again.areas["style"], test.areas["style"])
+
+
+def test_one_style_alone_is_refused(player: StyleTransfer, maestro: Path, tunes: list[Path]) -> None:
+    with pytest.raises(UsageError, match="at least 2"):
+        style_test(player, midi_files(maestro)[:1], tunes, player.default_options(seconds=1.5))
+
+
+def test_the_ends_of_a_line_are_the_styles_themselves(player: StyleTransfer, maestro: Path, tunes: list[Path]) -> None:
+    a, b = midi_files(maestro)[:2]
+    options = player.default_options(seconds=1.5)
+    there = interpolation_test(player, [(a, b)], tunes[:1], options, 3, 1)
+    back = interpolation_test(player, [(b, a)], tunes[:1], options, 3, 1)
+    np.testing.assert_allclose(back.mean[::-1], 1 - there.mean, atol=1e-9)
+
+
+def test_a_style_may_be_an_embedding(player: StyleTransfer, maestro: Path) -> None:
+    options = player.default_options(seconds=1.0)
+    path = maestro / "5.midi"
+    by_file, by_embedding = (player.generate(style, None, options) for style in (path, player.embed_style(path)))
+    assert by_file.notes.equals(by_embedding.notes)
+    assert (by_file.settings["style"], by_embedding.settings["style"]) == ("5.midi", "embedding")
+
+
+def test_crops_know_where_they_are_from(player: StyleTransfer, corpus: Corpus, maestro: Path) -> None:
+    crops = embed_crops(player, corpus, "validation", 3)
+    assert crops.embedding.shape == (30, 20)
+    assert crops.features.shape == (30, 16)
+    names = names_for(corpus, maestro / "performers.csv")
+    assert names["performer"] == {"2.midi": "Ann", "4.midi": "Ann", "5.midi": "Bob"}
+    known = knowledge(crops, names)
+    assert known["retrieval"]["performer"]["features"]["queries"] == 6  # Bob has no second performance
+    assert known["retrieval"]["composer"]["features"]["recall_1"] > 0.8  # low and high are told by their pitch
+    assert known["probe"]["features"]["accuracy"] > 0.8
+
+
+def test_a_corpus_of_anything_has_no_names(tmp_path: Path, player: StyleTransfer) -> None:
+    for number in range(4):
+        write_midi(tmp_path / "midi" / f"{number}.mid", random_notes(number, 80))
+    corpus = prepare(tmp_path / "midi", tmp_path / "corpus")
+    known = knowledge(embed_crops(player, corpus, "train", 2), names_for(corpus))
+    assert list(known["retrieval"]) == ["performance"]
+    assert known["probe"] == {}
+
+
+def test_choices_are_seeded_and_tables_are_checked(maestro: Path, tmp_path: Path) -> None:
+    files = midi_files(maestro)
+    assert chosen(files, 5, 1) == chosen(files, 5, 1) != chosen(files, 5, 2)
+    assert sorted(chosen(files, 50, 1)) == files
+    (tmp_path / "wrong.csv").write_text("name,who\nx,y\n")
+    with pytest.raises(UsageError, match="lacks the columns"):
+        maestro_performances(maestro, tmp_path / "wrong.csv")
+    with pytest.raises(UsageError, match=r"no \.mid"):
+        midi_files(tmp_path)
+
+
+@pytest.mark.usefixtures("without_data")
+def test_a_report_goes_on_where_it_stopped(player: StyleTransfer, corpus: Corpus, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+
+    def stop(part: str, done: int, total: int) -> None:
+        if part == "interpolation":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Report(player, "weights", PLAN, corpus, out).run(stop)
+    assert sorted(path.stem for path in (out / "parts").iterdir()) == ["melody", "style"]
+    asked: set[str] = set()
+    first = Report(player, "weights", PLAN, corpus, out).run(lambda part, *_: asked.add(part))
+    assert asked == {"interpolation", "likelihood", "embedding"}
+    asked.clear()
+    assert Report(player, "weights", PLAN, corpus, out).run(lambda part, *_: asked.add(part)) == first
+    assert asked == set()
+    Report(player, "other weights", PLAN, None, out).run(lambda part, *_: asked.add(part))
+    assert asked == {"melody", "style", "interpolation"}
+    _check_page(first)
+
+
+def _check_page(report: dict[str, object]) -> None:
+    html = page(report)
+    assert html.count("<svg") == 4
+    assert not re.search(r'(src|href)="(?!#)|@import|url\((?!#)', html)  # nothing from outside
+    for value in PUBLISHED_NLL.values():
+        assert f"{value:.3f}" in html
+    assert len(findings(report)) == 7  # two of style (both, style) and two of the embedding (performance, composer)
+    assert "styles: 2 (full: 20)" in html
+
+
+@pytest.mark.usefixtures("without_data")
+def test_a_question_that_the_data_cannot_answer_is_left_out_with_the_reason(
+    player: StyleTransfer, tmp_path: Path
+) -> None:
+    write_midi(tmp_path / "midi" / "short.mid", random_notes(1, 8))
+    corpus = prepare(tmp_path / "midi", tmp_path / "corpus")
+    report = Report(player, "weights", PLAN, corpus, tmp_path / "report").run()
+    assert "embedding" not in report
+    assert "long enough for two crops" in report["left_out"][-1]
+    assert "likelihood" in report
+
+
+def test_quick_says_what_it_leaves_out() -> None:
+    assert Plan().left_out() == []
+    assert any(line.startswith("nll_limit: 32 (full: all)") for line in Plan.quick().left_out())
+
+
+def test_other_weights_have_another_identity(checkpoint: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "w"
+    data = bytearray((checkpoint / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    copy.write_bytes(data)
+    assert weights_identity(copy) != weights_identity(checkpoint / "model.safetensors")
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in ("eval", *arguments)])
+
+
+def test_eval_similarity_of_two_files(maestro: Path, tmp_path: Path) -> None:
+    a, b, plot = maestro / "3.midi", maestro / "4.midi", tmp_path / "plot.svg"
+    result = call("similarity", a, a, "--json")
+    assert json.loads(result.stdout)["mean"] == pytest.approx(1)
+    assert call("similarity", a, b, "--plot", plot).exit_code == 0
+    assert plot.read_text().count("<svg") == 1
+    again = call("similarity", a, b, "--plot", plot)
+    assert (again.exit_code, again.stdout) == (2, "")
+    assert "--force" in again.stderr
+    assert call("similarity", a, b, "--plot", plot, "--force", "--density", "kde").exit_code == 0
+
+
+def test_eval_similarity_of_sets(maestro: Path) -> None:
+    result = json.loads(call("similarity", "--reference", maestro, "--candidate", maestro, "--json").stdout)
+    assert len(result["pairs"]) == 12
+    for arguments in (["--reference", maestro], [maestro / "3.midi"], ["--plot", "x.png"], ["--plot", "x.mid"]):
+        refused = call("similarity", *arguments)
+        assert refused.exit_code == 2
+        assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("without_data")
+def test_verbs_that_play(checkpoint: Path, maestro: Path, tunes: list[Path], tmp_path: Path) -> None:
+    common = ("--checkpoint", checkpoint, "--styles", maestro, "--seconds", "1.5", "--json")
+    melodies = ("--melodies", tunes[0].parent)
+    similar = json.loads(call("similarity", *common, *melodies).stdout)
+    assert set(similar["modes"]) == {"real", "both", "melody", "style", "none"}
+    melody = json.loads(call("melody", *common, *melodies, "--pairs", "1", "--melody-strength", "2").stdout)
+    assert melody["strengths"][0]["melody_strength"] == 2
+    style = json.loads(
+        call("style", *common, *melodies, "--count", "2", "--data", maestro.parent / maestro.name).stdout
+    )
+    assert {"retrieval", "probe"} <= set(style["embedding"])
+    line = call(
+        "interpolation",
+        *common,
+        *melodies,
+        "--lines",
+        "1",
+        "--steps",
+        "2",
+        "--repeats",
+        "1",
+        "--plot",
+        tmp_path / "l.png",
+    )
+    assert len(json.loads(line.stdout)["distance"]) == 2
+    assert (tmp_path / "l.png").stat().st_size > 1000
+
+
+def test_eval_nll(checkpoint: Path, corpus: Corpus) -> None:
+    arguments = (
+        "nll",
+        "--data",
+        corpus.path,
+        "--checkpoint",
+        checkpoint,
+        "--split",
+        "validation",
+        "--tokens",
+        "60",
+        "--limit",
+        "3",
+    )
+    result = json.loads(call(*arguments, "--json").stdout)
+    assert set(result["modes"]) == {"both", "melody", "style", "none"}
+    assert (result["pieces"], result["tokens"]) == (3, 180)
+    same = json.loads(call(*arguments, "--json", "--style-input", "same").stdout)
+    assert same["modes"]["both"] != result["modes"]["both"]
+    assert same["modes"]["none"] == result["modes"]["none"]
+    assert call(*arguments).stdout.splitlines()[0].startswith("mode")
+
+
+@pytest.mark.usefixtures("without_data")
+def test_eval_report(checkpoint: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Plan, "quick", classmethod(lambda *_: PLAN))
+    monkeypatch.setattr(
+        Report,
+        "_likelihood",
+        lambda *_: {
+            "modes": {"none": {"nll": 1.0, "interval": [0.9, 1.1], "by_kind": {}}},
+            "pieces": 1,
+            "split": "test",
+            "tokens": 2,
+            "crop_tokens": 2,
+        },
+    )
+    out = tmp_path / "report"
+    result = call("report", "--out", out, "--quick", "--checkpoint", checkpoint, "--data", corpus.path)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.strip() == str(out / "index.html")
+    assert json.loads((out / "report.json").read_text())["plan"]["styles"] == 2
+    (tmp_path / "diary.txt").write_text("mine")
+    refused = call("report", "--out", tmp_path)
+    assert refused.exit_code == 2
+    assert "diary.txt" in refused.stderr
+
+
+def test_mistakes_are_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    for arguments, words in (
+        (("melody", "--checkpoint", tmp_path), "config.json"),
+        (("melody", "--checkpoint", checkpoint, "--melodies", tmp_path / "none"), "not there"),
+        (("melody", "--checkpoint", checkpoint, "--seconds", "0.1"), "--seconds"),
+        (("melody", "--checkpoint", checkpoint, "--device", "abacus"), "--device"),
+        (("nll", "--checkpoint", checkpoint, "--data", tmp_path / "none"), "none"),
+    ):
+        result = call(*arguments)
+        assert result.exit_code in (1, 2)
+        assert len(result.stderr.splitlines()) == 1
+        assert words in result.stderr
+
+
+@pytest.mark.parametrize(("name", "verb"), VERBS.items())
+def test_the_table_says_of_a_verb_what_the_verb_says_of_itself(name: str, verb: Verb) -> None:
+    group = main.get_command(click.Context(main), "eval")
+    assert isinstance(group, LazyGroup)
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+    assert (command.name, (command.help or "").splitlines()[0]) == (name, verb.help)

@@ -1,0 +1,360 @@
+"""Melodies from more than MIDI. The same tune, written here by hand in every form, gives the same notes."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from musicstyle.errors import MidiError, UsageError
+from musicstyle.music.midi import read_midi, write_midi
+from musicstyle.music.notes import Notes
+from musicstyle.music.plaintext import format_tune, looks_like_tune, parse_tune
+from musicstyle.music.scores import MAX_BYTES, read_notes
+
+# A tune: (MIDI pitch or None for a rest, length in sixteenths), tempo in quarters a minute.
+Tune = list[tuple[int | None, int]]
+TUNE: Tune = [(60, 4), (61, 2), (None, 4), (70, 6), (58, 1), (58, 3), (66, 8), (None, 12), (75, 2), (84, 16)]
+TEMPO = 100
+NAMES = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"]
+
+
+def notes_of(tune: Tune, tempo: int = TEMPO) -> Notes:
+    rows, clock = [], 0
+    for pitch, length in tune:
+        if pitch is not None:
+            rows.append((clock, clock + length, pitch, 100))
+        clock += length
+    start, end, pitches, velocity = np.array(rows).T
+    return Notes.from_arrays(start * 15 / tempo, end * 15 / tempo, pitches, velocity)
+
+
+def as_text(tune: Tune, tempo: int = TEMPO) -> str:
+    words = [f"tempo={tempo}"]
+    for pitch, length in tune:
+        name = "R" if pitch is None else f"{NAMES[pitch % 12]}{pitch // 12 - 1}"
+        words.append(name if length == 4 else f"{name}:{length}/4")
+    return " ".join(words)
+
+
+def as_musicxml(tune: Tune, tempo: int = TEMPO) -> str:
+    body = ""
+    for pitch, length in tune:
+        sounds = "<rest/>"
+        if pitch is not None:
+            name = NAMES[pitch % 12]
+            alter = "<alter>1</alter>" if "#" in name else ""
+            sounds = f"<pitch><step>{name[0]}</step>{alter}<octave>{pitch // 12 - 1}</octave></pitch>"
+        body += f"<note>{sounds}<duration>{length}</duration></note>"
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 3.1 Partwise//EN" "http://www.musicxml.org/dtds/partwise.dtd">
+<score-partwise version="3.1"><part-list><score-part id="P1"><part-name>x</part-name></score-part></part-list>
+<part id="P1"><measure number="1"><attributes><divisions>4</divisions><key><fifths>0</fifths></key>
+<time><beats>4</beats><beat-type>4</beat-type></time></attributes>
+<direction><direction-type><words>x</words></direction-type><sound tempo="{tempo}"/></direction>{body}</measure></part>
+</score-partwise>"""
+
+
+def as_mxl(text: str, container: bool = True) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        if container:
+            name = '<container><rootfiles><rootfile full-path="a/score.xml"/></rootfiles></container>'
+            archive.writestr("META-INF/container.xml", name)
+            archive.writestr("other.xml", "<x/>")
+        archive.writestr("a/score.xml", text)
+    return out.getvalue()
+
+
+def as_abc(tune: Tune, tempo: int = TEMPO) -> str:
+    body = ""
+    for pitch, length in tune:
+        if pitch is None:
+            body += f"z{length} "
+            continue
+        name, octave = NAMES[pitch % 12], pitch // 12 - 1
+        letter = name[0] if octave <= 4 else name[0].lower()
+        marks = "," * (4 - octave) if octave <= 4 else "'" * (octave - 5)
+        body += f"{'^' if '#' in name else '='}{letter}{marks}{length} "
+    return f"X:1\nT:x\nM:none\nL:1/16\nQ:1/4={tempo}\nK:C\n{body}\n"
+
+
+def as_krn(tune: Tune, tempo: int = TEMPO) -> str:
+    lines = ["**kern", f"*MM{tempo}", "*clefG2"]
+    for pitch, length in tune:
+        # A length is said as parts of a whole: 4 is a quarter, 3%2 two thirds of a whole.
+        whole = Fraction(16, length)
+        duration = str(whole.numerator) if whole.denominator == 1 else f"{whole.numerator}%{whole.denominator}"
+        if pitch is None:
+            lines.append(f"{duration}r")
+            continue
+        name, octave = NAMES[pitch % 12], pitch // 12 - 1
+        letters = name[0].lower() * (octave - 3) if octave >= 4 else name[0] * (4 - octave)
+        lines.append(f"{duration}{letters}{'#' * name.count('#')}")
+    return "\n".join([*lines, "*-", ""])
+
+
+FORMS: dict[str, Callable[..., str | bytes]] = {
+    ".txt": as_text,
+    ".melody": as_text,
+    ".xml": as_musicxml,
+    ".musicxml": as_musicxml,
+    ".mxl": lambda tune, tempo=TEMPO: as_mxl(as_musicxml(tune, tempo)),
+    ".abc": as_abc,
+    ".krn": as_krn,
+}
+
+
+def written(folder: Path, name: str, data: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+@pytest.mark.parametrize("suffix", FORMS)
+def test_every_form_gives_the_notes_that_midi_gives(tmp_path: Path, suffix: str) -> None:
+    write_midi(tmp_path / "tune.mid", notes_of(TUNE))
+    found = read_notes(written(tmp_path, f"tune{suffix}", FORMS[suffix](TUNE)))
+    assert found.equals(read_notes(tmp_path / "tune.mid"), tolerance_seconds=1e-9)
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".xml", ".abc", ".krn"])
+@settings(max_examples=12)
+@given(
+    tune=st.lists(st.tuples(st.none() | st.integers(36, 96), st.sampled_from([1, 2, 3, 4, 6, 8, 12, 16])), min_size=1),
+    tempo=st.integers(40, 240),
+)
+def test_any_tune_in_any_form(tmp_path_factory: pytest.TempPathFactory, suffix: str, tune: Tune, tempo: int) -> None:
+    tune = [*tune, (57, 4)]
+    path = written(tmp_path_factory.mktemp("tune"), f"tune{suffix}", FORMS[suffix](tune, tempo))
+    assert read_notes(path).equals(notes_of(tune, tempo), tolerance_seconds=1e-9)
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".musicxml", ".abc", ".krn"])
+def test_generate_takes_any_form(tmp_path: Path, suffix: str) -> None:
+    from musicstyle.generation.transfer import read_melody
+
+    path = written(tmp_path, f"tune{suffix}", FORMS[suffix](TUNE))
+    assert read_melody(path).equals(notes_of(TUNE), tolerance_seconds=1e-9)
+    with pytest.raises(UsageError, match="only MIDI files have tracks"):
+        read_melody(path, "0")
+
+
+def test_suffixes_in_capitals_and_midi_under_any_name(tmp_path: Path) -> None:
+    assert len(read_notes(written(tmp_path, "TUNE.ABC", as_abc(TUNE)))) == 8
+    write_midi(tmp_path / "tune.mid", notes_of(TUNE))
+    for name in ("tune", "tune.xml", "tune.dat"):
+        path = written(tmp_path, name, (tmp_path / "tune.mid").read_bytes())
+        assert read_notes(path).equals(read_midi(tmp_path / "tune.mid"))
+
+
+def test_a_tune_itself_in_place_of_a_file(tmp_path: Path) -> None:
+    assert read_notes(as_text(TUNE)).equals(notes_of(TUNE), tolerance_seconds=1e-9)
+    assert read_notes(Path("C4 " * 400)).duration_seconds == 200  # longer than a file's name may be
+    with pytest.raises(MidiError, match=r"the tune: line 1: 'H4' is no note"):
+        read_notes("C4 H4")
+    with pytest.raises(MidiError, match="no such file"):
+        read_notes(tmp_path / "C4.txt")
+
+
+def test_tracks_are_midi_s(tmp_path: Path) -> None:
+    write_midi(tmp_path / "tune.mid", notes_of(TUNE))
+    assert read_notes(tmp_path / "tune.mid", track="0").equals(read_midi(tmp_path / "tune.mid"))
+    with pytest.raises(UsageError, match="no track 'x'"):
+        read_notes(tmp_path / "tune.mid", track="x")
+    with pytest.raises(UsageError, match="only MIDI files have tracks"):
+        read_notes(written(tmp_path, "tune.abc", as_abc(TUNE)), track="0")
+
+
+ABC = "X:1\nM:4/4\nL:1/4\nQ:1/4=60\nK:{key}\n{body}\n"
+
+
+def pitches(text: str) -> list[tuple[float, float, int]]:
+    from musicstyle.music.scores import read_score
+
+    notes = read_score(text.encode(), "abc")
+    return list(zip(notes.start.tolist(), notes.end.tolist(), notes.pitch.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("C4|D4|:E4|F4:|G4|]", [(0, 60), (4, 62), (8, 64), (12, 65), (16, 64), (20, 65), (24, 67)]),  # a repeat
+        ("|: C4 |1 D4 :|2 E4 |]", [(0, 60), (4, 62), (8, 60), (12, 64)]),  # two endings
+        ('"G7"C2 "Am"D2', [(0, 60), (2, 62)]),  # chord symbols do not sound
+        ("{d}C2 {ef}D2", [(0, 60), (2, 62)]),  # nor do grace notes
+        ("(3CDE F2", [(0, 60), (2 / 3, 62), (4 / 3, 64), (2, 65)]),  # a triplet
+        ("[CEG]2 z2", [(0, 60), (0, 64), (0, 67)]),  # a chord
+    ],
+)
+def test_what_a_player_would_do(body: str, expected: list[tuple[float, int]]) -> None:
+    found = pitches(ABC.format(key="C", body=body))
+    assert [pitch for _, _, pitch in found] == [pitch for _, pitch in expected]
+    assert [start for start, _, _ in found] == pytest.approx([start for start, _ in expected], abs=1e-6)
+
+
+def test_tied_notes_are_one_and_keys_have_accidentals() -> None:
+    assert pitches(ABC.format(key="D", body="F2- F2 | F2 F2-|F4 |")) == [(0, 4, 66), (4, 6, 66), (6, 12, 66)]
+
+    from musicstyle.music.scores import read_score
+
+    notes = read_score(b"**kern\n*MM60\n=1\n2[c 2[e\n=2\n2c] 2e]\n2c\n=3\n*-\n", "humdrum")  # a chord
+    assert list(zip(notes.end.tolist(), notes.pitch.tolist(), strict=True)) == [(4, 60), (4, 64), (6, 60)]
+
+
+def test_a_book_of_tunes_gives_its_first() -> None:
+    assert [pitch for *_, pitch in pitches(ABC.format(key="C", body="CDE") + "\nX:2\nK:C\nGGG\n")] == [60, 62, 64]
+
+
+def test_tempo_may_change_and_defaults_to_120() -> None:
+    assert pitches("X:1\nK:C\nC2 D2 |\n") == [(0, 0.5, 60), (0.5, 1, 62)]
+    krn = "**kern\n*MM60\n=1\n4c\n4d\n=2\n*MM120\n4e\n4f\n=3\n*-\n"
+    from musicstyle.music.scores import read_score
+
+    assert read_score(krn.encode(), "humdrum").end.tolist() == [1, 2, 2.5, 3]
+
+
+def test_transposing_instruments_sound_where_they_sound() -> None:
+    from musicstyle.music.scores import read_score
+
+    flat = as_musicxml([(60, 4), (62, 4)]).replace(
+        "</time>", "</time><transpose><diatonic>-1</diatonic><chromatic>-2</chromatic></transpose>"
+    )
+    assert read_score(flat.encode(), "musicxml").pitch.tolist() == [58, 60]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    text = as_musicxml(TUNE).replace("<words>x<", "<words>für Élise<")
+    path = written(tmp_path, "x.xml", text.replace("UTF-8", encoding.removesuffix("-sig")).encode(encoding))
+    assert len(read_notes(path)) == 8
+
+
+BOMB = '<?xml version="1.0"?><!DOCTYPE lol [<!ENTITY a "ha">' + "".join(
+    f'<!ENTITY a{i} "{"&a" * 0}{f"&a{i - 1 if i else str()};" * 10}">' for i in range(9)
+)
+EXTERNAL = (
+    '<?xml version="1.0"?><!DOCTYPE s [<!ENTITY f SYSTEM "file:///etc/hostname">]><score-partwise>&f;</score-partwise>'
+)
+
+
+PACKED = as_mxl(as_musicxml(TUNE))
+
+
+def flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize("place", range(40, len(PACKED), 37))
+def test_a_damaged_archive_is_never_more_than_a_line(tmp_path: Path, place: int) -> None:
+    path = written(tmp_path, "x.mxl", flipped(PACKED, place))
+    try:
+        assert read_notes(path).equals(notes_of(TUNE), tolerance_seconds=1e-9)  # where the byte meant nothing
+    except MidiError as error:
+        assert len(str(error).splitlines()) == 1  # noqa: PT017 - either is right
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("x.xml", b"", "is empty"),
+        ("x.xml", b"hello", "damaged XML"),
+        ("x.xml", as_musicxml(TUNE)[:-40].encode(), "damaged XML"),
+        ("x.xml", b"<svg/>", "XML of another kind"),
+        ("x.xml", b"<score-timewise/>", "save it as partwise"),
+        ("x.xml", b"<score-partwise/>", "x.xml"),
+        ("x.xml", (BOMB + "]><score-partwise>&a8;</score-partwise>").encode(), "entity"),
+        ("x.xml", EXTERNAL.encode(), "entity"),
+        ("x.mxl", b"PK\x03\x04 nonsense", "damaged compressed score"),
+        ("x.mxl", as_mxl("x" * 10)[:-30], "damaged compressed score"),
+        ("x.mxl", as_mxl(" " * (MAX_BYTES + 1)), "unpacks to more than 32 MB"),
+        ("x.mxl", as_mxl(EXTERNAL), "entity"),
+        ("x.abc", b"hello", "x.abc"),
+        ("x.abc", b"X:1\nK:C\nz4\n", "holds no notes"),
+        ("x.krn", b"hello", "x.krn"),
+        ("x.krn", b"\x00\xff\xfe", "x.krn"),
+        ("x.krn", b"**kern\n4r\n*-\n", "holds no notes"),
+        ("x.txt", b"# nothing but a remark\n| |", "holds no notes"),
+        ("x.melody", b"C4\nD4 E4:x\n", "line 2: 'E4:x' needs its beats"),
+        ("x.wav", b"RIFF....WAVE", "of no kind that holds notes"),
+        ("x.mid", b"C4 D4", "is not a MIDI file"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_line(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
+    with pytest.raises(MidiError, match=reason) as caught:
+        read_notes(written(tmp_path, name, data))
+    assert str(caught.value).startswith(str(tmp_path / name))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_score_without_container_and_a_folder(tmp_path: Path) -> None:
+    assert len(read_notes(written(tmp_path, "x.mxl", as_mxl(as_musicxml(TUNE), container=False)))) == 8
+    (tmp_path / "x.abc").mkdir()
+    with pytest.raises(MidiError, match="is a folder"):
+        read_notes(tmp_path / "x.abc")
+
+
+# --- plain text
+
+
+@pytest.mark.parametrize(
+    ("word", "pitch", "beats"),
+    [
+        ("C4", 60, 1), ("c4", 60, 1), ("A0", 21, 1), ("C8", 108, 1), ("C#4", 61, 1), ("Db4", 61, 1), ("B#3", 60, 1),
+        ("Cb4", 59, 1), ("F##4", 67, 1), ("Bbb3", 57, 1), ("bb3", 58, 1), ("b3", 59, 1), ("C-1", 0, 1), ("G9", 127, 1),
+        ("E4:2", 64, 2), ("E4:1.5", 64, 1.5), ("E4:.5", 64, 0.5), ("E4:3/4", 64, 0.75), ("E4:1.5/2", 64, 0.75),
+    ],
+)  # fmt: skip
+def test_words(word: str, pitch: int, beats: float) -> None:
+    notes = parse_tune(f"tempo=60 {word}")
+    assert (notes.pitch.tolist(), notes.end.tolist(), notes.velocity.tolist()) == ([pitch], [beats], [100])
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("H4", "no note"), ("C", "no note"), ("C#b4", "no note"), ("C###4", "no note"), ("4C", "no note"),
+        ("CC4", "no note"), ("Ab9", "beyond"), ("Cb-1", "beyond"), ("C4:", "beats"), ("C4:0", "beats"),
+        ("C4:-1", "beats"), ("C4:1/0", "beats"), ("C4:1e3", "beats"), ("C4:nan", "beats"), ("C4:1001", "beats"),
+        ("R:x", "beats"), ("tempo=0", "1 to 1000"), ("tempo=fast", "1 to 1000"), ("tempo=", "1 to 1000"),
+        ("tempo=1/0", "1 to 1000"), ("temp=100", "no note"),
+    ],
+)  # fmt: skip
+def test_wrong_words_are_named_with_their_line(word: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as caught:
+        parse_tune(f"C4 | D4 # a remark: X Y\n\n  {word} E4")
+    assert str(caught.value).startswith(f"line 3: {word!r} ")
+
+
+def test_time_is_exact_and_tempo_may_change() -> None:
+    notes = parse_tune("tempo=90 " + "C4:1/3 " * 900 + "TEMPO=60 R D4|E4:2||")
+    assert notes.start[-2:].tolist() == [201, 202]
+    assert notes.end[-1] == 204
+
+
+def test_default_tempo_is_120() -> None:
+    assert parse_tune("C4 R:2 D4").start.tolist() == [0, 1.5]
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 4000), st.integers(0, 127)), min_size=1, max_size=30))
+def test_a_tune_comes_back_from_its_text(rows: list[tuple[int, int, int]]) -> None:
+    clock, notes = 0, []
+    for gap, length, pitch in rows:
+        notes.append(((clock + gap) / 1000, (clock + gap + length) / 1000, pitch, 100))
+        clock += gap + length
+    tune = Notes.from_arrays(*zip(*notes, strict=True))
+    assert parse_tune(format_tune(tune)).equals(tune, tolerance_seconds=1e-9)
+
+
+def test_a_tune_is_not_a_file_name() -> None:
+    assert looks_like_tune("C4 D4")
+    assert looks_like_tune("tempo=90 C4")
+    for name in ("C4", "C4.mid", "my tune.mid", "", " ", "Bach BWV 1.mid"):
+        assert not looks_like_tune(name)
