@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicstyle.errors import ConfigError, GenerationError, MidiError, UsageError
+from musicstyle.errors import CheckpointError, ConfigError, GenerationError, MidiError, UsageError
 from musicstyle.generation.engine import generate_ids, guidance_weights
 from musicstyle.generation.job import Job
 from musicstyle.generation.options import GenerationOptions
@@ -251,3 +251,9 @@ def test_refusals(transfer: StyleTransfer) -> None:
     ):
         with pytest.raises(ConfigError, match=field):
             GenerationOptions(**{field: value})
+
+
+def test_a_checkpoint_with_a_setting_that_there_is_not_is_refused(transfer: StyleTransfer) -> None:
+    newer = StyleTransfer(transfer.model, {**transfer.facts, "generation": {"swing": 0.6}}, "newer")
+    with pytest.raises(CheckpointError, match=r"newer: .*swing"):
+        newer.generate(None, tune())

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicstyle.errors import ConfigError, UsageError
+from musicstyle.generation import rules
 from musicstyle.generation.engine import sample_ids
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.plan import make_plan, register_shift
@@ -24,8 +25,8 @@ from musicstyle.model.config import ModelConfig
 from musicstyle.music.matching import match
 from musicstyle.music.melody import frames_to_melody
 from musicstyle.music.notes import Notes
-from musicstyle.music.performance import elapsed_steps, encode
-from musicstyle.music.vocabulary import EOS, PERFORMANCE, TIME_SHIFT
+from musicstyle.music.performance import decode, elapsed_steps, encode
+from musicstyle.music.vocabulary import EOS, NOTE_OFF, PERFORMANCE, TIME_SHIFT
 
 SMALL = ModelConfig(
     width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=24,
@@ -84,7 +85,7 @@ def test_a_random_walk_leaves_no_duty_undone_and_stays_canonical(seed: int, coun
     melody = one_voice(rng, count, keys)
     end = int(melody.duration_seconds * 100 + 0.5)
     steps, step_keys = melody.steps()[0], melody.pitch - 21
-    grammar = Grammar(end, end + 30, duties=Duties(steps, step_keys, end))
+    grammar = Grammar(end, end + 30, duties=Duties(steps, melody.steps()[1], step_keys, end))
     weight = np.exp(np.where(PERFORMANCE.kinds == PERFORMANCE.kind_index(TIME_SHIFT), bias, 0.0))
     ids: list[int] = []
     while (allowed := grammar.allowed()).any():
@@ -116,14 +117,40 @@ def test_with_random_weights_every_melody_note_sounds(player: StyleTransfer, see
     assert len(match(distinct, free.notes, 0.1)[0]) < len(distinct)
 
 
+@pytest.mark.parametrize("held", [True, False])
+def test_a_note_that_is_kept_is_held_long_enough_to_be_heard(held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even by a walk that lets go whatever it may; without the rule, it makes clicks of the same notes."""
+    if not held:
+        monkeypatch.setattr(rules, "HELD_STEPS", 0)
+    asked = tune(14)
+    end = int(asked.duration_seconds * 100 + 0.5)
+    grammar = Grammar(end, end + 30, duties=Duties(*asked.steps(), asked.pitch - 21, end))
+    rng, ids = np.random.default_rng(1), []
+    weight = np.ones(PERFORMANCE.size)
+    weight[PERFORMANCE.first(TIME_SHIFT) + np.arange(4)] = 50  # short steps, so that there is often a chance
+    weight[list(PERFORMANCE.ids(NOTE_OFF))] = 1000
+    while (allowed := grammar.allowed()).any():
+        ids.append(int(rng.choice(PERFORMANCE.size, p=allowed * weight / (allowed * weight).sum())))
+        grammar.accept(ids[-1])
+    notes, _ = decode(np.array(ids))
+    length = notes.end - notes.start
+    heard = [
+        length[(notes.pitch == pitch) & (np.abs(notes.start - start) <= 0.1 + 1e-6)].max() >= 0.1 - 1e-9
+        for start, pitch in zip(asked.start[:-1], asked.pitch[:-1], strict=True)
+    ]
+    assert all(heard) == held
+
+
 def test_the_deadlines_by_hand() -> None:
     """Two notes of a key 30 ms apart just before the end, and one after it that nobody can strike."""
-    duties = Duties(np.array([94, 97, 100]), np.array([39, 39, 39]), 100)
+    duties = Duties(np.array([94, 97, 100]), np.array([97, 100, 150]), np.array([39, 39, 39]), 100)
     assert duties.deadline[39] == 98
     duties.struck(39, 83)  # too early for the first
     assert duties.deadline[39] == 98
+    assert duties.held_until[39] == 0
     duties.struck(39, 84)
     assert duties.deadline[39] == 99
+    assert duties.held_until[39] == 87  # its length; a longer one would be held for 100 ms
     duties.struck(39, 99)
     assert duties.deadline.min() > 10**9
     assert len(duties.deadline) == KEYS

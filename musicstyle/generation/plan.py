@@ -62,7 +62,7 @@ class Plan:
     def _duties(self) -> Duties | None:
         if self.melody is None or not self.keep_melody:
             return None
-        return Duties(self.melody.steps()[0], self.melody.pitch + self.shift - MIN_PITCH, self.end_steps)
+        return Duties(*self.melody.steps(), self.melody.pitch + self.shift - MIN_PITCH, self.end_steps)
 
 
 def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, options: GenerationOptions) -> Plan:

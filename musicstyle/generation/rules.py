@@ -25,39 +25,51 @@ _NO_KEY = np.zeros(KEYS, dtype=bool)
 
 EARLY_STEPS = 10  # a melody note may be struck 100 ms before its time: it then sounds, if early
 LATE_STEPS = 5  # and 50 ms after it, as far as the 100 ms frame in which the model hears it can lie behind
+HELD_STEPS = 10  # and is held so long, if it is that long: a click of 10 ms would be struck and not heard
+_NEVER = np.iinfo(np.int64).max
 
 
 class Duties:
     """Melody notes that must be struck: each once, from EARLY_STEPS before its time to LATE_STEPS after it.
 
     Of two notes of one key the later has the later deadline, so both can be kept. A note of a key counts for the
-    earliest one that waits for that key.
+    earliest one that waits for that key. It is then held for HELD_STEPS or its length, whichever is less, unless the
+    key is due again or the piece is over.
+
+    Attributes:
+        deadline: Latest step for the next note of each key, (88,).
+        held_until: Step before which each key is not let go, (88,).
     """
 
-    def __init__(self, steps: np.ndarray, keys: np.ndarray, end_steps: int) -> None:
-        """`steps`: onsets, (notes,); `keys`: from the piano's lowest, (notes,). From the end on nothing is due."""
-        self._opens: list[list[int]] = [[] for _ in range(KEYS)]  # by key, the latest first
-        self._deadlines: list[list[int]] = [[] for _ in range(KEYS)]
+    def __init__(self, steps: np.ndarray, ends: np.ndarray, keys: np.ndarray, end_steps: int) -> None:
+        """Take the notes on; from `end_steps` on nothing is due.
+
+        Args:
+            steps: Onsets, (notes,).
+            ends: Offsets, (notes,).
+            keys: Counted from the piano's lowest, (notes,).
+            end_steps: Where the piece ends.
+        """
+        self._waiting: list[list[tuple[int, int, int]]] = [[] for _ in range(KEYS)]  # by key, the latest first
         for key in np.unique(keys):
-            onsets = np.unique(steps[(keys == key) & (steps < end_steps)])
+            mine = (keys == key) & (steps < end_steps)
             latest = end_steps
-            for onset in onsets[::-1].tolist():
+            for onset, end in sorted(dict(zip(steps[mine].tolist(), ends[mine].tolist(), strict=True)).items())[::-1]:
                 latest = min(onset + LATE_STEPS, latest - 1)
-                self._opens[key].append(onset - EARLY_STEPS)
-                self._deadlines[key].append(latest)
-        self.deadline = np.full(KEYS, np.iinfo(np.int64).max)  # of the next note of each key
+                self._waiting[key].append((onset - EARLY_STEPS, latest, min(end - onset, HELD_STEPS)))
+        self.deadline = np.full(KEYS, _NEVER)
+        self.held_until = np.zeros(KEYS, dtype=np.int64)
         for key in range(KEYS):
             self._next(key)
 
     def struck(self, key: int, clock: int) -> None:
         """A key was struck: that fulfils the duty that waits for it, if its time has come."""
-        if self._opens[key] and self._opens[key][-1] <= clock:
-            self._opens[key].pop()
-            self._deadlines[key].pop()
+        if self._waiting[key] and self._waiting[key][-1][0] <= clock:
+            self.held_until[key] = clock + self._waiting[key].pop()[2]
             self._next(key)
 
     def _next(self, key: int) -> None:
-        self.deadline[key] = self._deadlines[key][-1] if self._deadlines[key] else np.iinfo(np.int64).max
+        self.deadline[key] = self._waiting[key][-1][1] if self._waiting[key] else _NEVER
 
 
 class Grammar:
@@ -114,8 +126,10 @@ class Grammar:
         if self._duties is None:
             return can_begin, can_end, self.limit_steps
         latest = min(self.limit_steps, int(self._duties.deadline.min()))
-        if latest == self.clock:
-            due = self._duties.deadline == self.clock
+        due = self._duties.deadline == self.clock
+        if self.clock < self.end_steps:
+            can_end &= (self._duties.held_until <= self.clock) | due
+        if due.any():
             still_down = np.flatnonzero(due & self.sounding)
             if len(still_down):  # it must be let go first, and no key above it before
                 return _NO_KEY, can_end & (_KEY <= still_down[0]), latest
