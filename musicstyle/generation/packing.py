@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -27,20 +28,20 @@ def quantised(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(rows / scales[..., None]).astype(np.int8), scales.astype(np.float32)
 
 
-def panels(rows: np.ndarray, whole: bool, columns: int = PANEL) -> tuple[np.ndarray, np.ndarray]:
+def panels(rows: np.ndarray, int8: bool, columns: int = PANEL) -> tuple[np.ndarray, np.ndarray]:
     """Rows side by side, so that a loop over their numbers multiplies `columns` rows at once.
 
     Args:
         rows: (..., rows, n) float32.
-        whole: int8 in place of float32.
+        int8: In place of float32.
         columns: Of one panel.
 
     Returns:
         Panels (..., rows / columns, n, columns) float32 or (..., rows / columns, n / 2, 2 * columns) int8, zeros where
         there is no row; and the rows' scales, (..., rows).
     """
-    numbers, scales = quantised(rows) if whole else (rows, np.ones(rows.shape[:-1], np.float32))
-    pair = 2 if whole else 1
+    numbers, scales = quantised(rows) if int8 else (rows, np.ones(rows.shape[:-1], np.float32))
+    pair = 2 if int8 else 1
     *outer, count, n = rows.shape
     padded = np.zeros((*outer, round_up(count, columns), round_up(n, pair)), numbers.dtype)
     padded[..., :count, :n] = numbers
@@ -49,11 +50,11 @@ def panels(rows: np.ndarray, whole: bool, columns: int = PANEL) -> tuple[np.ndar
     return together.reshape(*together.shape[:-2], columns * pair), scales
 
 
-def value_panels(values: np.ndarray, whole: bool) -> tuple[np.ndarray, np.ndarray]:
+def value_panels(values: np.ndarray, int8: bool) -> tuple[np.ndarray, np.ndarray]:
     """Values, (..., positions, D), for sums over positions: panels of D's columns, and a scale for each position."""
-    numbers, scales = quantised(values) if whole else (values, np.ones(values.shape[:-1], np.float32))
-    across, _ = panels(np.swapaxes(numbers, -1, -2).astype(np.float32), whole=False, columns=lanes(values.shape[-1]))
-    if not whole:
+    numbers, scales = quantised(values) if int8 else (values, np.ones(values.shape[:-1], np.float32))
+    across, _ = panels(np.swapaxes(numbers, -1, -2).astype(np.float32), int8=False, columns=lanes(values.shape[-1]))
+    if not int8:
         return across, scales
     *outer, positions, columns = across.shape
     even = np.zeros((*outer, round_up(positions, 2), columns), np.int8)
@@ -72,8 +73,21 @@ def array(tensor: Tensor) -> np.ndarray:
     return np.array(tensor.detach().float().numpy(), order="C", copy=True)
 
 
-def pack_weights(model: Autoencoder, whole: bool) -> tuple[Any, ...]:
-    """See `kernel.step`, weights."""
+_packed: WeakKeyDictionary[Autoencoder, tuple[Any, dict[bool, tuple[Any, ...]]]] = WeakKeyDictionary()
+
+
+def pack_weights(model: Autoencoder, int8: bool) -> tuple[Any, ...]:
+    """See `kernel.step`, weights. Kept as long as the model lives and none of its parameters changes."""
+    version = [(parameter.data_ptr(), parameter._version) for parameter in model.decoder.parameters()]
+    kept = _packed.get(model)
+    if kept is None or kept[0] != version:
+        kept = _packed[model] = (version, {})
+    if int8 not in kept[1]:
+        kept[1][int8] = _pack_weights(model, int8)
+    return kept[1][int8]
+
+
+def _pack_weights(model: Autoencoder, int8: bool) -> tuple[Any, ...]:
     c, decoder = model.config, model.decoder
     inward, across, down = [], [], []
     scale = c.head_width**-0.5
@@ -88,8 +102,8 @@ def pack_weights(model: Autoencoder, whole: bool) -> tuple[Any, ...]:
         across.append([(out.weight, out.bias) for out in outs])
         down.append([(layer.feedforward.narrow.weight, layer.feedforward.narrow.bias)])
     head = [[_after_norm(decoder.norm, decoder.head)]]
-    tables = panels(array(torch.stack([layer.attention.table for layer in decoder.layers])), whole)
-    return *(_stack(matrices, whole) for matrices in (inward, across, down, head)), *tables, _periods(c)
+    tables = panels(array(torch.stack([layer.attention.table for layer in decoder.layers])), int8)
+    return *(_stack(matrices, int8) for matrices in (inward, across, down, head)), *tables, _periods(c)
 
 
 def _after_norm(norm: nn.LayerNorm, linear: nn.Linear, queries: int = 0, scale: float = 1) -> tuple[Tensor, Tensor]:
@@ -100,11 +114,11 @@ def _after_norm(norm: nn.LayerNorm, linear: nn.Linear, queries: int = 0, scale: 
     return weight * factor[:, None], bias * factor
 
 
-def _stack(layers: list[list[tuple[Tensor, Tensor]]], whole: bool) -> Arrays:
+def _stack(layers: list[list[tuple[Tensor, Tensor]]], int8: bool) -> Arrays:
     """Panels, scales and biases of each layer's matrices, which begin at multiples of 64 rows."""
     weights = np.stack([np.concatenate([_filled(weight) for weight, _ in layer]) for layer in layers])
     biases = np.stack([np.concatenate([_filled(bias[:, None])[:, 0] for _, bias in layer]) for layer in layers])
-    return *panels(weights, whole), biases
+    return *panels(weights, int8), biases
 
 
 def _filled(rows: Tensor) -> np.ndarray:
@@ -139,7 +153,7 @@ def pack_inputs(model: Autoencoder, condition: Condition, rows: int) -> tuple[An
     return array(constant), melody, tuple(array(table) for table in tables), sizes
 
 
-def pack_memory(model: Autoencoder, condition: Condition, rows: int, whole: bool) -> tuple[Any, ...]:
+def pack_memory(model: Autoencoder, condition: Condition, rows: int, int8: bool) -> tuple[Any, ...]:
     """See `kernel.step`, memory. Timed frames come first; rows that hear the same share a memory.
 
     Raises:
@@ -148,7 +162,7 @@ def pack_memory(model: Autoencoder, condition: Condition, rows: int, whole: bool
     c = model.config
     if condition.memory is None:
         none = np.zeros((c.decoder_layers, 0, c.heads, 0, c.head_width), np.float32)
-        return pack_keys_and_values(none, none, whole), np.zeros((0, 3), np.int64), np.zeros(rows, np.int64)
+        return pack_keys_and_values(none, none, int8), np.zeros((0, 3), np.int64), np.zeros(rows, np.int64)
     distinct, memory_of = _distinct(condition.memory)
     m = condition.memory
     heard = Memory(*(part[distinct] for part in (m.vectors, m.present, m.steps, m.timed)))
@@ -170,12 +184,12 @@ def pack_memory(model: Autoencoder, condition: Condition, rows: int, whole: bool
         for to, source in zip(placed, (keys, values), strict=True):
             to[:, row, :, :count] = source[:, row, :, :count]
             to[:, row, :, others : others + len(apart)] = source[:, row][:, :, apart]
-    return pack_keys_and_values(*placed, whole), counts, np.broadcast_to(memory_of, (rows,)).copy()
+    return pack_keys_and_values(*placed, int8), counts, np.broadcast_to(memory_of, (rows,)).copy()
 
 
-def pack_keys_and_values(keys: np.ndarray, values: np.ndarray, whole: bool) -> Arrays:
+def pack_keys_and_values(keys: np.ndarray, values: np.ndarray, int8: bool) -> Arrays:
     """Panels and scales of keys and values, (..., positions, D) each."""
-    (key_panels, key_scales), (mixed, value_scales) = panels(keys, whole), value_panels(values, whole)
+    (key_panels, key_scales), (mixed, value_scales) = panels(keys, int8), value_panels(values, int8)
     return key_panels, mixed, key_scales, value_scales
 
 
@@ -192,7 +206,7 @@ def _distinct(memory: Memory) -> tuple[list[int], np.ndarray]:
     return distinct, memory_of
 
 
-def make_scratch(c: ModelConfig, rows: int, positions: int, whole: bool) -> tuple[Any, ...]:
+def make_scratch(c: ModelConfig, rows: int, positions: int, int8: bool) -> tuple[Any, ...]:
     """See `kernel.step`, scratch. `positions`: of the memory."""
     attention = c.heads * c.head_width
     length = max(c.window, positions) + 2 * PANEL
@@ -200,8 +214,8 @@ def make_scratch(c: ModelConfig, rows: int, positions: int, whole: bool) -> tupl
     depth = max(length, c.width, attention, c.feedforward_width)
     shapes = ((rows, c.width), (rows, c.width), (rows, 3 * attention), (rows, attention), (rows, c.feedforward_width))
     rotation = np.zeros((rows, 2, c.head_width // 4 if c.clock else 0), np.float32)
-    operands = np.zeros((rows, round_up(depth, 2)), np.int16 if whole else np.float32)
-    sums = np.zeros((rows, columns), np.int32 if whole else np.float32)
+    operands = np.zeros((rows, round_up(depth, 2)), np.int16 if int8 else np.float32)
+    sums = np.zeros((rows, columns), np.int32 if int8 else np.float32)
     work = (operands, sums, np.zeros(rows, np.float32))
     spare = (np.zeros((2, length), np.float32), np.zeros(length, np.int32))
     return *(np.zeros(shape, np.float32) for shape in shapes), rotation, work, spare
