@@ -239,3 +239,101 @@ def test_ctrl_c_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPa
     result = generate("--seconds", "1")
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "musicstyle: stopped\n")
     assert sorted(folder.rglob("*")) == before
+
+
+def test_variations_are_ranked_numbered_and_told(folder: Path) -> None:
+    result = generate("--style", "etude.mid", "--melody", "tune.mid", "--seed", "8", "--variations", "3")
+    stem = "tune-in-the-style-of-etude"
+    assert result.stdout.splitlines() == [f"{stem}-{rank}.mid" for rank in (1, 2, 3)]
+    assert "ranked by the mean of melody kept and nearness to the style" in result.stderr
+    told = [line for line in result.stderr.splitlines() if line.startswith(stem)]
+    assert len(told) == 3
+    again = generate(
+        "--style", "etude.mid", "--melody", "tune.mid", "--seed", "8", "--variations", "3", "--json", "--force"
+    )
+    facts = json.loads(again.stdout)["variations"]
+    means = [(one["melody_kept"] + one["style_near"]) / 2 for one in facts]
+    assert means == sorted(means, reverse=True)
+    assert {one["seed"] for one in facts} == {8, 9, 10}
+    (folder / "x-2.mid").write_text("mine")
+    refused(generate("--variations", "2", "--seconds", "1", "--out", "x.mid"), 2, "x-2.mid", "--force")
+
+
+def test_keep_melody_tempo_transposition_and_primer_reach_the_file(folder: Path) -> None:
+    asked = ["--keep-melody", "--tempo", "150%", "--transpose", "3", "--prime", "etude.mid", "--min-p", "0.02"]
+    result = generate("--melody", "tune.mid", "--out", "x.mid", "--seed", "4", "--json", *asked)
+    assert result.exit_code == 0, result.stderr
+    facts = json.loads(result.stdout)
+    settings = facts["settings"]
+    assert (settings["tempo"], settings["transpose"], settings["min_p"]) == (1.5, 3, 0.02)
+    assert (settings["keep_melody"], settings["prime"]) == (True, "etude.mid")
+    notes = read_midi(folder / "x.mid")
+    etude = read_midi(folder / "etude.mid")
+    assert notes[notes.start < 7.9].pitch.tolist() == etude.pitch.tolist()
+    begin = np.ceil(etude.duration_seconds * 10) / 10
+    for start, pitch in zip(scale(9).start / 1.5 + begin, scale(9).pitch + 3, strict=True):
+        assert np.abs(notes.start[notes.pitch == pitch] - start).min() <= 0.1
+    assert "keep_melody: True" in read_tracks(folder / "x.mid").text
+
+
+def test_auto_transposition_is_said(folder: Path) -> None:
+    write_midi(folder / "high.mid", scale(9, first=90))
+    result = generate("--style", "etude.mid", "--melody", "high.mid", "--transpose", "auto", "--seed", "1")
+    assert result.exit_code == 0, result.stderr
+    assert "semitones lower, in the register of the style, and moved back" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--melody", "tune.mid", "--tempo", "120"], ["--tempo", "120", "0.25", "4"]),
+        (["--melody", "tune.mid", "--tempo", "fast"], ["--tempo", "fast", "120%"]),
+        (["--melody", "tune.mid", "--transpose", "up"], ["--transpose", "up", "auto"]),
+        (["--melody", "tune.mid", "--transpose", "auto"], ["--transpose auto", "--style"]),
+        (["--tempo", "2"], ["--tempo", "--melody"]),
+        (["--keep-melody"], ["--keep-melody", "--melody"]),
+        (["--variations", "0"], ["--variations"]),
+        (["--variations", "2", "--play"], ["--play", "--variations"]),
+        (["--prime", "etude.mid", "--out", "etude.mid", "--force"], ["etude.mid", "input"]),
+    ],
+)
+def test_what_cannot_be_meant_of_the_newer_settings_is_refused_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: list[str]
+) -> None:
+    test_what_cannot_be_meant_is_refused_before_any_work(folder, monkeypatch, arguments, words)
+
+
+class Silent:
+    """Keys nobody hears; the fourth strike is when the person presses Ctrl-C, if at all."""
+
+    def __init__(self, interrupt: bool) -> None:
+        self.left = 4 if interrupt else 10**9
+
+    def strike(self, *_: int) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+    def release(self, pitch: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("interrupt", [False, True])
+def test_play_writes_what_was_heard(folder: Path, monkeypatch: pytest.MonkeyPatch, interrupt: bool) -> None:
+    monkeypatch.setattr("musicstyle.generation.sinks.open_keys", lambda _: Silent(interrupt))
+    asked = ["--melody", "tune.mid", "--seed", "3", "--keep-melody"]  # nine strikes at least
+    result = generate(*asked, "--play", "Some Port", "--out", "x.mid")
+    assert result.stdout == "x.mid\n"
+    assert "the first note sounded after" in result.stderr
+    whole = generate(*asked, "--out", "whole.mid")
+    assert whole.exit_code == 0
+    played, notes = read_midi(folder / "x.mid"), read_midi(folder / "whole.mid")
+    if interrupt:
+        assert result.exit_code == 130
+        assert "stopped; what was played until then" in result.stderr
+        assert 0 < len(played) < len(notes)
+        assert played.pitch.tolist() == notes.pitch[: len(played)].tolist()
+    else:
+        assert result.exit_code == 0
+        assert played.equals(notes)

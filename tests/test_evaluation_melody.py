@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicstyle.evaluation.melody import MelodyScore, match, moved_in_pitch, moved_in_time, score_melody
+from musicstyle.evaluation.melody import MelodyScore, moved_in_pitch, moved_in_time, score_melody
+from musicstyle.music.matching import match
 from musicstyle.music.notes import Notes
 
 

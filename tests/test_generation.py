@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,16 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicstyle.errors import ConfigError, GenerationError, MidiError, UsageError
+from musicstyle.errors import CheckpointError, ConfigError, GenerationError, MidiError, UsageError
+from musicstyle.generation import engine
 from musicstyle.generation.engine import generate_ids, guidance_weights
+from musicstyle.generation.job import Job
 from musicstyle.generation.options import GenerationOptions
+from musicstyle.generation.plan import TAIL_STEPS
 from musicstyle.generation.rules import Grammar
 from musicstyle.generation.sampling import draw, keep_top_k, keep_top_p, probabilities
-from musicstyle.generation.transfer import TAIL_STEPS, StyleTransfer, read_melody, style_crops
+from musicstyle.generation.stepper import make_stepper
+from musicstyle.generation.transfer import StyleTransfer, read_melody, style_crops
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
 from musicstyle.music.midi import read_midi, read_tracks, write_midi
@@ -142,8 +147,11 @@ def test_guidance_weights_sum_to_one_and_neutral_dials_cost_nothing(
 
 
 @pytest.mark.parametrize("strength", [1.0, 2.5])
-def test_the_engine_draws_what_the_full_recomputation_draws(transfer: StyleTransfer, strength: float) -> None:
+def test_the_engine_draws_what_the_full_recomputation_draws(
+    transfer: StyleTransfer, strength: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The cache slides several times on the way; the reference computes the whole sequence at once, without a cache."""
+    monkeypatch.setattr(engine, "make_stepper", partial(make_stepper, exact=True))
     model = transfer.model
     melody, style = torch.randint(2, 92, (40,)), torch.randn(20)
     options = GenerationOptions(seed=8, top_p=0.9, melody_strength=strength)
@@ -199,19 +207,17 @@ def test_a_degenerate_sample_is_retried_with_the_next_seed(
     seeds: list[int] = []
 
     def silent_until(good: int):  # type: ignore[no-untyped-def]
-        def sample(
-            self: object, tune: object, style: object, options: GenerationOptions, progress: object
-        ) -> np.ndarray:
-            seeds.append(options.seed)
-            return encode(random_notes(3)) if options.seed == good else np.zeros(0, dtype=np.int64)
+        def sample(self: Job, tried: range) -> list[np.ndarray]:
+            seeds.extend(tried)
+            return [encode(random_notes(3)) if seed == good else np.zeros(0, dtype=np.int64) for seed in tried]
 
         return sample
 
-    monkeypatch.setattr(StyleTransfer, "_sample", silent_until(7))
+    monkeypatch.setattr(Job, "sample_all", silent_until(7))
     result = transfer.generate(None, tune(), transfer.default_options(seed=5))
     assert (result.seed, result.retries, seeds) == (7, 2, [5, 6, 7])
     assert result.settings["seed"] == 7
-    monkeypatch.setattr(StyleTransfer, "_sample", silent_until(-1))
+    monkeypatch.setattr(Job, "sample_all", silent_until(-1))
     with pytest.raises(GenerationError, match="no notes"):
         transfer.generate(None, tune())
 
@@ -252,3 +258,9 @@ def test_refusals(transfer: StyleTransfer) -> None:
     ):
         with pytest.raises(ConfigError, match=field):
             GenerationOptions(**{field: value})
+
+
+def test_a_checkpoint_with_a_setting_that_there_is_not_is_refused(transfer: StyleTransfer) -> None:
+    newer = StyleTransfer(transfer.model, {**transfer.facts, "generation": {"swing": 0.6}}, "newer")
+    with pytest.raises(CheckpointError, match=r"newer: .*swing"):
+        newer.generate(None, tune())

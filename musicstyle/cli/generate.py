@@ -4,22 +4,47 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from musicstyle.cli._console import Meter, duration, give, say
+from musicstyle.cli._group import StoppedError
 from musicstyle.errors import ConfigError, UsageError
 from musicstyle.generation.options import GenerationOptions
 
 if TYPE_CHECKING:
-    from musicstyle.generation.transfer import Generation
+    from musicstyle.generation.live import Keys
+    from musicstyle.generation.result import Generation
+    from musicstyle.generation.streaming import Stream
 
 SEEDS = 1_000_000  # short enough to type again
 SUFFIXES = (".mid", ".midi")
 A_FILE = click.Path(path_type=Path)
 AS_CHECKPOINT = "default: the checkpoint's"
+MOST_VARIATIONS = 64
+NEEDS = {  # settings that mean nothing without an input
+    "melody": ("melody_track", "melody_strength", "keep_melody", "tempo", "transpose"),
+    "style": ("style_strength",),
+}
+
+
+def _tempo(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:
+    """A factor, 1.2, or a percentage, 120%, to the factor."""
+    try:
+        return None if text is None else float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither a factor like 1.2 nor a percentage like 120%") from None
+
+
+def _semitones(_context: click.Context, _option: click.Parameter, text: str | None) -> int | str | None:
+    """A whole number, or "auto"."""
+    try:
+        return text if text is None or text == "auto" else int(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither a number of semitones nor auto") from None
 
 
 @click.command()
@@ -37,19 +62,52 @@ AS_CHECKPOINT = "default: the checkpoint's"
 @click.option(
     "--top-p", type=float, help=f"Draw from the likeliest events that reach this probability; {AS_CHECKPOINT}."
 )
+@click.option(
+    "--min-p", type=float, help=f"Draw from events at least this share as likely as the likeliest; {AS_CHECKPOINT}."
+)
 @click.option("--seconds", type=float, help="Longest length; default: the tune's, or 30 without a tune.")
 @click.option("--melody-strength", type=float, help=f"1 as learned, more clings to the tune; {AS_CHECKPOINT}.")
 @click.option("--style-strength", type=float, help=f"1 as learned, more exaggerates the style; {AS_CHECKPOINT}.")
+@click.option(
+    "--keep-melody/--free-melody", default=None, help=f"Leave no melody note out, or let it be; {AS_CHECKPOINT}."
+)
 @click.option("--melody-track", metavar="N|NAME", help="Take the melody from this track of the file, not from all.")
+@click.option("--tempo", callback=_tempo, metavar="FACTOR|PERCENT%", help="Play the tune faster: 1.2 or 120%.")
+@click.option(
+    "--transpose",
+    callback=_semitones,
+    metavar="N|auto",
+    help="Play the tune N semitones higher; auto: in the style's register, and move the result back.",
+)
+@click.option(
+    "--prime", type=A_FILE, help="MIDI file of a performance to go on from; the result begins with it, then the tune."
+)
+@click.option(
+    "--variations",
+    type=click.IntRange(1, MOST_VARIATIONS),
+    default=1,
+    help="Make N at once, with N seeds, and rank them: NAME-1.mid is the best.",
+)
+@click.option(
+    "--play",
+    is_flag=False,
+    flag_value="",
+    metavar="[PORT]",
+    help="Play it while it is being written: on this MIDI port, or without PORT on the built-in piano. "
+    "Ctrl-C keeps what was played.",
+)
 @click.option("--checkpoint", type=A_FILE, help="Folder of the model; default: the one that comes with musicstyle.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="cpu", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def generate(
     style: Path | None,
     melody: Path | None,
+    prime: Path | None,
     out: Path | None,
     force: bool,
     melody_track: str | None,
+    variations: int,
+    play: str | None,
     checkpoint: Path | None,
     device: str,
     as_json: bool,
@@ -58,26 +116,38 @@ def generate(
     """Play a tune in the style of a performance.
 
     Without --style or --melody the model is free in it; without both it improvises. The last line on stdout is the path
-    of the MIDI file.
+    of the MIDI file; with --variations there is one line a file, the best first. Ctrl-C leaves no file, except with
+    --play.
     """
-    out = out or default_out(style, melody)
-    _refuse_early(out, force, style, melody, melody_track, settings)
+    outs = _names(out or default_out(style, melody), variations)
+    inputs = {"style": style, "melody": melody, "prime": prime}
+    _refuse_meaningless(inputs, {**settings, "melody_track": melody_track}, variations, play)
+    for path in outs:
+        _refuse_to_write(path, force, list(inputs.values()))
     if settings["seed"] is None:
         settings["seed"] = secrets.randbelow(SEEDS)
+    keys = None if play is None else _open(play)
 
     with Meter("playing") as meter:
         from musicstyle.generation.transfer import StyleTransfer
 
         player = StyleTransfer.load(checkpoint, _device(device))
-        options = player.default_options(**settings)
-        result = player.generate(style, melody, options, melody_track=melody_track, progress=_report(meter))
-    result.save(out)
-    if result.retries:
-        say(
-            f"seed {settings['seed']} gave no notes worth keeping; seed {result.seed} was taken, retry {result.retries}"
-        )
-    say(_summary(result))
-    give(_as_json(out, result) if as_json else out)
+        arguments: dict[str, Any] = {
+            **inputs,
+            "options": player.default_options(**settings),
+            "melody_track": melody_track,
+            "progress": _report(meter),
+        }
+        if keys is not None:
+            made = [_play(player.stream(**arguments), keys, meter, outs[0])]
+        elif variations > 1:
+            made = player.variations(variations, **arguments)
+        else:
+            made = [player.generate(**arguments)]
+    for path, result in zip(outs, made, strict=True):
+        result.save(path)
+    _tell(outs, made, settings["seed"])
+    _give(outs, made, as_json)
 
 
 def default_out(style: Path | None, melody: Path | None) -> Path:
@@ -87,24 +157,38 @@ def default_out(style: Path | None, melody: Path | None) -> Path:
     return Path(f"{melody.stem}-played.mid" if style is None else f"{melody.stem}-in-the-style-of-{style.stem}.mid")
 
 
-def _refuse_early(
-    out: Path, force: bool, style: Path | None, melody: Path | None, melody_track: str | None, settings: dict[str, Any]
+def _names(out: Path, variations: int) -> list[Path]:
+    """The files to write: the name itself, or as many numbered ones, 1 for the best."""
+    return [out] if variations == 1 else [out.with_stem(f"{out.stem}-{rank}") for rank in range(1, variations + 1)]
+
+
+def _refuse_meaningless(
+    inputs: dict[str, Path | None], settings: dict[str, Any], variations: int, play: str | None
 ) -> None:
-    """Say before any work what would go wrong after it."""
+    """Say before any work what cannot be meant."""
+    given = {name: value for name, value in settings.items() if value is not None}
     try:
-        GenerationOptions(**{name: value for name, value in settings.items() if value is not None})
+        GenerationOptions(**{name: value for name, value in given.items() if name != "melody_track"})
     except ConfigError as error:
         raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
-    if melody is None and (melody_track or settings["melody_strength"] is not None):
-        raise UsageError("--melody-track and --melody-strength mean nothing without --melody")
-    if style is None and settings["style_strength"] is not None:
-        raise UsageError("--style-strength means nothing without --style")
+    for needed, names in NEEDS.items():
+        for name in names:
+            if name in given and inputs[needed] is None:
+                raise UsageError(f"--{name.replace('_', '-')} means nothing without --{needed}")
+    if given.get("transpose") == "auto" and inputs["style"] is None:
+        raise UsageError("--transpose auto means nothing without --style, whose register it takes")
+    if play is not None and variations > 1:
+        raise UsageError("--play plays what is being written and cannot choose; leave --variations out")
+
+
+def _refuse_to_write(out: Path, force: bool, inputs: list[Path | None]) -> None:
+    """Say before any work why a file could not be written after it."""
     if out.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{out}: only MIDI files are written; let --out end in .mid")
     if out.exists() and (out.is_dir() or not force):
         how = "give the name of a file" if out.is_dir() else "give another --out, or --force to write over it"
         raise UsageError(f"{out}: is there already; {how}")
-    if out.exists() and any(path is not None and path.exists() and path.samefile(out) for path in (style, melody)):
+    if out.exists() and any(path is not None and path.exists() and path.samefile(out) for path in inputs):
         raise UsageError(f"{out}: is an input too; give another --out")
     folder = next(parent for parent in out.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -122,7 +206,7 @@ def _device(name: str) -> str:
     return name
 
 
-def _report(meter: Meter) -> Any:
+def _report(meter: Meter) -> Callable[[float, float, int], None]:
     def report(done_seconds: float, total_seconds: float, tokens: int) -> None:
         meter.update(
             done_seconds / total_seconds, f"{done_seconds:.1f} of {total_seconds:.1f} s of music, {tokens} tokens"
@@ -131,26 +215,97 @@ def _report(meter: Meter) -> Any:
     return report
 
 
-def _summary(result: Generation) -> str:
-    music, taken = result.notes.duration_seconds, result.seconds_taken
+def _open(play: str) -> Keys:
+    from musicstyle.generation.sinks import open_keys
+
+    return open_keys(play)
+
+
+def _play(stream: Stream, keys: Keys, meter: Meter, out: Path) -> Generation:
+    """Play it; on Ctrl-C, write what was heard and stop."""
+    from musicstyle.generation import live
+
+    heard = live.play(stream, keys)
+    waited = f"; the music had to wait {heard.waited_seconds:.1f} s in all" if heard.waited_seconds > 0 else ""
+    meter.say(f"the first note sounded after {heard.latency_seconds:.1f} s{waited}")
+    result = stream.result(heard.until_seconds if heard.stopped else None)
+    if result is None:
+        raise StoppedError("stopped before the first note; nothing was written")
+    if heard.stopped:
+        result.save(out)
+        give(out)
+        raise StoppedError(f"stopped; what was played until then, {duration(result.notes.duration_seconds)}, is kept")
+    return result
+
+
+def _tell(outs: list[Path], made: list[Generation], seed: int) -> None:
+    """What the person should know, on stderr."""
+    first = made[0]
+    if len(made) == 1:
+        if first.retries:
+            say(f"seed {seed} gave no notes worth keeping; seed {first.seed} was taken, retry {first.retries}")
+    else:
+        say(_ranking(first))
+        for path, one in zip(outs, made, strict=True):
+            say(f"{path}: seed {one.seed}{_measured(one)}")
+    if moved := first.settings.get("heard_transposed_by"):
+        way = "lower" if moved < 0 else "higher"
+        say(f"heard {abs(moved)} semitones {way}, in the register of the style, and moved back")
+    say(_summary(made))
+
+
+def _ranking(first: Generation) -> str:
+    measured = first.measures
+    if measured is None or (measured.melody_kept is None and measured.style_near is None):
+        return "with neither tune nor style there is nothing to rank by; in the order of seeds:"
+    if measured.style_near is None:
+        return "ranked by the share of the melody kept, the best first:"
+    if measured.melody_kept is None:
+        return "ranked by nearness to the style, the best first:"
+    return "ranked by the mean of melody kept and nearness to the style, the best first:"
+
+
+def _measured(result: Generation) -> str:
+    kept, near = (result.measures.melody_kept, result.measures.style_near) if result.measures else (None, None)
+    melody = "" if kept is None else f", {kept:.0%} of the melody kept"
+    return melody + ("" if near is None else f", style {near:.2f} near")
+
+
+def _summary(made: list[Generation]) -> str:
+    taken = made[0].seconds_taken
+    music, tokens = sum(one.new_seconds for one in made), sum(one.tokens for one in made)
+    again = f"again with --seed {made[0].seed}"
     return (
-        f"{len(result.notes)} notes, {duration(music)} of music in {taken:.1f} s "
-        f"({result.tokens / taken:.0f} tokens/s, {music / taken:.1f} times as fast as it sounds); "
-        f"again with --seed {result.seed}"
+        f"{sum(len(one.notes) for one in made)} notes, {duration(music)} of music in {taken:.1f} s "
+        f"({tokens / taken:.0f} tokens/s, {music / taken:.1f} times as fast as it sounds); "
+        f"{again if len(made) == 1 else 'the best ' + again}"
     )
 
 
+def _give(outs: list[Path], made: list[Generation], as_json: bool) -> None:
+    if not as_json:
+        for path in outs:
+            give(path)
+    elif len(made) == 1:
+        give(_as_json(outs[0], made[0]))
+    else:
+        give({"variations": [_as_json(path, one) for path, one in zip(outs, made, strict=True)]})
+
+
 def _as_json(out: Path, result: Generation) -> dict[str, Any]:
-    music, taken = result.notes.duration_seconds, result.seconds_taken
+    measures = {}
+    if result.measures is not None:
+        measures = {"melody_kept": result.measures.melody_kept, "style_near": result.measures.style_near}
     return {
         "out": str(out),
         "seed": result.seed,
         "retries": result.retries,
         "notes": len(result.notes),
-        "seconds": round(music, 3),
+        "seconds": round(result.notes.duration_seconds, 3),
         "tokens": result.tokens,
-        "seconds_taken": round(taken, 3),
-        "tokens_per_second": round(result.tokens / taken, 1),
-        "real_time_factor": round(music / taken, 3),
+        "seconds_taken": round(result.seconds_taken, 3),
+        "tokens_per_second": round(result.tokens / result.seconds_taken, 1),
+        "real_time_factor": round(result.real_time_factor, 3),
+        **measures,
         "settings": result.settings,
     }

@@ -29,10 +29,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from musicstyle.music.matching import SLACK_SECONDS, match
 from musicstyle.music.notes import Notes
 
 NARROW_SECONDS, WIDE_SECONDS = 0.05, 0.1
-_SLACK_SECONDS = 1e-6  # onsets lie on a 10 ms grid that float64 cannot hold
 GOLDEN = (5**0.5 - 1) / 2
 TIME_MOVES = tuple((k * GOLDEN) % 1 for k in range(1, 9))  # parts of the melody's length
 PITCH_MOVES = tuple(semitones for semitones in range(-6, 7) if semitones)
@@ -151,31 +151,9 @@ def score_melody(melody: Notes, performance: Notes) -> MelodyScore:
     )
 
 
-def match(melody: Notes, performance: Notes, tolerance_seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """A largest one-to-one matching of notes of one pitch with onsets at most the tolerance apart.
-
-    Returns:
-        Indices of the matched notes in `melody` and in `performance`, (pairs,) int64 each.
-    """
-    reach = tolerance_seconds + _SLACK_SECONDS
-    pairs: list[tuple[int, int]] = []
-    for pitch in np.unique(melody.pitch):
-        wanted, struck = np.flatnonzero(melody.pitch == pitch), np.flatnonzero(performance.pitch == pitch)
-        # All tolerances are equal, so taking the earliest possible strike for each note in turn loses no pair.
-        i = j = 0
-        while i < len(wanted) and j < len(struck):
-            offset = performance.start[struck[j]] - melody.start[wanted[i]]
-            if abs(offset) <= reach:
-                pairs.append((wanted[i], struck[j]))
-            i += bool(offset >= -reach)
-            j += bool(offset <= reach)
-    heard, by = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return heard, by
-
-
 def moved_in_time(melody: Notes) -> list[Notes]:
     """The melody begun elsewhere: every onset later by a part of the melody's length, wrapped around."""
-    length = max(melody.duration_seconds, _SLACK_SECONDS)
+    length = max(melody.duration_seconds, SLACK_SECONDS)
     moved = []
     for part in TIME_MOVES:
         start = (melody.start + part * length) % length
@@ -193,7 +171,7 @@ def moved_in_pitch(melody: Notes) -> list[Notes]:
 
 def _is_on_top(performance: Notes, struck: np.ndarray) -> np.ndarray:
     """For each of these notes, whether nothing higher is struck within 50 ms of it."""
-    reach = NARROW_SECONDS + _SLACK_SECONDS
+    reach = NARROW_SECONDS + SLACK_SECONDS
     first = np.searchsorted(performance.start, performance.start[struck] - reach)
     last = np.searchsorted(performance.start, performance.start[struck] + reach, side="right")
     together = zip(first.tolist(), last.tolist(), performance.pitch[struck].tolist(), strict=True)
@@ -207,6 +185,6 @@ def _extra_above(melody: Notes, performance: Notes, struck: np.ndarray) -> int:
     others = np.ones(len(performance), dtype=bool)
     others[struck] = False
     start, pitch = performance.start[others], performance.pitch[others]
-    current = np.searchsorted(melody.start, start + _SLACK_SECONDS, side="right") - 1
+    current = np.searchsorted(melody.start, start + SLACK_SECONDS, side="right") - 1
     lasts = (current >= 0) & (start < melody.end[current])
     return int((lasts & (pitch > melody.pitch[current])).sum())

@@ -1,8 +1,8 @@
-"""The sampling loop: one id at a time over a key-value cache, with guidance rows in one batch."""
+"""The sampling loop: one id at a time over a key-value cache; variations and their guidance rows are one batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,9 +11,12 @@ from torch import Tensor
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.rules import Grammar
 from musicstyle.generation.sampling import draw, probabilities
-from musicstyle.model.autoencoder import Autoencoder
-from musicstyle.model.decoder import DecoderCache
+from musicstyle.generation.stepper import make_stepper
+from musicstyle.model.autoencoder import Autoencoder, Condition
+from musicstyle.music.performance import elapsed_steps, held_steps
 from musicstyle.music.vocabulary import EOS, PAD
+
+NO_IDS = np.zeros(0, dtype=np.int64)
 
 
 def guidance_weights(
@@ -34,7 +37,6 @@ def guidance_weights(
     return {row: weight for row, weight in weights.items() if weight}
 
 
-@torch.inference_mode()
 def generate_ids(
     model: Autoencoder,
     melody: Tensor | None,
@@ -56,33 +58,74 @@ def generate_ids(
     Returns:
         (ids,) int64, EOS left out.
     """
-    device = next(model.parameters()).device
-    weights = guidance_weights(melody is not None, style is not None, options.melody_strength, options.style_strength)
-    rows = len(weights)
-    use_melody = torch.tensor([row[0] for row in weights], device=device)
-    use_style = torch.tensor([row[1] for row in weights], device=device)
-    mix = torch.tensor(list(weights.values()), device=device)[:, None]
-    condition = model.condition(
-        None if melody is None else melody.expand(rows, -1),
-        None if style is None else style.expand(rows, -1),
-        use_melody,
-        use_style,
-    )
-    cache = DecoderCache(model.config, rows, device)
-    generator = torch.Generator().manual_seed(options.seed)
     ids: list[int] = []
-    last = PAD
-    while (allowed := grammar.allowed()).any():
-        inputs = torch.full((rows, 1), last, device=device)
-        clock = torch.full((rows, 1), grammar.clock, device=device)
-        held = torch.from_numpy(grammar.held).to(device).expand(rows, 1, -1)
-        logits = model.decode(inputs, clock, held, condition, cache)[:, -1].float()
-        guided = (mix * logits.log_softmax(dim=-1)).sum(dim=0).cpu()
-        guided.masked_fill_(~torch.from_numpy(allowed), float("-inf"))
-        last = draw(probabilities(guided, options.temperature, options.top_k, options.top_p), generator)
-        grammar.accept(last)
-        if last != EOS:
-            ids.append(last)
+    for (event_id,) in sample_ids(model, melody, style, [grammar], [options.seed], options):
+        if event_id != EOS:
+            ids.append(event_id)
         if progress is not None:
             progress(grammar.clock, len(ids))
     return np.asarray(ids, dtype=np.int64)
+
+
+@torch.inference_mode()
+def sample_ids(
+    model: Autoencoder,
+    melody: Tensor | None,
+    style: Tensor | None,
+    grammars: Sequence[Grammar],
+    seeds: Sequence[int],
+    options: GenerationOptions,
+    primer: np.ndarray = NO_IDS,
+) -> Iterator[list[int]]:
+    """Sample several variations in one batch, until the grammar of each says that it is over.
+
+    Each variation draws with its own seed and hears nothing of the others: it is what it would be alone, but for the
+    last bits of sums that a batch takes in another order.
+
+    Args:
+        model: In evaluation mode.
+        melody: Melody ids, (frames,); None for none.
+        style: Style embedding, (width,); None for none.
+        grammars: One a variation; they have accepted the primer.
+        seeds: One a variation.
+        options: Sampling settings; their own seed is not read.
+        primer: Performance ids that come before what is sampled, (ids,).
+
+    Yields:
+        The next id of each variation; EOS for one that is over.
+    """
+    device = next(model.parameters()).device
+    weights = guidance_weights(melody is not None, style is not None, options.melody_strength, options.style_strength)
+    mix = torch.tensor(list(weights.values()), device=device)[:, None]
+    rows = len(grammars) * len(weights)  # a variation's guidance rows lie together
+    condition = _condition(model, melody, style, list(weights) * len(grammars))
+    stepper = make_stepper(model, condition, rows)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    heard = np.append(PAD, primer)[:-1] if len(primer) else NO_IDS  # the loop puts in the last id
+    stepper.prefill(heard, elapsed_steps(heard), held_steps(heard))
+    last = [int(primer[-1]) if len(primer) else PAD] * len(grammars)
+    while (allowed := np.stack([grammar.allowed() for grammar in grammars])).any():
+        state = (last, [g.clock for g in grammars], [g.held for g in grammars])
+        inputs, clock, held = (np.repeat(values, len(weights), axis=0) for values in state)
+        logits = torch.from_numpy(stepper.step(inputs, clock, held)).to(device)
+        each = logits.log_softmax(dim=-1).view(len(grammars), len(weights), -1)
+        guided = (mix * each).sum(dim=1).cpu()
+        guided.masked_fill_(~torch.from_numpy(allowed), float("-inf"))
+        likely = probabilities(guided, options.temperature, options.top_k, options.top_p, options.min_p)
+        goes_on = np.any(allowed, axis=1).tolist()
+        last = [draw(likely[i], generators[i]) if goes_on[i] else EOS for i in range(len(grammars))]
+        for grammar, event_id in zip(grammars, last, strict=True):
+            grammar.accept(event_id)
+        yield last
+
+
+def _condition(
+    model: Autoencoder, melody: Tensor | None, style: Tensor | None, hears: list[tuple[bool, bool]]
+) -> Condition:
+    device = next(model.parameters()).device
+    return model.condition(
+        None if melody is None else melody.expand(len(hears), -1),
+        None if style is None else style.expand(len(hears), -1),
+        torch.tensor([row[0] for row in hears], device=device),
+        torch.tensor([row[1] for row in hears], device=device),
+    )

@@ -3,8 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypedDict
 
 from musicstyle.errors import ConfigError
+
+SLOWEST, FASTEST = 0.25, 4.0
+
+
+class Settings(TypedDict, total=False):
+    """The fields of `GenerationOptions` as keywords; what is left out stays as it is."""
+
+    seed: int
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    seconds: float | None
+    melody_strength: float
+    style_strength: float
+    keep_melody: bool
+    tempo: float
+    transpose: int | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -16,29 +35,44 @@ class GenerationOptions:
         temperature: Divides the logits; 0 always takes the likeliest id.
         top_k: Only the k likeliest ids are drawn from; 0 for all.
         top_p: Only the likeliest ids that together reach this probability are drawn from.
-        seconds: Longest length; None: the tune's length, or 30 s without a tune.
+        min_p: Only ids at least this share as likely as the likeliest are drawn from; 0 for all.
+        seconds: Longest length, after the primer if there is one; None: the tune's length, or 30 s without a tune.
         melody_strength: Guidance towards the melody: 1 is none, 0 ignores it, above 1 exaggerates it.
         style_strength: Guidance towards the style, likewise.
+        keep_melody: The grammar lets no melody note be left out.
+        tempo: How many times as fast as written the tune is played.
+        transpose: Semitones by which the tune is played higher; "auto": the model plays it in the register of the style
+            and the result is moved back to where the tune was.
     """
 
     seed: int = 1
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 0.95
+    min_p: float = 0.0
     seconds: float | None = None
     melody_strength: float = 1.0
     style_strength: float = 1.0
+    keep_melody: bool = False
+    tempo: float = 1.0
+    transpose: int | Literal["auto"] = 0
 
     def __post_init__(self) -> None:
-        checks = {
+        for name, (holds, rule) in self._checks().items():
+            if not holds:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be {rule}")
+
+    def _checks(self) -> dict[str, tuple[bool, str]]:
+        semitones: object = 0 if self.transpose == "auto" else self.transpose
+        return {
             "seed": (self.seed >= 0, "not negative"),
             "temperature": (0 <= self.temperature <= 10, "between 0 and 10"),
             "top_k": (self.top_k >= 0, "not negative"),
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
+            "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),
             "seconds": (self.seconds is None or 1 <= self.seconds <= 3600, "between 1 and 3600"),
             "melody_strength": (0 <= self.melody_strength <= 10, "between 0 and 10"),
             "style_strength": (0 <= self.style_strength <= 10, "between 0 and 10"),
+            "tempo": (SLOWEST <= self.tempo <= FASTEST, f"between {SLOWEST:g} and {FASTEST:g} times the written one"),
+            "transpose": (isinstance(semitones, int) and -60 <= semitones <= 60, "auto, or semitones from -60 to 60"),
         }
-        for name, (holds, rule) in checks.items():
-            if not holds:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be {rule}")

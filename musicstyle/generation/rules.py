@@ -19,8 +19,58 @@ from musicstyle.music.vocabulary import (
 _ON, _OFF, _SHIFT, _VELOCITY = (
     slice(ids.start, ids.stop) for ids in map(PERFORMANCE.ids, (NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY))
 )
-_KEYS = MAX_PITCH - MIN_PITCH + 1
-_KEY = np.arange(_KEYS)
+KEYS = MAX_PITCH - MIN_PITCH + 1
+_KEY = np.arange(KEYS)
+_NO_KEY = np.zeros(KEYS, dtype=bool)
+
+EARLY_STEPS = 10  # a melody note may be struck 100 ms before its time: it then sounds, if early
+LATE_STEPS = 5  # and 50 ms after it, as far as the 100 ms frame in which the model hears it can lie behind
+HELD_STEPS = 10  # and is held so long, if it is that long: a click of 10 ms would be struck and not heard
+LONGEST_STEPS = 1000  # no key is down longer: of a thousand notes of MAESTRO one is (pedal folded in)
+_NEVER = np.iinfo(np.int64).max
+
+
+class Duties:
+    """Melody notes that must be struck: each once, from EARLY_STEPS before its time to LATE_STEPS after it.
+
+    Of two notes of one key the later has the later deadline, so both can be kept. A note of a key counts for the
+    earliest one that waits for that key. It is then held for HELD_STEPS or its length, whichever is less, unless the
+    key is due again or the piece is over.
+
+    Attributes:
+        deadline: Latest step for the next note of each key, (88,).
+        held_until: Step before which each key is not let go, (88,).
+    """
+
+    def __init__(self, steps: np.ndarray, ends: np.ndarray, keys: np.ndarray, end_steps: int) -> None:
+        """Take the notes on; from `end_steps` on nothing is due.
+
+        Args:
+            steps: Onsets, (notes,).
+            ends: Offsets, (notes,).
+            keys: Counted from the piano's lowest, (notes,).
+            end_steps: Where the piece ends.
+        """
+        self._waiting: list[list[tuple[int, int, int]]] = [[] for _ in range(KEYS)]  # by key, the latest first
+        for key in np.unique(keys):
+            mine = (keys == key) & (steps < end_steps)
+            latest = end_steps
+            for onset, end in sorted(dict(zip(steps[mine].tolist(), ends[mine].tolist(), strict=True)).items())[::-1]:
+                latest = min(onset + LATE_STEPS, latest - 1)
+                self._waiting[key].append((onset - EARLY_STEPS, latest, min(end - onset, HELD_STEPS)))
+        self.deadline = np.full(KEYS, _NEVER)
+        self.held_until = np.zeros(KEYS, dtype=np.int64)
+        for key in range(KEYS):
+            self._next(key)
+
+    def struck(self, key: int, clock: int) -> None:
+        """A key was struck: that fulfils the duty that waits for it, if its time has come."""
+        if self._waiting[key] and self._waiting[key][-1][0] <= clock:
+            self.held_until[key] = clock + self._waiting[key].pop()[2]
+            self._next(key)
+
+    def _next(self, key: int) -> None:
+        self.deadline[key] = self._waiting[key][-1][1] if self._waiting[key] else _NEVER
 
 
 class Grammar:
@@ -28,17 +78,26 @@ class Grammar:
 
     Within a step come the NOTE_OFFs of sounding keys, then the NOTE_ONs of silent ones, each in rising pitch; a
     VELOCITY comes only before a NOTE_ON and changes the bin; only the longest shift is followed by another shift.
-    No note begins at or after `end_steps`; after that, sounding notes may ring until `limit_steps`.
+    No note begins at or after `end_steps`; after that, sounding notes may ring until `limit_steps`. A key that was down
+    for LONGEST_STEPS is let go.
+
+    With duties, the clock does not pass the deadline of a note that was not struck; at its deadline nothing comes that
+    the order would not let its NOTE_OFF (if the key still sounds) and its NOTE_ON follow.
     """
 
-    def __init__(self, end_steps: int, limit_steps: int) -> None:
+    def __init__(
+        self, end_steps: int, limit_steps: int, *, playable: np.ndarray | None = None, duties: Duties | None = None
+    ) -> None:
+        """`playable`: which keys may be struck, (88,) bool; None for all."""
         self.end_steps, self.limit_steps = end_steps, limit_steps
         self.clock = 0
-        self.sounding = np.zeros(_KEYS, dtype=bool)
-        self._struck = np.zeros(_KEYS, dtype=np.int64)  # clock of each key's last NOTE_ON
+        self.sounding = np.zeros(KEYS, dtype=bool)
+        self._struck = np.zeros(KEYS, dtype=np.int64)  # clock of each key's last NOTE_ON
+        self._playable = ~_NO_KEY if playable is None else playable
+        self._duties = duties
         self._bin = 0  # none yet: the first NOTE_ON is always preceded by a VELOCITY
         self._last_off = self._last_on = -1  # key of the last NOTE_OFF and NOTE_ON within this step
-        self._velocity_stands = self._shift_is_whole = False
+        self._velocity_stands = False
         self._may_shift = True
         self.finished = False
 
@@ -52,7 +111,7 @@ class Grammar:
         mask = np.zeros(PERFORMANCE.size, dtype=bool)
         if self.finished:
             return mask
-        can_begin = (_KEY > self._last_on) & ~self.sounding if self.clock < self.end_steps else np.zeros(_KEYS, bool)
+        can_begin, can_end, latest = self._keys_and_time()
         mask[_ON] = can_begin & (self._bin > 0)
         if self._velocity_stands:
             return mask
@@ -60,11 +119,31 @@ class Grammar:
         if self._bin:
             mask[PERFORMANCE.encode(VELOCITY, self._bin)] = False
         if self._last_on < 0:
-            mask[_OFF] = self.sounding & (_KEY > self._last_off)
+            mask[_OFF] = can_end
         if self._may_shift:
-            mask[_SHIFT] = np.arange(1, MAX_SHIFT_STEPS + 1) <= self.limit_steps - self.clock
+            mask[_SHIFT] = np.arange(1, MAX_SHIFT_STEPS + 1) <= latest - self.clock
         mask[EOS] = self.clock >= self.end_steps
         return mask
+
+    def _keys_and_time(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Keys that may be struck and let go now, (88,) bool each, and the step that the clock may not pass."""
+        can_begin = _NO_KEY
+        if self.clock < self.end_steps:
+            can_begin = (_KEY > self._last_on) & ~self.sounding & self._playable
+        can_end = self.sounding & (_KEY > self._last_off)
+        let_go = np.where(self.sounding, self._struck + LONGEST_STEPS, _NEVER)
+        latest, due, must_end = min(self.limit_steps, int(let_go.min())), _NO_KEY, let_go <= self.clock
+        if self._duties is not None:
+            latest = min(latest, int(self._duties.deadline.min()))
+            due = self._duties.deadline == self.clock
+            must_end = must_end | (due & self.sounding)
+            if self.clock < self.end_steps:
+                can_end &= (self._duties.held_until <= self.clock) | must_end
+        if must_end.any():  # it must be let go first, and no key above it before
+            return _NO_KEY, can_end & (_KEY <= np.flatnonzero(must_end)[0]), latest
+        if due.any():
+            can_begin = can_begin & (_KEY <= np.flatnonzero(due)[0])
+        return can_begin, can_end, latest
 
     def accept(self, event_id: int) -> None:
         """Move on by one id that `allowed` named."""
@@ -82,11 +161,16 @@ class Grammar:
         if kind == VELOCITY:
             self._bin = value
         if kind == NOTE_ON:
-            self._last_on = value - MIN_PITCH
-            self.sounding[self._last_on] = True
-            self._struck[self._last_on] = self.clock
+            self._strike(value - MIN_PITCH)
         if kind == NOTE_OFF:
             self._last_off = value - MIN_PITCH
             self.sounding[self._last_off] = False
         silent_at_the_end = self.clock >= self.end_steps and not self.sounding.any()
         self.finished = silent_at_the_end or self.clock >= self.limit_steps
+
+    def _strike(self, key: int) -> None:
+        self._last_on = key
+        self.sounding[key] = True
+        self._struck[key] = self.clock
+        if self._duties is not None:
+            self._duties.struck(key, self.clock)

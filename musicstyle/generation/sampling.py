@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -27,11 +29,22 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill(drop, float("-inf"))
 
 
-def probabilities(logits: Tensor, temperature: float, top_k: int, top_p: float) -> Tensor:
-    """The distribution that is drawn from, (..., ids): temperature first, then top k, then top p."""
+def keep_min_p(logits: Tensor, p: float) -> Tensor:
+    """Minus infinity for all ids less than p times as likely as the likeliest of (..., ids); all are kept if p is 0.
+
+    Source: Nguyen et al. 2024, arXiv:2407.01082.
+    """
+    if p == 0:
+        return logits
+    threshold = logits.amax(dim=-1, keepdim=True) + math.log(p)
+    return logits.masked_fill(logits < threshold, float("-inf"))
+
+
+def probabilities(logits: Tensor, temperature: float, top_k: int, top_p: float, min_p: float = 0.0) -> Tensor:
+    """The distribution that is drawn from, (..., ids): temperature first, then top k, top p and min p."""
     if temperature == 0:
         return torch.nn.functional.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
-    return keep_top_p(keep_top_k(logits / temperature, top_k), top_p).softmax(dim=-1)
+    return keep_min_p(keep_top_p(keep_top_k(logits / temperature, top_k), top_p), min_p).softmax(dim=-1)
 
 
 def draw(distribution: Tensor, generator: torch.Generator) -> int:

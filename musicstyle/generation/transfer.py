@@ -3,66 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
 import musicstyle
-from musicstyle.errors import CheckpointError, GenerationError, MidiError, UsageError
-from musicstyle.generation.engine import generate_ids
-from musicstyle.generation.options import GenerationOptions
-from musicstyle.generation.rules import Grammar
+from musicstyle.errors import CheckpointError, MidiError, UsageError
+from musicstyle.generation.job import TRIES, Job, Progress, describe
+from musicstyle.generation.options import GenerationOptions, Settings
+from musicstyle.generation.plan import make_plan
+from musicstyle.generation.result import Generation
+from musicstyle.generation.streaming import Stream, nothing_to_keep
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
-from musicstyle.music.melody import Extractor, extract_melody, melody_frames
-from musicstyle.music.midi import read_midi, write_midi
+from musicstyle.music.melody import Extractor, extract_melody
+from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
-from musicstyle.music.performance import decode, elapsed_steps, encode
+from musicstyle.music.performance import elapsed_steps, encode
 from musicstyle.music.scores import read_notes
-from musicstyle.music.vocabulary import EOS, STEPS_PER_SECOND
 from musicstyle.resources import default_checkpoint
 
 STYLE_CROPS = 4  # of a long performance, spread evenly; their embeddings are averaged
-TAIL_STEPS = 200  # the last notes may ring for 2 s after the tune
-FREE_SECONDS = 30.0  # length without a tune
 SHORTEST_MELODY_SECONDS = 1.0
-TRIES = 8
 
 Source = str | Path | Notes
-Progress = Callable[[float, float, int], None]
-
-
-@dataclass(frozen=True)
-class Generation:
-    """A generated piece and how it came about.
-
-    Attributes:
-        notes: What was played.
-        melody: The tune it was asked to play, time 0 at its first note; None without one.
-        seed: The seed that gave it.
-        retries: How many seeds before it gave nothing worth keeping.
-        tokens: Ids sampled for it.
-        seconds_taken: Wall-clock time.
-        settings: Everything needed to repeat it.
-    """
-
-    notes: Notes
-    melody: Notes | None
-    seed: int
-    retries: int
-    tokens: int
-    seconds_taken: float
-    settings: dict[str, Any]
-
-    def save(self, path: str | Path) -> None:
-        """Write a MIDI file whose text says how it came about."""
-        write_midi(path, self.notes, text=[f"{name}: {value}" for name, value in self.settings.items()])
 
 
 class StyleTransfer:
@@ -85,9 +52,18 @@ class StyleTransfer:
         return cls(model, facts, folder.name)
 
     def default_options(self, **changes: Any) -> GenerationOptions:
-        """The settings that were chosen for these weights, with changes; None changes nothing."""
+        """The settings that were chosen for these weights, with changes; None changes nothing.
+
+        Raises:
+            ConfigError: A value out of range.
+            CheckpointError: The checkpoint names a setting that there is not.
+        """
         given = {name: value for name, value in changes.items() if value is not None}
-        return GenerationOptions(**{**self.facts.get("generation", {}), **given})
+        chosen = self.facts.get("generation", {})
+        known = {field.name for field in dataclasses.fields(GenerationOptions)}
+        if unknown := sorted(set(chosen) - known):
+            raise CheckpointError(f"{self.name}: its config.json names unknown generation settings: {unknown}")
+        return GenerationOptions(**{**chosen, **given})
 
     def generate(
         self,
@@ -95,36 +71,115 @@ class StyleTransfer:
         melody: Source | None = None,
         options: GenerationOptions | None = None,
         *,
+        prime: Source | None = None,
         melody_track: str | None = None,
         progress: Progress | None = None,
+        **settings: Unpack[Settings],
     ) -> Generation:
         """Play a tune in the style of a performance.
+
+            player = StyleTransfer.load()
+            player.generate(style="perf.mid", melody="twinkle.mid", seed=1).save("out.mid")
 
         Args:
             style: The performance, a MIDI file or Notes, or a style embedding, (width,); None: no style.
             melody: The tune, or a piece whose melody is taken; None: no tune.
             options: None takes the defaults of the checkpoint.
+            prime: A performance to go on from; the result begins with it, and the tune where it ends.
             melody_track: Number or name of the track of `melody` to take as it is, in place of extracting the melody.
             progress: Called with seconds of music done, seconds in all, and ids so far.
+            **settings: Fields of `GenerationOptions`; they change `options`.
 
         Raises:
             MidiError: A file that cannot be used, with the reason.
-            UsageError: A melody track that isn't there, or a condition that these weights do not hear.
+            ConfigError: A setting out of range.
+            UsageError: A melody track that isn't there, a condition that these weights do not hear, or a setting that
+                means nothing here.
             GenerationError: Every seed tried gave no notes.
         """
-        began = time.monotonic()
-        options = options or self.default_options()
+        job = self._job(style, melody, options, prime, melody_track, progress, settings)
+        return _sampled(job, 1, ranked=False)[0]
+
+    def variations(
+        self,
+        count: int,
+        style: Source | Tensor | None = None,
+        melody: Source | None = None,
+        options: GenerationOptions | None = None,
+        *,
+        prime: Source | None = None,
+        melody_track: str | None = None,
+        progress: Progress | None = None,
+        **settings: Unpack[Settings],
+    ) -> list[Generation]:
+        """Play it several times in one batch, with the seeds seed, seed + 1, ...
+
+        A seed that gives no notes is replaced by the next that isn't taken. Errors as `generate`.
+
+        Args:
+            count: How many, at least 1.
+            style: This and the others as for `generate`.
+            melody: The tune.
+            options: Settings.
+            prime: A performance to go on from.
+            melody_track: Track of `melody`.
+            progress: Called with the seconds that all variations have reached, seconds in all, and ids of all.
+            **settings: Fields of `GenerationOptions`.
+
+        Returns:
+            The best first, by the mean of their `measures`; in the order of seeds where there is nothing to measure.
+        """
+        if count < 1:
+            raise UsageError(f"{count} variations cannot be made; ask for at least 1")
+        job = self._job(style, melody, options, prime, melody_track, progress, settings)
+        made = _sampled(job, count, ranked=True)
+        return sorted(made, key=lambda one: -one.measures.mean if one.measures else 0.0)
+
+    def stream(
+        self,
+        style: Source | Tensor | None = None,
+        melody: Source | None = None,
+        options: GenerationOptions | None = None,
+        *,
+        prime: Source | None = None,
+        melody_track: str | None = None,
+        progress: Progress | None = None,
+        **settings: Unpack[Settings],
+    ) -> Stream:
+        """Play it while it is being written: iterate what comes back for keys going down and up.
+
+            stream = player.stream(melody="twinkle.mid")
+            for event in stream:
+                print(event.seconds, event.pitch, event.velocity)
+            stream.result().save("out.mid")
+
+        Arguments and errors as `generate`; the same seed gives the same notes. A primer is heard and is part of the
+        result, but has no events.
+        """
+        return Stream(self._job(style, melody, options, prime, melody_track, progress, settings))
+
+    def _job(
+        self,
+        style: Source | Tensor | None,
+        melody: Source | None,
+        options: GenerationOptions | None,
+        prime: Source | None,
+        melody_track: str | None,
+        progress: Progress | None,
+        settings: Settings,
+    ) -> Job:
+        options = dataclasses.replace(options or self.default_options(), **settings)
         self._refuse_deaf(style, melody)
         tune = None if melody is None else read_melody(melody, melody_track)
-        embedding = style if style is None or isinstance(style, Tensor) else self.embed_style(style)
-        for retries in range(TRIES):
-            seeded = dataclasses.replace(options, seed=options.seed + retries)
-            ids = self._sample(tune, embedding, seeded, progress)
-            notes, _ = decode(ids)
-            if len(notes):
-                settings = {**self._settings(style, melody, seeded), "retries": retries}
-                return Generation(notes, tune, seeded.seed, retries, len(ids), time.monotonic() - began, settings)
-        raise GenerationError(f"seeds {options.seed} to {options.seed + TRIES - 1} gave no notes; try other settings")
+        style_notes = None if style is None or isinstance(style, Tensor) else _piano_notes(style)
+        embedding = style if style is None or isinstance(style, Tensor) else self.embed_style(style_notes or style)
+        primer = None if prime is None else _piano_notes(prime, "primer")
+        if options.transpose == "auto" and isinstance(style, Tensor):
+            raise UsageError("--transpose auto needs a style with notes, for their register; an embedding has none")
+        plan = make_plan(tune, style_notes, primer, options)
+        names = {"style": _name(style), "melody": _name(melody), "melody_track": melody_track, "prime": _name(prime)}
+        facts = {"musicstyle": musicstyle.__version__, "checkpoint": self.name, **names, **describe(options, plan)}
+        return Job(self.model, plan, embedding, style_notes, options, facts, progress)
 
     def embed_style(self, style: Source) -> Tensor:
         """The style embedding of a performance, (width,): the mean over crops that are spread over it."""
@@ -150,27 +205,25 @@ class StyleTransfer:
                     f"checkpoint {self.name} hears no {name}; leave --{name} out or take another checkpoint"
                 )
 
-    def _sample(
-        self, tune: Notes | None, style: Tensor | None, options: GenerationOptions, progress: Progress | None
-    ) -> np.ndarray:
-        seconds = FREE_SECONDS if tune is None else tune.duration_seconds
-        if options.seconds is not None:
-            seconds = options.seconds if tune is None else min(seconds, options.seconds)
-        end = int(seconds * STEPS_PER_SECOND + 0.5)
-        device = next(self.model.parameters()).device
-        melody = None if tune is None else torch.from_numpy(np.append(melody_frames(tune), EOS)).to(device)
 
-        def report(steps: int, tokens: int) -> None:
-            if progress is not None:
-                progress(min(steps / STEPS_PER_SECOND, seconds), seconds, tokens)
+def _sampled(job: Job, count: int, *, ranked: bool) -> list[Generation]:
+    """As many results as asked for, in the order of seeds.
 
-        return generate_ids(self.model, melody, style, Grammar(end, end + TAIL_STEPS), options, report)
-
-    def _settings(
-        self, style: Source | Tensor | None, melody: Source | None, options: GenerationOptions
-    ) -> dict[str, Any]:
-        names = {"style": _name(style), "melody": _name(melody)}
-        return {"musicstyle": musicstyle.__version__, "checkpoint": self.name, **names, **dataclasses.asdict(options)}
+    Raises:
+        GenerationError: Too many seeds gave no notes.
+    """
+    made: list[Generation] = []
+    seed = job.options.seed
+    for retries in range(TRIES):
+        seeds = range(seed, seed + count - len(made))
+        seed = seeds.stop
+        results = (
+            job.result(ids, one, retries, ranked=ranked) for one, ids in zip(seeds, job.sample_all(seeds), strict=True)
+        )
+        made += [result for result in results if result is not None]
+        if len(made) == count:
+            return made
+    raise nothing_to_keep(job)
 
 
 def _name(source: Source | Tensor | None) -> str | None:
@@ -209,11 +262,11 @@ def read_melody(source: Source, track: str | None = None, extractor: Extractor =
     return melody
 
 
-def _piano_notes(source: Source) -> Notes:
+def _piano_notes(source: Source, role: str = "style") -> Notes:
     notes = source if isinstance(source, Notes) else read_midi(source)
     kept = notes[notes.in_piano_range()]
     if not len(kept):
-        raise MidiError(str(source) if not isinstance(source, Notes) else "style", "no notes within the piano's range")
+        raise MidiError(str(source) if not isinstance(source, Notes) else role, "no notes within the piano's range")
     return kept
 
 

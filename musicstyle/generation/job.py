@@ -1,0 +1,109 @@
+"""One generation with everything it needs, ready to be sampled with any seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from musicstyle.generation.engine import sample_ids
+from musicstyle.generation.options import GenerationOptions
+from musicstyle.generation.plan import Plan
+from musicstyle.generation.ranking import measure
+from musicstyle.generation.result import Generation
+from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.music.notes import Notes
+from musicstyle.music.performance import decode
+from musicstyle.music.vocabulary import EOS, STEPS_PER_SECOND
+
+TRIES = 8
+
+Progress = Callable[[float, float, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to play and with which model.
+
+    Attributes:
+        model: In evaluation mode.
+        plan: What is to be played.
+        style: Style embedding, (width,); None for none.
+        style_notes: The performance, where it is known.
+        options: Sampling settings.
+        settings: What the result's file will say, without the seed that gave it.
+        progress: Called with seconds of music done, seconds in all, and ids so far.
+        began: When the work began, time.monotonic().
+    """
+
+    model: Autoencoder
+    plan: Plan
+    style: Tensor | None
+    style_notes: Notes | None
+    options: GenerationOptions
+    settings: dict[str, Any]
+    progress: Progress | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    def sample(self, seeds: Sequence[int]) -> Iterator[list[int]]:
+        """One id of each seed's variation at a time, EOS where it is over."""
+        grammars = [self.plan.grammar() for _ in seeds]
+        melody = None if self.plan.melody_ids is None else torch.from_numpy(self.plan.melody_ids).to(self._device())
+        tokens = 0
+        for ids in sample_ids(self.model, melody, self.style, grammars, seeds, self.options, self.plan.primer):
+            tokens += sum(event_id != EOS for event_id in ids)
+            self._report(min(grammar.clock for grammar in grammars), tokens)
+            yield ids
+
+    def sample_all(self, seeds: Sequence[int]) -> list[np.ndarray]:
+        """All ids of each seed's variation, EOS left out, (ids,) each."""
+        sampled = np.array(list(self.sample(seeds)), dtype=np.int64).reshape(-1, len(seeds)).T
+        return [ids[ids != EOS] for ids in sampled]
+
+    def result(
+        self, ids: np.ndarray, seed: int, retries: int, until_seconds: float | None = None, *, ranked: bool = False
+    ) -> Generation | None:
+        """What came of a seed; None if it gave no notes.
+
+        Args:
+            ids: Without the primer, (ids,).
+            seed: The one that gave them.
+            retries: How many seeds before it gave nothing.
+            until_seconds: Where to cut, on the time axis of the result.
+            ranked: Measure it.
+        """
+        if not len(decode(ids)[0]):
+            return None
+        notes, melody = self.plan.notes(ids), self.plan.melody
+        begin_seconds = self.plan.begin_steps / STEPS_PER_SECOND
+        if until_seconds is not None:
+            notes = notes.crop(0.0, until_seconds)
+        measures = None
+        if ranked:
+            asked = None if melody is None else melody.crop(0.0, self.plan.end_steps / STEPS_PER_SECOND)
+            new = notes[notes.start >= begin_seconds]
+            measures = measure(new, asked, self.style_notes)
+        settings = {**self.settings, "seed": seed, "retries": retries}
+        taken = time.monotonic() - self.began
+        return Generation(notes, melody, seed, retries, len(ids), taken, settings, begin_seconds, measures)
+
+    def _report(self, steps: int, tokens: int) -> None:
+        if self.progress is not None:
+            total = (self.plan.end_steps - self.plan.begin_steps) / STEPS_PER_SECOND
+            done = max(0.0, (steps - self.plan.begin_steps) / STEPS_PER_SECOND)
+            self.progress(min(done, total), total, tokens)
+
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+
+def describe(options: GenerationOptions, plan: Plan) -> dict[str, Any]:
+    """The options for a file's text, and what they came to."""
+    moved = {"heard_transposed_by": plan.shift} if options.transpose == "auto" else {}
+    return {**dataclasses.asdict(options), **moved}

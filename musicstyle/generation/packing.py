@@ -1,0 +1,221 @@
+"""A model's weights, memory and inputs as the arrays that the compiled step reads: panels of float32 or int8."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from musicstyle.generation.blocks import LANES, PANEL
+from musicstyle.model.attention import LONGEST_PERIOD_STEPS, SHORTEST_PERIOD_STEPS, Memory
+from musicstyle.model.autoencoder import Autoencoder, Condition
+from musicstyle.model.config import ModelConfig
+
+Arrays = tuple[np.ndarray, ...]
+
+
+def round_up(size: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-size // multiple) * multiple
+
+
+def quantised(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whole numbers from -127 to 127 and one scale for the last axis: (..., n) float32 to (..., n) int8 and (...)."""
+    scales = np.maximum(np.abs(rows).max(axis=-1, initial=0), 1e-30) / 127
+    return np.rint(rows / scales[..., None]).astype(np.int8), scales.astype(np.float32)
+
+
+def panels(rows: np.ndarray, int8: bool, columns: int = PANEL) -> tuple[np.ndarray, np.ndarray]:
+    """Rows side by side, so that a loop over their numbers multiplies `columns` rows at once.
+
+    Args:
+        rows: (..., rows, n) float32.
+        int8: In place of float32.
+        columns: Of one panel.
+
+    Returns:
+        Panels (..., rows / columns, n, columns) float32 or (..., rows / columns, n / 2, 2 * columns) int8, zeros where
+        there is no row; and the rows' scales, (..., rows).
+    """
+    numbers, scales = quantised(rows) if int8 else (rows, np.ones(rows.shape[:-1], np.float32))
+    pair = 2 if int8 else 1
+    *outer, count, n = rows.shape
+    padded = np.zeros((*outer, round_up(count, columns), round_up(n, pair)), numbers.dtype)
+    padded[..., :count, :n] = numbers
+    split = padded.reshape(*outer, padded.shape[-2] // columns, columns, padded.shape[-1] // pair, pair)
+    together = np.ascontiguousarray(np.moveaxis(split, -2, -3))
+    return together.reshape(*together.shape[:-2], columns * pair), scales
+
+
+def value_panels(values: np.ndarray, int8: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Values, (..., positions, D), for sums over positions: panels of D's columns, and a scale for each position."""
+    numbers, scales = quantised(values) if int8 else (values, np.ones(values.shape[:-1], np.float32))
+    across, _ = panels(np.swapaxes(numbers, -1, -2).astype(np.float32), int8=False, columns=lanes(values.shape[-1]))
+    if not int8:
+        return across, scales
+    *outer, positions, columns = across.shape
+    even = np.zeros((*outer, round_up(positions, 2), columns), np.int8)
+    even[..., :positions, :] = across
+    paired = even.reshape(*outer, even.shape[-2] // 2, 2, columns)
+    return np.ascontiguousarray(np.swapaxes(paired, -1, -2)).reshape(*paired.shape[:-2], 2 * columns), scales
+
+
+def lanes(head_width: int) -> int:
+    """Columns of a panel of values."""
+    return min(PANEL, round_up(head_width, LANES))
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    """A contiguous float32 copy."""
+    return np.array(tensor.detach().float().numpy(), order="C", copy=True)
+
+
+_packed: WeakKeyDictionary[Autoencoder, tuple[Any, dict[bool, tuple[Any, ...]]]] = WeakKeyDictionary()
+
+
+def pack_weights(model: Autoencoder, int8: bool) -> tuple[Any, ...]:
+    """See `kernel.step`, weights. Kept as long as the model lives and none of its parameters changes."""
+    version = [(parameter.data_ptr(), parameter._version) for parameter in model.decoder.parameters()]
+    kept = _packed.get(model)
+    if kept is None or kept[0] != version:
+        kept = _packed[model] = (version, {})
+    if int8 not in kept[1]:
+        kept[1][int8] = _pack_weights(model, int8)
+    return kept[1][int8]
+
+
+def _pack_weights(model: Autoencoder, int8: bool) -> tuple[Any, ...]:
+    c, decoder = model.config, model.decoder
+    inward, across, down = [], [], []
+    scale = c.head_width**-0.5
+    for layer in decoder.layers:
+        queries = c.heads * c.head_width
+        parts = [_after_norm(layer.attention_norm, layer.attention.project_in, queries, scale)]
+        outs = [layer.attention.project_out]
+        if layer.cross is not None:
+            parts.append(_after_norm(layer.cross_norm, layer.cross.project_query, queries, scale))
+            outs.append(layer.cross.project_out)
+        inward.append([*parts, _after_norm(layer.feedforward_norm, layer.feedforward.widen)])
+        across.append([(out.weight, out.bias) for out in outs])
+        down.append([(layer.feedforward.narrow.weight, layer.feedforward.narrow.bias)])
+    head = [[_after_norm(decoder.norm, decoder.head)]]
+    tables = panels(array(torch.stack([layer.attention.table for layer in decoder.layers])), int8)
+    return *(_stack(matrices, int8) for matrices in (inward, across, down, head)), *tables, _periods(c)
+
+
+def _after_norm(norm: nn.LayerNorm, linear: nn.Linear, queries: int = 0, scale: float = 1) -> tuple[Tensor, Tensor]:
+    """Weights and bias of `linear` with the norm before it folded in, and the first rows scaled."""
+    factor = torch.ones(len(linear.weight))
+    factor[:queries] = scale
+    weight, bias = linear.weight * norm.weight, linear.bias + linear.weight @ norm.bias
+    return weight * factor[:, None], bias * factor
+
+
+def _stack(layers: list[list[tuple[Tensor, Tensor]]], int8: bool) -> Arrays:
+    """Panels, scales and biases of each layer's matrices, which begin at multiples of 64 rows."""
+    weights = np.stack([np.concatenate([_filled(weight) for weight, _ in layer]) for layer in layers])
+    biases = np.stack([np.concatenate([_filled(bias[:, None])[:, 0] for _, bias in layer]) for layer in layers])
+    return *panels(weights, int8), biases
+
+
+def _filled(rows: Tensor) -> np.ndarray:
+    return np.pad(array(rows), ((0, round_up(len(rows), PANEL) - len(rows)), (0, 0)))
+
+
+def _periods(c: ModelConfig) -> np.ndarray:
+    if not c.clock:
+        return np.zeros(0, np.float32)
+    exponent = torch.linspace(0, 1, c.head_width // 4)
+    return array(SHORTEST_PERIOD_STEPS * (LONGEST_PERIOD_STEPS / SHORTEST_PERIOD_STEPS) ** exponent)
+
+
+def pack_inputs(model: Autoencoder, condition: Condition, rows: int) -> tuple[Any, ...]:
+    """See `kernel.step`, inputs."""
+    c = model.config
+    constant, nothing = torch.zeros(rows, c.width), torch.empty(0, c.width)
+    if condition.style is not None and c.style_shortcut:
+        constant = model.style_input(condition.style).expand(rows, -1)
+    frames, melody = 0, np.zeros((rows, 1), np.int64)
+    if condition.melody is not None and c.aligned_frames:
+        frames, melody = c.aligned_frames, condition.melody.expand(rows, -1).numpy().astype(np.int64, order="C")
+    half = c.width // 2
+    rates = torch.exp(-np.log(10000.0) * torch.arange(half) / max(1, half - 1))
+    tables = (
+        model.embedding.weight,
+        model.phase.weight if c.clock else nothing,
+        model.aligned.weight if frames else nothing,
+        torch.empty(0) if c.clock else rates,
+    )
+    sizes = (c.steps_per_frame, c.melody_frames_behind, frames, c.melody_vocabulary_size)
+    return array(constant), melody, tuple(array(table) for table in tables), sizes
+
+
+def pack_memory(model: Autoencoder, condition: Condition, rows: int, int8: bool) -> tuple[Any, ...]:
+    """See `kernel.step`, memory. Timed frames come first; rows that hear the same share a memory.
+
+    Raises:
+        ValueError: The memory's timed positions are no run of frames.
+    """
+    c = model.config
+    if condition.memory is None:
+        none = np.zeros((c.decoder_layers, 0, c.heads, 0, c.head_width), np.float32)
+        return pack_keys_and_values(none, none, int8), np.zeros((0, 3), np.int64), np.zeros(rows, np.int64)
+    distinct, memory_of = _distinct(condition.memory)
+    m = condition.memory
+    heard = Memory(*(part[distinct] for part in (m.vectors, m.present, m.steps, m.timed)))
+    timed = heard.timed & heard.present
+    frame = torch.arange(heard.steps.shape[1]) * c.steps_per_frame
+    if (timed & ~(timed.cummin(dim=1).values & (heard.steps == frame))).any():
+        raise ValueError("the memory's timed positions are not one frame after another from time 0")
+    layers = [layer.cross.listen(heard, c.clock) for layer in model.decoder.layers]
+    keys, values = (array(torch.stack([layer[i] for layer in layers])) for i in range(2))
+    # Timed frames, then from the next panel on what is heard from everywhere.
+    others = round_up(int(timed.sum(dim=1).max()), PANEL)
+    untimed = [np.flatnonzero((heard.present & ~timed)[row].numpy()) for row in range(len(distinct))]
+    shape = (*keys.shape[:3], others + max(map(len, untimed)), c.head_width)
+    placed = np.zeros((2, *shape), np.float32)
+    counts = np.zeros((len(distinct), 3), np.int64)
+    for row, apart in enumerate(untimed):
+        count = int(timed[row].sum())
+        counts[row] = count, others, others + len(apart)
+        for to, source in zip(placed, (keys, values), strict=True):
+            to[:, row, :, :count] = source[:, row, :, :count]
+            to[:, row, :, others : others + len(apart)] = source[:, row][:, :, apart]
+    return pack_keys_and_values(*placed, int8), counts, np.broadcast_to(memory_of, (rows,)).copy()
+
+
+def pack_keys_and_values(keys: np.ndarray, values: np.ndarray, int8: bool) -> Arrays:
+    """Panels and scales of keys and values, (..., positions, D) each."""
+    (key_panels, key_scales), (mixed, value_scales) = panels(keys, int8), value_panels(values, int8)
+    return key_panels, mixed, key_scales, value_scales
+
+
+def _distinct(memory: Memory) -> tuple[list[int], np.ndarray]:
+    """Rows with distinct memories, and for each row which of these is its own."""
+    distinct: list[int] = []
+    memory_of = np.empty(len(memory.vectors), np.int64)
+    parts = (memory.vectors, memory.present, memory.steps, memory.timed)
+    for row in range(len(memory_of)):
+        same = [i for i, other in enumerate(distinct) if all(torch.equal(p[row], p[other]) for p in parts)]
+        memory_of[row] = same[0] if same else len(distinct)
+        if not same:
+            distinct.append(row)
+    return distinct, memory_of
+
+
+def make_scratch(c: ModelConfig, rows: int, positions: int, int8: bool) -> tuple[Any, ...]:
+    """See `kernel.step`, scratch. `positions`: of the memory."""
+    attention = c.heads * c.head_width
+    length = max(c.window, positions) + 2 * PANEL
+    columns = max(length, *(round_up(n, PANEL) for n in (3 * attention, c.feedforward_width, c.vocabulary_size)))
+    depth = max(length, c.width, attention, c.feedforward_width)
+    shapes = ((rows, c.width), (rows, c.width), (rows, 3 * attention), (rows, attention), (rows, c.feedforward_width))
+    rotation = np.zeros((rows, 2, c.head_width // 4 if c.clock else 0), np.float32)
+    operands = np.zeros((rows, round_up(depth, 2)), np.int16 if int8 else np.float32)
+    sums = np.zeros((rows, columns), np.int32 if int8 else np.float32)
+    work = (operands, sums, np.zeros(rows, np.float32))
+    spare = (np.zeros((2, length), np.float32), np.zeros(length, np.int32))
+    return *(np.zeros(shape, np.float32) for shape in shapes), rotation, work, spare

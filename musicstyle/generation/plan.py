@@ -1,0 +1,133 @@
+"""What is to be played and how the model hears it: tempo, transposition, primer and length become one time axis.
+
+With a primer the axis begins at its first note; the tune begins where the primer ends, at the next whole frame, and
+under the primer the model hears the primer's own melody. With `transpose="auto"` the model hears everything `shift`
+semitones higher than it sounds in the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from musicstyle.errors import UsageError
+from musicstyle.generation.options import GenerationOptions
+from musicstyle.generation.rules import KEYS, Duties, Grammar
+from musicstyle.music.melody import extract_melody, melody_frames
+from musicstyle.music.notes import Notes
+from musicstyle.music.performance import decode, encode
+from musicstyle.music.vocabulary import EOS, FRAMES_PER_SECOND, MAX_PITCH, MIN_PITCH, SHIFT_STEPS, STEPS_PER_SECOND
+
+TAIL_STEPS = 200  # the last notes may ring for 2 s after the tune
+FREE_SECONDS = 30.0  # length without a tune
+_STEPS_PER_FRAME = STEPS_PER_SECOND // FRAMES_PER_SECOND
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One piece that is to be generated.
+
+    Attributes:
+        melody: The tune that is asked for, on the time axis and at the pitch of the result; None without one.
+        melody_ids: What the model hears, EOS at the end, (frames + 1,); None without a tune.
+        primer: Performance ids of the primer as the model hears it, (ids,), empty without one.
+        begin_steps: Where the tune begins and the length is counted from: 0, or the end of the primer.
+        end_steps: No note begins here or later.
+        shift: Semitones by which the model hears everything higher than it is to sound.
+        keep_melody: Every melody note is due.
+    """
+
+    melody: Notes | None
+    melody_ids: np.ndarray | None
+    primer: np.ndarray
+    begin_steps: int
+    end_steps: int
+    shift: int
+    keep_melody: bool
+
+    def grammar(self) -> Grammar:
+        """A fresh grammar that has heard the primer."""
+        pitches = np.arange(KEYS) + MIN_PITCH - self.shift
+        playable = (pitches >= MIN_PITCH) & (pitches <= MAX_PITCH)
+        grammar = Grammar(self.end_steps, self.end_steps + TAIL_STEPS, playable=playable, duties=self._duties())
+        for event_id in self.primer.tolist():
+            grammar.accept(event_id)
+        return grammar
+
+    def notes(self, ids: np.ndarray) -> Notes:
+        """The primer and what was sampled after it, as they are to sound."""
+        return decode(np.concatenate((self.primer, ids)))[0].transpose(-self.shift)
+
+    def _duties(self) -> Duties | None:
+        if self.melody is None or not self.keep_melody:
+            return None
+        return Duties(*self.melody.steps(), self.melody.pitch + self.shift - MIN_PITCH, self.end_steps)
+
+
+def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, options: GenerationOptions) -> Plan:
+    """Put tune and primer on one axis.
+
+    Args:
+        tune: One voice on the piano's keys, time 0 at its first note.
+        style: The performance, for its register; without one, transpose="auto" moves nothing.
+        primer: Notes on the piano's keys.
+        options: tempo, transpose, seconds and keep_melody are read.
+
+    Raises:
+        UsageError: A setting that means nothing without a tune, or a tune that leaves the piano.
+    """
+    if tune is None and (options.tempo != 1 or options.transpose not in (0, "auto")):
+        raise UsageError("--tempo and --transpose mean nothing without a melody")
+    asked = None if tune is None else _as_asked(tune, options)
+    shift = 0
+    if options.transpose == "auto" and asked is not None and style is not None:
+        shift = register_shift(asked, style)
+    start = Notes.empty() if primer is None else _heard_primer(primer, shift)
+    ids = encode(start)
+    begin = -(-int(SHIFT_STEPS[ids].sum()) // _STEPS_PER_FRAME) * _STEPS_PER_FRAME
+    seconds = FREE_SECONDS if asked is None else asked.duration_seconds
+    if options.seconds is not None:
+        seconds = options.seconds if asked is None else min(seconds, options.seconds)
+    end = begin + int(seconds * STEPS_PER_SECOND + 0.5)
+    if asked is not None:
+        asked = asked.shift(begin / STEPS_PER_SECOND)
+    heard = None if asked is None else _melody_ids(start, asked.transpose(shift), begin)
+    return Plan(asked, heard, ids, begin, end, shift, options.keep_melody)
+
+
+def register_shift(tune: Notes, style: Notes) -> int:
+    """Semitones from the tune's register to that of the style's melody, as far as the piano reaches.
+
+    A register is the median pitch of a melody's notes.
+    """
+    apart = round(float(np.median(extract_melody(style).pitch) - np.median(tune.pitch)))
+    return int(np.clip(apart, MIN_PITCH - tune.pitch.min(), MAX_PITCH - tune.pitch.max()))
+
+
+def _as_asked(tune: Notes, options: GenerationOptions) -> Notes:
+    """The tune at the tempo and the pitch that were asked for."""
+    tune = tune.stretch(1 / options.tempo)
+    if options.transpose == "auto":
+        return tune
+    tune = tune.transpose(options.transpose)
+    if not tune.in_piano_range().all():
+        raise UsageError(
+            f"--transpose {options.transpose} takes the melody to pitches {tune.pitch.min()} to {tune.pitch.max()}, "
+            f"off the piano's {MIN_PITCH} to {MAX_PITCH}"
+        )
+    return tune
+
+
+def _heard_primer(primer: Notes, shift: int) -> Notes:
+    """The primer from its first note on, higher by `shift`; what then leaves the piano is left out."""
+    primer = primer.shift(-float(primer.start[0])).transpose(shift)
+    return primer[primer.in_piano_range()].quantized()
+
+
+def _melody_ids(primer: Notes, tune: Notes, begin_steps: int) -> np.ndarray:
+    """The primer's own melody up to where the tune begins, then the tune, then EOS."""
+    begin = begin_steps // _STEPS_PER_FRAME
+    before = melody_frames(extract_melody(primer) if len(primer) else primer, frames=begin)
+    after = melody_frames(tune)[begin:]
+    return np.concatenate((before, after, [EOS]))

@@ -1,0 +1,60 @@
+"""What comes of a generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from musicstyle.generation.ranking import Measures
+from musicstyle.music.interop import to_pretty_midi
+from musicstyle.music.midi import write_midi
+from musicstyle.music.notes import Notes
+
+if TYPE_CHECKING:
+    import pretty_midi
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A generated piece and how it came about.
+
+    Attributes:
+        notes: What was played; a primer comes first.
+        melody: The tune it was asked to play, on the time axis and at the pitch of `notes`; None without one.
+        seed: The seed that gave it.
+        retries: How many seeds before it gave nothing worth keeping.
+        tokens: Ids sampled for it.
+        seconds_taken: Wall-clock time; of several variations, until all were there.
+        settings: Everything needed to repeat it.
+        begin_seconds: Where the primer ends and the new begins; 0 without a primer.
+        measures: How well it does what was asked; None unless there were variations to rank.
+    """
+
+    notes: Notes
+    melody: Notes | None
+    seed: int
+    retries: int
+    tokens: int
+    seconds_taken: float
+    settings: dict[str, Any]
+    begin_seconds: float = 0.0
+    measures: Measures | None = None
+
+    @property
+    def new_seconds(self) -> float:
+        """How much music was made: the length without the primer."""
+        return max(0.0, self.notes.duration_seconds - self.begin_seconds)
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of music made in a second."""
+        return self.new_seconds / self.seconds_taken if self.seconds_taken > 0 else float("inf")
+
+    def save(self, path: str | Path) -> None:
+        """Write a MIDI file whose text says how it came about."""
+        write_midi(path, self.notes, text=[f"{name}: {value}" for name, value in self.settings.items()])
+
+    def to_pretty_midi(self) -> pretty_midi.PrettyMIDI:
+        """The notes as one piano of pretty_midi."""
+        return to_pretty_midi(self.notes)

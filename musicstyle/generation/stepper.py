@@ -1,0 +1,246 @@
+"""The decoder one token at a time: `model.decode` is the reference, the compiled one reads its weights once a token."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from musicstyle.model.attention import Memory
+from musicstyle.model.autoencoder import Autoencoder, Condition, keys_down
+from musicstyle.model.decoder import DecoderCache
+
+
+class Stepper(Protocol):
+    """Decodes several rows that are at the same position, each with its own ids, clock and condition."""
+
+    position: int
+
+    def prefill(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> None:
+        """Take in ids that every row begins with.
+
+        Args:
+            ids: (ids,) int64.
+            clock: Elapsed 10 ms steps after each, (ids,) int64.
+            held: Steps each key has been down then, plus 1; 0 for a key that is up, (ids, keys) int.
+        """
+
+    def step(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> np.ndarray:
+        """Logits of the next id.
+
+        Args:
+            ids: The last id of every row, (rows,) int64; PAD as the start.
+            clock: Elapsed 10 ms steps after it, (rows,) int64.
+            held: Steps each key has been down then, plus 1; 0 for a key that is up, (rows, keys) int.
+
+        Returns:
+            (rows, vocabulary_size) float32; overwritten by the next step.
+        """
+
+
+class ReferenceStepper:
+    """`model.decode` with its cache: any device, and the oracle of the others."""
+
+    def __init__(self, model: Autoencoder, condition: Condition, rows: int) -> None:
+        self._model, self._condition, self._rows = model, condition, rows
+        self._device = next(model.parameters()).device
+        self.cache = DecoderCache(model.config, rows, self._device)
+
+    @property
+    def position(self) -> int:
+        """How many tokens were taken in."""
+        return self.cache.position
+
+    @torch.inference_mode()
+    def prefill(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> None:
+        """See `Stepper`; a window at a time."""
+        for first in range(0, len(ids), self._model.config.window):
+            part = slice(first, first + self._model.config.window)
+            self._decode(*(np.repeat(values[None, part], self._rows, axis=0) for values in (ids, clock, held)))
+
+    @torch.inference_mode()
+    def step(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> np.ndarray:
+        """See `Stepper`."""
+        return self._decode(ids[:, None], clock[:, None], held[:, None])[:, -1].float().cpu().numpy()
+
+    def _decode(self, *state: np.ndarray) -> Tensor:
+        ids, clock, held = (torch.from_numpy(np.ascontiguousarray(values)).to(self._device) for values in state)
+        return self._model.decode(ids, clock, held, self._condition, self.cache)
+
+
+class CompiledStepper:
+    """The whole step in one compiled function over packed weights, float32 or int8; CPU only.
+
+    Rows do not depend on each other, so threads share them out; what comes out is the same to the last bit.
+    """
+
+    @torch.inference_mode()
+    def __init__(
+        self, model: Autoencoder, condition: Condition, rows: int, *, int8: bool = False, threads: int = 1
+    ) -> None:
+        """Pack weights and memory.
+
+        Args:
+            model: In evaluation mode.
+            condition: Of every row.
+            rows: How many are decoded at once.
+            int8: Weights, keys and values as 8-bit numbers with a scale for each row of them.
+            threads: Among which the rows are shared out, at most one a row.
+
+        Raises:
+            ValueError: The model is not on the CPU, or the memory's timed positions are no run of frames.
+        """
+        from musicstyle.generation.packing import array, pack_weights
+
+        if next(model.parameters()).device.type != "cpu":
+            raise ValueError("the compiled step runs on the CPU only")
+        c = model.config
+        self._model, self._condition, self._int8 = model, condition, int8
+        self.threads = min(threads, rows)
+        self._weights = pack_weights(model, int8)
+        self._held_table = array(model.held.weight.T) if c.held_keys else np.zeros((0, c.width), np.float32)
+        window_steps = -1 if c.memory_window_steps is None else c.memory_window_steps
+        self._settings = (model.decoder.norm.eps, c.activation == "relu_squared", c.steps_per_frame, window_steps)
+        self._logits = np.empty((rows, c.vocabulary_size), np.float32)
+        bounds = np.linspace(0, rows, self.threads + 1).astype(int).tolist()
+        self._parts = [_Part(model, condition, slice(*ends), int8) for ends in pairwise(bounds)]
+        self._helpers = ThreadPoolExecutor(len(self._parts) - 1) if len(self._parts) > 1 else None
+        self.window, self.keys = c.window, c.held_keys
+        self.position = 0
+
+    def step(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> np.ndarray:
+        """See `Stepper`."""
+        first, *others = self._parts
+        keys = keys_down(torch.from_numpy(held)).numpy() @ self._held_table if len(self._held_table) else None
+        state = (ids, clock, keys)
+        waiting = [self._helpers.submit(self._step, part, *state) for part in others if self._helpers is not None]
+        self._step(first, *state)
+        for result in waiting:
+            result.result()
+        self.position += 1
+        return self._logits
+
+    def _step(self, part: _Part, ids: np.ndarray, clock: np.ndarray, keys: np.ndarray | None) -> None:
+        from musicstyle.generation.kernel import step
+
+        constant, *others = part.inputs
+        inputs = (constant if keys is None else constant + keys[part.rows], *others)
+        step(
+            ids[part.rows], clock[part.rows], self.position, inputs, self._weights, part.cache, part.memory,
+            part.scratch, self._settings, self._logits[part.rows],
+        )  # fmt: skip
+
+    def prefill(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> None:
+        """See `Stepper`; by `model.decode`, whose cache is then taken over."""
+        reference = ReferenceStepper(self._model, self._condition, len(self._logits))
+        reference.prefill(ids, clock, held)
+        for part in self._parts:
+            part.take_over(reference.cache, self._int8)
+        self.position = reference.position
+
+
+class _Part:
+    """What one thread reads and writes for its rows."""
+
+    def __init__(self, model: Autoencoder, condition: Condition, rows: slice, int8: bool) -> None:
+        from musicstyle.generation import packing
+
+        c, count = model.config, rows.stop - rows.start
+        own = _rows_of(condition, rows)
+        self.rows = rows
+        self.inputs = packing.pack_inputs(model, own, count)
+        self.memory = packing.pack_memory(model, own, count, int8)
+        self._shape = (2, c.decoder_layers, count, c.heads, c.window, c.head_width)
+        self.cache = packing.pack_keys_and_values(*np.zeros(self._shape, np.float32), int8)
+        self.scratch = packing.make_scratch(c, count, self.memory[0][2].shape[-1], int8)
+
+    def take_over(self, cache: DecoderCache, int8: bool) -> None:
+        """Put the last keys and values of `model.decode` where they belong in the rings."""
+        from musicstyle.generation.packing import pack_keys_and_values
+
+        rings, window = np.zeros(self._shape, np.float32), self._shape[-2]
+        for i, layer in enumerate(cache.layers):
+            kept = min(layer.length, window)
+            slots = np.arange(cache.position - kept, cache.position) % window
+            for ring, theirs in zip(rings, (layer.keys, layer.values), strict=True):
+                ring[i][:, :, slots] = theirs[self.rows, :, layer.length - kept : layer.length].numpy()
+        self.cache = pack_keys_and_values(*rings, int8)
+
+
+def _rows_of(condition: Condition, rows: slice) -> Condition:
+    m = condition.memory
+    memory = None if m is None else Memory(m.vectors[rows], m.present[rows], m.steps[rows], m.timed[rows])
+    melody, style = (None if part is None else part[rows] for part in (condition.melody, condition.style))
+    return Condition(memory, melody, style)
+
+
+CHECKED_TOKENS, TIMED_STEPS = 6, 12
+TOLERANCE = 1e-3  # of float32 logits: another order of sums
+INT8_DIVERGENCE = 0.02  # nats a token, of int8 from the reference: measured 0.001 (docs/experiments.md)
+
+
+def make_stepper(model: Autoencoder, condition: Condition, rows: int, *, exact: bool = False) -> Stepper:
+    """The fastest stepper that passes a check against the reference on this machine, at position 0.
+
+    In order: int8 where the CPU multiplies pairs of 16-bit numbers, float32, `model.decode`. Which one it is depends on
+    machine, model and condition only, so that a seed keeps its meaning; the number of threads, which changes nothing
+    in the logits, is measured.
+
+    Args:
+        model: In evaluation mode.
+        condition: Of every row.
+        rows: How many are decoded at once.
+        exact: No int8.
+    """
+    reference = ReferenceStepper(model, condition, rows)
+    if next(model.parameters()).device.type != "cpu":
+        return reference
+    try:
+        from musicstyle.generation.blocks import HAS_PAIRS
+    except ImportError:  # no numba for this Python
+        return reference
+    for int8 in (True, False):
+        if int8 and (exact or not HAS_PAIRS):
+            continue
+        compiled = CompiledStepper(model, condition, rows, int8=int8)
+        if _agrees(compiled, reference, model, rows, int8=int8):
+            threads = min(torch.get_num_threads(), rows // 2)  # handing over costs as much as a row
+            shared = CompiledStepper(model, condition, rows, int8=int8, threads=threads) if threads > 1 else compiled
+            return _sooner(compiled, shared, rows)
+        reference = ReferenceStepper(model, condition, rows)
+    return reference
+
+
+def _sooner(alone: CompiledStepper, shared: CompiledStepper, rows: int) -> CompiledStepper:
+    """The stepper whose step takes less time now, full caches and all; at position 0."""
+    ids, seconds = np.zeros(rows, np.int64), {}
+    held = np.zeros((rows, alone.keys), np.int64)
+    for stepper in (alone, shared):
+        stepper.position = stepper.window
+        taken = []
+        for _ in range(TIMED_STEPS if shared is not alone else 0):
+            begin = time.perf_counter()
+            stepper.step(ids, ids, held)
+            taken.append(time.perf_counter() - begin)
+        seconds[stepper] = float(np.median(taken)) if taken else 0.0
+        stepper.position = 0
+    return min(seconds, key=lambda stepper: seconds[stepper])
+
+
+def _agrees(fast: Stepper, reference: Stepper, model: Autoencoder, rows: int, *, int8: bool) -> bool:
+    """Whether both say the same of a few arbitrary ids: equal logits in float32, near distributions in int8."""
+    divergences = []
+    for token in range(CHECKED_TOKENS):
+        ids = (np.arange(rows) + 97 * token) % model.config.vocabulary_size
+        held = np.outer(ids, np.arange(model.config.held_keys)) % 31
+        ours, theirs = fast.step(ids, ids * token, held), reference.step(ids, ids * token, held)
+        if not int8 and not np.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE):
+            return False
+        ours, theirs = (torch.from_numpy(logits).double().log_softmax(dim=-1) for logits in (ours, theirs))
+        divergences.append(float((theirs.exp() * (theirs - ours)).sum(dim=-1).mean()))
+    return float(np.mean(divergences)) < INT8_DIVERGENCE

@@ -1,0 +1,119 @@
+"""A piece while it is being written: keys go down and up as soon as they are sampled, and nothing takes them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from musicstyle.errors import GenerationError
+from musicstyle.generation.job import TRIES, Job
+from musicstyle.generation.result import Generation
+from musicstyle.music.vocabulary import (
+    DEFAULT_VELOCITY,
+    EOS,
+    NOTE_OFF,
+    NOTE_ON,
+    PERFORMANCE,
+    STEPS_PER_SECOND,
+    TIME_SHIFT,
+    VELOCITY,
+    VELOCITY_BINS,
+    bin_velocity,
+)
+
+_VELOCITIES: list[int] = bin_velocity(np.arange(VELOCITY_BINS + 1)).tolist()  # by bin; bin 0 does not occur
+
+
+@dataclass(frozen=True)
+class KeyEvent:
+    """A key goes down or up.
+
+    Attributes:
+        seconds: When, on the time axis of the result.
+        pitch: MIDI pitch.
+        velocity: 1..127; 0 lets go.
+    """
+
+    seconds: float
+    pitch: int
+    velocity: int
+
+
+class Stream:
+    """Iterate it once for the key events, in order of time, while the rest is being written.
+
+    A seed that gives no notes is followed by the next one; as it had no events, nobody hears of it.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.begin_seconds = job.plan.begin_steps / STEPS_PER_SECOND
+        self._ids: list[int] = []
+        self._stopped = False
+        self._retries = 0
+
+    def __iter__(self) -> Iterator[KeyEvent]:
+        """Sample.
+
+        Raises:
+            GenerationError: Every seed tried gave no notes.
+        """
+        for self._retries in range(TRIES):
+            self._ids = []
+            any_event = False
+            for event in self._events():
+                any_event = True
+                yield event
+            if any_event or self._stopped:
+                return
+        raise nothing_to_keep(self.job)
+
+    def stop(self) -> None:
+        """Let the iteration end at the next id; may be called from another thread."""
+        self._stopped = True
+
+    def result(self, until_seconds: float | None = None) -> Generation | None:
+        """What has been written so far, keys still down let go; None if that is nothing.
+
+        Args:
+            until_seconds: Where to cut it.
+        """
+        ids = np.asarray(self._ids, dtype=np.int64)
+        return self.job.result(ids, self._seed, self._retries, until_seconds)
+
+    @property
+    def _seed(self) -> int:
+        return self.job.options.seed + self._retries
+
+    def _events(self) -> Iterator[KeyEvent]:
+        plan = self.job.plan
+        clock, velocity = plan.grammar().clock, DEFAULT_VELOCITY
+        for event_id in plan.primer.tolist():
+            kind, value = PERFORMANCE.decode(event_id)
+            velocity = _VELOCITIES[value] if kind == VELOCITY else velocity
+        down: set[int] = set()
+        for (event_id,) in self.job.sample([self._seed]):
+            if event_id == EOS or self._stopped:
+                break
+            self._ids.append(event_id)
+            kind, value = PERFORMANCE.decode(event_id)
+            if kind == TIME_SHIFT:
+                clock += value
+            elif kind == VELOCITY:
+                velocity = _VELOCITIES[value]
+            elif kind == NOTE_ON:
+                down.add(value)
+                yield KeyEvent(clock / STEPS_PER_SECOND, value - plan.shift, velocity)
+            elif kind == NOTE_OFF:
+                down.discard(value)
+                yield KeyEvent(clock / STEPS_PER_SECOND, value - plan.shift, 0)
+        for pitch in sorted(down):
+            yield KeyEvent(clock / STEPS_PER_SECOND, pitch - plan.shift, 0)
+
+
+def nothing_to_keep(job: Job) -> GenerationError:
+    """Of a job whose seeds all gave no notes."""
+    first = job.options.seed
+    return GenerationError(f"seeds {first} to {first + TRIES - 1} gave no notes; try other settings")

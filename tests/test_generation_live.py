@@ -1,0 +1,224 @@
+"""Playing while writing: in time, in rhythm when the writing is late, and Ctrl-C leaves what was heard."""
+
+from __future__ import annotations
+
+import sys
+import time
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from musicstyle.errors import GenerationError, UsageError
+from musicstyle.generation import live
+from musicstyle.generation.sinks import Loudspeaker, Mixer, open_keys
+from musicstyle.generation.streaming import KeyEvent
+
+
+class Recorder:
+    """Keys that write down what happens to them, and when."""
+
+    def __init__(self, clock: Clock, *, interrupt_after: int = 10**9) -> None:
+        self.clock, self.interrupt_after = clock, interrupt_after
+        self.log: list[tuple[float, int, int]] = []
+        self.closed = False
+
+    def strike(self, pitch: int, velocity: int) -> None:
+        self.log.append((self.clock.seconds, pitch, velocity))
+        if len(self.log) > self.interrupt_after:
+            raise KeyboardInterrupt
+
+    def release(self, pitch: int) -> None:
+        self.log.append((self.clock.seconds, pitch, 0))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Clock:
+    """Time that passes only where somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        time.sleep(0.001)  # the writer's turn
+
+
+class Script:
+    """A stream of given events; a number among them is how long the writing takes there, on the players' clock."""
+
+    begin_seconds = 0.0
+
+    def __init__(self, *steps: KeyEvent | Exception | float, clock: Clock) -> None:
+        self.steps, self.clock, self.stopped = steps, clock, False
+
+    def __iter__(self) -> Iterator[KeyEvent]:
+        for step in self.steps:
+            if isinstance(step, Exception):
+                raise step
+            if isinstance(step, float):
+                until = self.clock.seconds + step
+                while self.clock.seconds < until and not self.stopped:
+                    time.sleep(0.001)
+            elif not self.stopped:
+                yield step
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def scale(*seconds: float) -> list[KeyEvent]:
+    return [KeyEvent(second, 60 + i, 70) for i, second in enumerate(seconds)]
+
+
+def play(script: Script, keys: Recorder, clock: Clock) -> live.Heard:
+    return live.play(script, keys, clock.now, clock.sleep)  # type: ignore[arg-type]
+
+
+def test_events_sound_at_their_time_and_keys_are_closed() -> None:
+    clock = Clock()
+    keys = Recorder(clock)
+    heard = play(Script(*scale(0.2, 0.5, 0.5, 4.0), KeyEvent(4.5, 60, 0), clock=clock), keys, clock)
+    times = [when - keys.log[0][0] for when, _, _ in keys.log]
+    assert times[:5] == pytest.approx([0, 0.3, 0.3, 3.8, 4.3])
+    assert [pitch for _, pitch, _ in keys.log[4:]] == [60, 61, 62, 63]  # what was still down is let go
+    assert keys.closed
+    assert (heard.until_seconds, heard.stopped, heard.waited_seconds) == (4.5, False, 0.0)
+
+
+def test_late_writing_moves_the_rest_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real time, small numbers: the writer needs 0.2 s in the middle of a rhythm of 50 ms."""
+    monkeypatch.setattr(live, "LEAD_SECONDS", 0.0)
+
+    class Slow(Script):
+        def __iter__(self) -> Iterator[KeyEvent]:
+            for event in scale(0.0, 0.05, 0.1, 0.15):
+                if event.pitch == 62:
+                    time.sleep(0.2)
+                yield event
+
+    clock = Clock()
+    clock.now = time.monotonic  # type: ignore[method-assign]
+    keys = Recorder(clock)
+    stamps: list[float] = []
+    keys.strike = lambda *_: stamps.append(time.monotonic())  # type: ignore[method-assign]
+    heard = live.play(Slow(clock=clock), keys, time.monotonic, time.sleep)  # type: ignore[arg-type]
+    assert stamps[2] - stamps[1] > 0.1
+    assert stamps[3] - stamps[2] > 0.03  # the rhythm after the wait is the written one
+    assert heard.waited_seconds > 0.05
+
+
+def test_ctrl_c_stops_the_writing_lets_go_and_tells_how_far() -> None:
+    clock = Clock()
+    keys = Recorder(clock, interrupt_after=2)
+    script = Script(*scale(0.0, 1.0, 2.0, 3.0, 4.0), clock=clock)
+    heard = play(script, keys, clock)
+    assert heard.stopped
+    assert heard.until_seconds == pytest.approx(2.0)
+    assert script.stopped
+    assert keys.closed
+    struck = {pitch for _, pitch, velocity in keys.log if velocity}
+    assert {pitch for _, pitch, velocity in keys.log if not velocity} == struck == {60, 61, 62}
+
+
+def test_an_error_of_the_writer_is_the_players() -> None:
+    clock = Clock()
+    keys = Recorder(clock)
+    with pytest.raises(GenerationError, match="no notes"):
+        play(Script(GenerationError("seeds 1 to 8 gave no notes"), clock=clock), keys, clock)
+    assert keys.closed
+
+
+def test_the_mixer_sounds_the_key_that_was_struck_and_falls_silent() -> None:
+    mixer = Mixer(8000)
+    assert not mixer.mix(100).any()
+    mixer.strike(69, 100)
+    sound = mixer.mix(4000)
+    assert sound.shape == (4000, 2)
+    assert sound.dtype == np.float32
+    spectrum = np.abs(np.fft.rfft(sound[:, 0]))
+    assert spectrum.argmax() * 2 == 440
+    again = Mixer(8000)
+    again.strike(69, 100)
+    parts = np.concatenate([again.mix(n) for n in (1, 999, 3000)])
+    np.testing.assert_allclose(parts, sound, atol=1e-6)  # blocks of any size give one sound
+    mixer.release(69)
+    mixer.mix(int(8000 * Mixer.RELEASE_SECONDS) + 1)
+    assert not mixer.mix(50).any()
+    for pitch in range(21, 109):
+        mixer.strike(pitch, 127)
+    assert np.abs(mixer.mix(2000)).max() <= 1
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(UsageError, match="pip install sounddevice; or name a MIDI port"):
+        open_keys("")
+    import mido
+
+    def no_backend() -> list[str]:
+        raise ModuleNotFoundError("No module named 'rtmidi'")
+
+    monkeypatch.setattr(mido, "get_output_names", no_backend)
+    with pytest.raises(UsageError, match="pip install python-rtmidi"):
+        open_keys("Piano")
+
+
+def test_a_midi_port_is_found_by_a_part_of_its_name_and_gets_the_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mido
+
+    sent: list[str] = []
+
+    class Port:
+        def send(self, message: Any) -> None:
+            sent.append(f"{message.type} {message.note} {message.velocity}")
+
+        def reset(self) -> None:
+            sent.append("reset")
+
+        def close(self) -> None:
+            sent.append("close")
+
+    monkeypatch.setattr(mido, "get_output_names", lambda: ["Through 14:0", "Grand Piano 20:0"])
+    monkeypatch.setattr(mido, "open_output", lambda name: sent.append(name) or Port())
+    keys = open_keys("grand")
+    keys.strike(60, 70)
+    keys.release(60)
+    keys.close()
+    assert sent == ["Grand Piano 20:0", "note_on 60 70", "note_off 60 0", "reset", "close"]
+    with pytest.raises(UsageError, match="no such MIDI port; there are Through 14:0, Grand Piano 20:0"):
+        open_keys("organ")
+
+
+def test_the_loudspeaker_is_filled_by_the_mixer(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    class Stream:
+        def __init__(self, callback: Any, **_: Any) -> None:
+            self.callback = callback
+
+        def start(self) -> None:
+            calls.append("start")
+
+        def stop(self) -> None:
+            calls.append("stop")
+
+        def close(self) -> None:
+            calls.append("close")
+
+    device = types.SimpleNamespace(OutputStream=Stream, PortAudioError=RuntimeError, sleep=lambda _: None)
+    monkeypatch.setitem(sys.modules, "sounddevice", device)
+    speaker = Loudspeaker()
+    speaker.strike(72, 90)
+    out = np.zeros((256, 2), dtype=np.float32)
+    speaker._stream.callback(out, 256, None, None)
+    assert out.any()
+    speaker.close()
+    assert calls == ["start", "stop", "close"]

@@ -1,0 +1,335 @@
+"""What a person asks for is what is played: the melody kept, tempo, register, primer, variations, streaming."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from musicstyle.errors import ConfigError, UsageError
+from musicstyle.generation import rules
+from musicstyle.generation.engine import sample_ids
+from musicstyle.generation.options import GenerationOptions
+from musicstyle.generation.plan import make_plan, register_shift
+from musicstyle.generation.ranking import measure
+from musicstyle.generation.rules import EARLY_STEPS, KEYS, LATE_STEPS, Duties, Grammar
+from musicstyle.generation.sampling import keep_min_p, probabilities
+from musicstyle.generation.transfer import StyleTransfer
+from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.config import ModelConfig
+from musicstyle.music.matching import match
+from musicstyle.music.melody import frames_to_melody
+from musicstyle.music.notes import Notes
+from musicstyle.music.performance import decode, elapsed_steps, encode, held_steps
+from musicstyle.music.vocabulary import EOS, NOTE_OFF, PERFORMANCE, TIME_SHIFT
+
+SMALL = ModelConfig(
+    width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=24,
+    max_distance=10, encoder_max_distance=5, memory_window_steps=60, melody_frames_ahead=4, melody_frames_behind=1,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def player() -> StyleTransfer:
+    torch.manual_seed(4)
+    model = Autoencoder(SMALL).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.3)
+    return StyleTransfer(model, {"training": {"style_tokens": 64}, "generation": {"top_p": 0.9}})
+
+
+def tune(notes: int = 7, step_seconds: float = 0.37, first: int = 60) -> Notes:
+    start = np.arange(notes) * step_seconds
+    pitch = first + np.array([0, 0, 7, 7, 9, 9, 7, 5, 5, 4, 4, 2, 2, 0])[np.arange(notes) % 14]
+    return Notes.from_arrays(start, start + step_seconds, pitch, np.full(notes, 80))
+
+
+def performance(seed: int, notes: int = 50, low: int = 30, high: int = 80) -> Notes:
+    rng = np.random.default_rng(seed)
+    start = np.cumsum(rng.uniform(0.01, 0.4, notes))
+    notes_ = Notes.from_arrays(
+        start, start + rng.uniform(0.05, 0.9, notes), rng.integers(low, high, notes), rng.integers(20, 110, notes)
+    )
+    return notes_.quantized()
+
+
+def one_voice(rng: np.random.Generator, count: int, keys: int) -> Notes:
+    """A melody of few keys whose notes may follow each other within a few hundredths of a second."""
+    start = np.cumsum(rng.choice([0.01, 0.02, 0.07, 0.3, 1.7], count))
+    start -= start[0]
+    return Notes.from_arrays(
+        start, np.append(start[1:], start[-1] + 0.4), 60 + rng.integers(0, keys, count), [80] * count
+    )
+
+
+def canonical(ids: np.ndarray) -> bool:
+    """Whether a fresh grammar without duties would let it pass."""
+    grammar = Grammar(10**9, 10**9)
+    for event_id in ids.tolist():
+        if not grammar.allowed()[event_id]:
+            return False
+        grammar.accept(event_id)
+    return True
+
+
+@settings(max_examples=150)
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 25), keys=st.integers(1, 4), bias=st.sampled_from([0.0, 3.0]))
+def test_a_random_walk_leaves_no_duty_undone_and_stays_canonical(seed: int, count: int, keys: int, bias: float) -> None:
+    """Whoever draws: with a bias the walk shifts the clock as far and as often as it may."""
+    rng = np.random.default_rng(seed)
+    melody = one_voice(rng, count, keys)
+    end = int(melody.duration_seconds * 100 + 0.5)
+    steps, step_keys = melody.steps()[0], melody.pitch - 21
+    grammar = Grammar(end, end + 30, duties=Duties(steps, melody.steps()[1], step_keys, end))
+    weight = np.exp(np.where(PERFORMANCE.kinds == PERFORMANCE.kind_index(TIME_SHIFT), bias, 0.0))
+    ids: list[int] = []
+    while (allowed := grammar.allowed()).any():
+        ids.append(int(rng.choice(PERFORMANCE.size, p=allowed * weight / (allowed * weight).sum())))
+        grammar.accept(ids[-1])
+    array = np.array([i for i in ids if i != EOS], dtype=np.int64)
+    assert canonical(array)
+    # Each note has a strike of its own: from the ids, as notes let go in the step they began in are none.
+    struck = np.isin(array, PERFORMANCE.ids("note_on"))
+    onset, pitch = elapsed_steps(array)[struck], PERFORMANCE.values[array[struck]]
+    for key in np.unique(melody.pitch):
+        strikes = onset[pitch == key].tolist()
+        for step in np.unique(steps[melody.pitch == key]).tolist():
+            found = next(s for s in strikes if step - EARLY_STEPS <= s <= step + LATE_STEPS)
+            strikes.remove(found)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_random_weights_every_melody_note_sounds(player: StyleTransfer, seed: int) -> None:
+    asked = one_voice(np.random.default_rng(seed), 20, 5)
+    if asked.duration_seconds < 1.5:
+        asked = tune()
+    kept = player.generate(performance(1), asked, seed=seed, keep_melody=True)
+    assert kept.melody is not None
+    distinct = kept.melody.quantized()
+    assert len(match(distinct, kept.notes, 0.1)[0]) == len(distinct)
+    assert canonical(encode(kept.notes))
+    free = player.generate(performance(1), asked, seed=seed)
+    assert len(match(distinct, free.notes, 0.1)[0]) < len(distinct)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_note_that_is_kept_is_held_long_enough_to_be_heard(held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even by a walk that lets go whatever it may; without the rule, it makes clicks of the same notes."""
+    if not held:
+        monkeypatch.setattr(rules, "HELD_STEPS", 0)
+    asked = tune(14)
+    end = int(asked.duration_seconds * 100 + 0.5)
+    grammar = Grammar(end, end + 30, duties=Duties(*asked.steps(), asked.pitch - 21, end))
+    rng, ids = np.random.default_rng(1), []
+    weight = np.ones(PERFORMANCE.size)
+    weight[PERFORMANCE.first(TIME_SHIFT) + np.arange(4)] = 50  # short steps, so that there is often a chance
+    weight[list(PERFORMANCE.ids(NOTE_OFF))] = 1000
+    while (allowed := grammar.allowed()).any():
+        ids.append(int(rng.choice(PERFORMANCE.size, p=allowed * weight / (allowed * weight).sum())))
+        grammar.accept(ids[-1])
+    notes, _ = decode(np.array(ids))
+    length = notes.end - notes.start
+    heard = [
+        length[(notes.pitch == pitch) & (np.abs(notes.start - start) <= 0.1 + 1e-6)].max() >= 0.1 - 1e-9
+        for start, pitch in zip(asked.start[:-1], asked.pitch[:-1], strict=True)
+    ]
+    assert all(heard) == held
+
+
+def test_the_deadlines_by_hand() -> None:
+    """Two notes of a key 30 ms apart just before the end, and one after it that nobody can strike."""
+    duties = Duties(np.array([94, 97, 100]), np.array([97, 100, 150]), np.array([39, 39, 39]), 100)
+    assert duties.deadline[39] == 98
+    duties.struck(39, 83)  # too early for the first
+    assert duties.deadline[39] == 98
+    assert duties.held_until[39] == 0
+    duties.struck(39, 84)
+    assert duties.deadline[39] == 99
+    assert duties.held_until[39] == 87  # its length; a longer one would be held for 100 ms
+    duties.struck(39, 99)
+    assert duties.deadline.min() > 10**9
+    assert len(duties.deadline) == KEYS
+
+
+def test_tempo_makes_the_tune_shorter_and_transposition_moves_it(player: StyleTransfer) -> None:
+    made = player.generate(None, tune(), tempo=2.0, transpose=-5, seed=2)
+    assert made.melody is not None
+    assert made.melody.equals(tune().stretch(0.5).transpose(-5), 1e-12)
+    assert made.notes.start.max() < tune().duration_seconds / 2
+    assert (made.settings["tempo"], made.settings["transpose"]) == (2.0, -5)
+    with pytest.raises(UsageError, match="pitches 105 to 114, off the piano"):
+        player.generate(None, tune(first=60), transpose=45)
+    with pytest.raises(UsageError, match="without a melody"):
+        player.generate(performance(1), tempo=1.5)
+
+
+def test_auto_moves_into_the_register_of_the_style_and_back(player: StyleTransfer) -> None:
+    high, low = tune(9, first=84), performance(3, low=30, high=55)
+    plan = make_plan(high, low, None, GenerationOptions(transpose="auto"))
+    assert plan.shift == register_shift(high, low) < -12
+    assert plan.melody is not None
+    assert plan.melody.equals(high, 1e-12)  # asked for where it was
+    assert plan.melody_ids is not None
+    assert frames_to_melody(plan.melody_ids).pitch.max() == high.pitch.max() + plan.shift
+    made = player.generate(low, high, transpose="auto", keep_melody=True, seed=3)
+    assert made.settings["heard_transposed_by"] == plan.shift
+    assert len(match(high, made.notes, 0.1)[0]) == len(high)
+    assert made.notes.in_piano_range().all()  # moved back, none has left the piano
+    with pytest.raises(UsageError, match="embedding"):
+        player.generate(torch.zeros(20), high, transpose="auto")
+    edge = make_plan(tune(first=95), performance(3, low=21, high=24), None, GenerationOptions(transpose="auto"))
+    assert edge.shift + 95 >= 21
+
+
+def test_a_primer_is_heard_and_gone_on_from(player: StyleTransfer) -> None:
+    primer, asked = performance(5, 12).shift(3.0), tune()
+    made = player.generate(None, asked, prime=primer, seed=6, keep_melody=True)
+    begin = made.begin_seconds
+    first = primer.shift(-primer.start[0])
+    assert first.duration_seconds <= begin < first.duration_seconds + 0.1
+    assert made.notes[made.notes.start < first.duration_seconds].equals(first, 1e-9)
+    assert made.melody is not None
+    assert made.melody.equals(asked.shift(begin), 1e-9)
+    assert len(match(made.melody, made.notes, 0.1)[0]) == len(asked)
+    other = player.generate(None, asked, prime=performance(6, 12), seed=6)
+    assert len(other.notes) != len(made.notes)
+    assert made.new_seconds == pytest.approx(made.notes.duration_seconds - begin)
+    free = player.generate(prime=primer, seconds=2.0, seed=6)
+    assert first.duration_seconds < free.notes.start.max() < begin + 2.0
+
+
+def test_the_primer_in_the_cache_is_the_primer_recomputed(player: StyleTransfer) -> None:
+    """Longer than the window, so that it goes in by parts; the reference hears all ids at once, without a cache."""
+    model, primer = player.model, encode(performance(7, 40))
+    assert len(primer) > 4 * SMALL.window
+    grammar = Grammar(10**6, 10**6)
+    for event_id in primer.tolist():
+        grammar.accept(event_id)
+    allowed = torch.from_numpy(grammar.allowed())
+    first = next(sample_ids(model, None, None, [grammar], [1], GenerationOptions(temperature=0), primer))
+    hears = torch.tensor([False])
+    with torch.inference_mode():
+        ids = np.append(0, primer)[None]
+        clock = torch.from_numpy(elapsed_steps(ids))
+        held = torch.from_numpy(held_steps(ids[0]))[None]
+        logits = model.decode(torch.from_numpy(ids), clock, held, model.condition(None, None, hears, hears))
+    assert first == [int(logits[0, -1].masked_fill(~allowed, -torch.inf).argmax())]
+
+
+def test_variations_are_what_each_seed_gives_alone_ranked_by_the_mean_of_the_measures(player: StyleTransfer) -> None:
+    style, asked = performance(1), tune()
+    made = player.variations(4, style, asked, seed=20, melody_strength=1.5)
+    assert sorted(one.seed for one in made) == [20, 21, 22, 23]
+    for one in made:
+        alone = player.generate(style, asked, seed=one.seed, melody_strength=1.5)
+        assert one.notes.equals(alone.notes)
+        assert one.settings == alone.settings
+        assert one.tokens == alone.tokens
+        assert one.measures == measure(one.notes, asked, style)
+    means = [one.measures.mean for one in made if one.measures]
+    assert means == sorted(means, reverse=True)
+    assert len(set(means)) > 1
+    with pytest.raises(UsageError, match="at least 1"):
+        player.variations(0)
+
+
+def test_without_anything_to_measure_variations_come_in_the_order_of_seeds(player: StyleTransfer) -> None:
+    made = player.variations(3, seconds=1.0, seed=4)
+    assert [one.seed for one in made] == [4, 5, 6]
+    assert made[0].measures is not None
+    assert (made[0].measures.melody_kept, made[0].measures.style_near) == (None, None)
+
+
+def test_measures_are_one_for_the_thing_itself() -> None:
+    notes = performance(2)
+    assert measure(notes, tune(), None).melody_kept == 0 or measure(tune(), tune(), None).melody_kept == 1
+    assert measure(notes, None, notes).mean == pytest.approx(1)
+    assert measure(tune(), tune(), notes).mean == pytest.approx(
+        (1 + (measure(tune(), None, notes).style_near or 0)) / 2
+    )
+
+
+@pytest.mark.parametrize("changes", [{}, {"prime": performance(5, 9)}, {"transpose": "auto"}])
+def test_the_events_of_a_stream_are_the_notes_of_its_result(player: StyleTransfer, changes: dict[str, Any]) -> None:
+    stream = player.stream(performance(1), tune(), seed=9, **changes)
+    events, down, rows = list(stream), {}, []
+    assert [e.seconds for e in events] == sorted(e.seconds for e in events)
+    for event in events:
+        if event.velocity:
+            assert event.pitch not in down
+            down[event.pitch] = event
+        else:
+            begin = down.pop(event.pitch)
+            rows.append((begin.seconds, event.seconds, event.pitch, begin.velocity))
+    assert not down
+    result = stream.result()
+    assert result is not None
+    new = result.notes[result.notes.start >= stream.begin_seconds - 0.1]
+    assert Notes.from_arrays(*zip(*rows, strict=True)).equals(new[new.start >= min(r[0] for r in rows)], 1e-9)
+    alone = player.generate(performance(1), tune(), seed=9, **changes)
+    assert alone.notes.equals(result.notes)
+
+
+def test_a_stream_can_be_stopped_and_cut(player: StyleTransfer) -> None:
+    stream = player.stream(None, tune(), seed=9)
+    whole = player.generate(None, tune(), seed=9)
+    for event in stream:
+        if event.seconds > 1.0:
+            stream.stop()
+    cut = stream.result(until_seconds=1.0)
+    assert cut is not None
+    assert cut.notes.equals(whole.notes.crop(0.0, 1.0), 1e-9)
+    assert cut.notes.duration_seconds <= 1.0
+    assert cut.tokens < whole.tokens
+    assert player.stream(None, tune()).result() is None
+
+
+def test_min_p_by_hand() -> None:
+    logits = torch.log(torch.tensor([0.5, 0.25, 0.15, 0.1]))
+    assert keep_min_p(logits, 0.3).isfinite().tolist() == [True, True, True, False]
+    assert keep_min_p(logits, 0.51).isfinite().tolist() == [True, False, False, False]
+    assert keep_min_p(logits, 0).isfinite().all()
+    torch.testing.assert_close(probabilities(logits, 1.0, 0, 1.0, 0.4), torch.tensor([2 / 3, 1 / 3, 0, 0]))
+
+
+def test_keywords_change_the_options_and_wrong_ones_are_refused(player: StyleTransfer) -> None:
+    options = player.default_options(temperature=0.8)
+    by_keyword = player.generate(None, tune(), options, seed=3, min_p=0.05)
+    by_options = player.generate(None, tune(), dataclasses.replace(options, seed=3, min_p=0.05))
+    assert by_keyword.notes.equals(by_options.notes)
+    assert (by_keyword.settings["temperature"], by_keyword.settings["min_p"]) == (0.8, 0.05)
+    assert len(by_keyword.to_pretty_midi().instruments[0].notes) == len(by_keyword.notes)
+    wrong: list[tuple[str, Any]] = [("min_p", 1.1), ("tempo", 120), ("tempo", float("nan")), ("transpose", 99)]
+    for name, value in [*wrong, ("transpose", "up")]:
+        with pytest.raises(ConfigError, match=name):
+            player.generate(None, tune(), **{name: value})
+
+
+def test_ten_minutes_in_constant_memory(player: StyleTransfer) -> None:
+    """The caches are made once and the tensors alive do not grow with the piece."""
+    import gc
+
+    torch.manual_seed(5)
+    model = Autoencoder(SMALL).eval()
+    with torch.no_grad():  # long shifts, or untrained weights would write a hundred ids a second of music
+        model.decoder.head.bias[PERFORMANCE.encode(TIME_SHIFT, 60) : PERFORMANCE.ids(TIME_SHIFT).stop] += 5
+    slow = StyleTransfer(model, player.facts)
+    asked = tune(150, 4.0)
+    assert asked.duration_seconds == pytest.approx(600)
+    alive: list[int] = []
+
+    def count(done_seconds: float, total_seconds: float, tokens: int) -> None:
+        if tokens % 200 == 1:
+            tensors = (thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor))
+            alive.append(sum(t.numel() for t in tensors))
+
+    made = slow.generate(performance(1), asked, seed=2, progress=count, keep_melody=True)
+    assert 595 < made.notes.duration_seconds <= 602
+    assert len(match(asked, made.notes, 0.1)[0]) == len(asked)
+    assert made.tokens > 10 * SMALL.window
+    assert max(alive[1:]) <= 1.01 * alive[1]
