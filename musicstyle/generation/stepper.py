@@ -93,7 +93,7 @@ class CompiledStepper:
         if next(model.parameters()).device.type != "cpu":
             raise ValueError("the compiled step runs on the CPU only")
         c = model.config
-        self._model, self._condition, self._int8 = model, condition, int8
+        self._model, self._condition, self.int8 = model, condition, int8
         self.threads = min(threads, rows)
         self._weights = pack_weights(model, int8)
         window_steps = -1 if c.memory_window_steps is None else c.memory_window_steps
@@ -128,7 +128,7 @@ class CompiledStepper:
         reference = ReferenceStepper(self._model, self._condition, len(self._logits))
         reference.prefill(ids, clock)
         for part in self._parts:
-            part.take_over(reference.cache, self._int8)
+            part.take_over(reference.cache, self.int8)
         self.position = reference.position
 
 
