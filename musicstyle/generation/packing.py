@@ -78,7 +78,10 @@ _packed: WeakKeyDictionary[Autoencoder, tuple[Any, dict[bool, tuple[Any, ...]]]]
 
 def pack_weights(model: Autoencoder, int8: bool) -> tuple[Any, ...]:
     """See `kernel.step`, weights. Kept as long as the model lives and none of its parameters changes."""
-    version = [(parameter.data_ptr(), parameter._version) for parameter in model.decoder.parameters()]
+    parameters = list(model.decoder.parameters())
+    if any(parameter.is_inference() for parameter in parameters):  # these do not count their changes
+        return _pack_weights(model, int8)
+    version = [(parameter.data_ptr(), parameter._version) for parameter in parameters]  # noqa: SLF001
     kept = _packed.get(model)
     if kept is None or kept[0] != version:
         kept = _packed[model] = (version, {})

@@ -100,7 +100,7 @@ class CompiledStepper:
         if next(model.parameters()).device.type != "cpu":
             raise ValueError("the compiled step runs on the CPU only")
         c = model.config
-        self._model, self._condition, self._int8 = model, condition, int8
+        self._model, self._condition, self.int8 = model, condition, int8
         self.threads = min(threads, rows)
         self._weights = pack_weights(model, int8)
         self._held_table = array(model.held.weight.T) if c.held_keys else np.zeros((0, c.width), np.float32)
@@ -140,7 +140,7 @@ class CompiledStepper:
         reference = ReferenceStepper(self._model, self._condition, len(self._logits))
         reference.prefill(ids, clock, held)
         for part in self._parts:
-            part.take_over(reference.cache, self._int8)
+            part.take_over(reference.cache, self.int8)
         self.position = reference.position
 
 
