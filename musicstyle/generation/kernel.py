@@ -1,7 +1,7 @@
 """One decoding step as plain loops that numba compiles: the decoder's weights are read once and nothing is allocated.
 
-Everything that is multiplied lies in panels (see blocks.py): weights by outputs, keys by positions, values by the head's
-columns. The same source is float32 or int8: the arrays decide. In int8 a weight's row, a key and a value each have a
+Everything that is multiplied lies in panels (see blocks.py): weights by outputs, keys by positions, values by columns
+of the head. The same source is float32 or int8: the arrays decide. In int8 a weight's row, a key and a value each have a
 scale, and what they are multiplied with is rounded to 16 bits as it comes (`operand`), finely enough to cost nothing.
 
 The caches are rings: a token overwrites the one that leaves the window, and the softmax does not mind the order; only
@@ -339,8 +339,8 @@ def step(
         clock: Elapsed 10 ms steps after each id, (R,) int64.
         position: How many tokens came before.
         inputs: constant (R, W), melody (R, frames), (embedding, phase, aligned, rates), sizes: see `embed`.
-        weights: Stacks of panels, scales and biases: inward (q, k, v; query of the memory; widening), across (out of both
-            attentions), down, head; then the relative table's panels and scales, and the periods of the rotation.
+        weights: Stacks of panels, scales and biases: inward (q, k, v; query of the memory; widening), across (out of
+            both attentions), down, head; then the relative table's panels and scales, and the periods of the rotation.
         cache: Keys and values by layer and row, their scales (L, R, H, window).
         memory: The same of the memories, what each one's counts are (see `near_now`), and which one each row hears.
         scratch: x (R, W), normalised (R, W), qkv (R, 3A), heard (R, A), hidden (R, F), rotation (R, 2, pairs), then

@@ -92,20 +92,22 @@ def pack_weights(model: Autoencoder, int8: bool) -> tuple[Any, ...]:
 
 def _pack_weights(model: Autoencoder, int8: bool) -> tuple[Any, ...]:
     c, decoder = model.config, model.decoder
-    inward, across, down = [], [], []
+    inward: list[list[tuple[Tensor, Tensor]]] = []
+    across: list[list[tuple[Tensor, Tensor]]] = []
+    down: list[list[tuple[Tensor, Tensor]]] = []
     scale = c.head_width**-0.5
-    for layer in decoder.layers:
+    for layer in decoder.stack:
         queries = c.heads * c.head_width
         parts = [_after_norm(layer.attention_norm, layer.attention.project_in, queries, scale)]
         outs = [layer.attention.project_out]
-        if layer.cross is not None:
+        if layer.cross is not None and layer.cross_norm is not None:
             parts.append(_after_norm(layer.cross_norm, layer.cross.project_query, queries, scale))
             outs.append(layer.cross.project_out)
         inward.append([*parts, _after_norm(layer.feedforward_norm, layer.feedforward.widen)])
         across.append([(out.weight, out.bias) for out in outs])
         down.append([(layer.feedforward.narrow.weight, layer.feedforward.narrow.bias)])
     head = [[_after_norm(decoder.norm, decoder.head)]]
-    tables = panels(array(torch.stack([layer.attention.table for layer in decoder.layers])), int8)
+    tables = panels(array(torch.stack([layer.attention.table for layer in decoder.stack])), int8)
     return *(_stack(matrices, int8) for matrices in (inward, across, down, head)), *tables, _periods(c)
 
 
@@ -173,7 +175,7 @@ def pack_memory(model: Autoencoder, condition: Condition, rows: int, int8: bool)
     frame = torch.arange(heard.steps.shape[1]) * c.steps_per_frame
     if (timed & ~(timed.cummin(dim=1).values & (heard.steps == frame))).any():
         raise ValueError("the memory's timed positions are not one frame after another from time 0")
-    layers = [layer.cross.listen(heard, c.clock) for layer in model.decoder.layers]
+    layers = [pair for pair in model.decoder.listen(heard) if pair is not None]
     keys, values = (array(torch.stack([layer[i] for layer in layers])) for i in range(2))
     # Timed frames, then from the next panel on what is heard from everywhere.
     others = round_up(int(timed.sum(dim=1).max()), PANEL)
@@ -187,7 +189,7 @@ def pack_memory(model: Autoencoder, condition: Condition, rows: int, int8: bool)
         for to, source in zip(placed, (keys, values), strict=True):
             to[:, row, :, :count] = source[:, row, :, :count]
             to[:, row, :, others : others + len(apart)] = source[:, row][:, :, apart]
-    return pack_keys_and_values(*placed, int8), counts, np.broadcast_to(memory_of, (rows,)).copy()
+    return pack_keys_and_values(placed[0], placed[1], int8), counts, np.broadcast_to(memory_of, (rows,)).copy()
 
 
 def pack_keys_and_values(keys: np.ndarray, values: np.ndarray, int8: bool) -> Arrays:

@@ -19,7 +19,9 @@ from musicstyle.model.decoder import DecoderCache
 class Stepper(Protocol):
     """Decodes several rows that are at the same position, each with its own ids, clock and condition."""
 
-    position: int
+    @property
+    def position(self) -> int:
+        """How many tokens were taken in."""
 
     def prefill(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> None:
         """Take in ids that every row begins with.
@@ -156,7 +158,9 @@ class _Part:
         self.inputs = packing.pack_inputs(model, own, count)
         self.memory = packing.pack_memory(model, own, count, int8)
         self._shape = (2, c.decoder_layers, count, c.heads, c.window, c.head_width)
-        self.cache = packing.pack_keys_and_values(*np.zeros(self._shape, np.float32), int8)
+        self.cache = packing.pack_keys_and_values(
+            np.zeros(self._shape[1:], np.float32), np.zeros(self._shape[1:], np.float32), int8
+        )
         self.scratch = packing.make_scratch(c, count, self.memory[0][2].shape[-1], int8)
 
     def take_over(self, cache: DecoderCache, int8: bool) -> None:
@@ -169,7 +173,7 @@ class _Part:
             slots = np.arange(cache.position - kept, cache.position) % window
             for ring, theirs in zip(rings, (layer.keys, layer.values), strict=True):
                 ring[i][:, :, slots] = theirs[self.rows, :, layer.length - kept : layer.length].numpy()
-        self.cache = pack_keys_and_values(*rings, int8)
+        self.cache = pack_keys_and_values(rings[0], rings[1], int8)
 
 
 def _rows_of(condition: Condition, rows: slice) -> Condition:
@@ -241,6 +245,6 @@ def _agrees(fast: Stepper, reference: Stepper, model: Autoencoder, rows: int, *,
         ours, theirs = fast.step(ids, ids * token, held), reference.step(ids, ids * token, held)
         if not int8 and not np.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE):
             return False
-        ours, theirs = (torch.from_numpy(logits).double().log_softmax(dim=-1) for logits in (ours, theirs))
-        divergences.append(float((theirs.exp() * (theirs - ours)).sum(dim=-1).mean()))
+        log_q, log_p = (torch.from_numpy(logits).double().log_softmax(dim=-1) for logits in (ours, theirs))
+        divergences.append(float((log_p.exp() * (log_p - log_q)).sum(dim=-1).mean()))
     return float(np.mean(divergences)) < INT8_DIVERGENCE

@@ -31,16 +31,16 @@ class Decoder(nn.Module):
         self.head = nn.Linear(config.width, config.vocabulary_size)
         self.dropout = nn.Dropout(config.dropout)
 
+    @property
+    def stack(self) -> list[DecoderLayer]:
+        """The layers, as what they are."""
+        return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
+
     def listen(self, memory: Memory | None) -> list[tuple[Tensor, Tensor] | None]:
         """Keys and values of the memory for each layer; None where a layer hears nothing."""
         if memory is None:
             return [None] * len(self.layers)
-        clock = self.config.clock
-        return [
-            layer.cross.listen(memory, clock)
-            for layer in self.layers
-            if isinstance(layer, DecoderLayer) and layer.cross
-        ]
+        return [layer.cross.listen(memory, self.config.clock) for layer in self.stack if layer.cross is not None]
 
     def forward(self, x: Tensor, clock: Tensor, memory: Memory | None, cache: DecoderCache | None = None) -> Tensor:
         """Logits of the id that follows each position.
