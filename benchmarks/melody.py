@@ -36,7 +36,9 @@ def main() -> None:
     arguments = parse()
     torch.set_num_threads(arguments.threads)
     player = StyleTransfer.load(arguments.checkpoint)
-    pairs = pair_up(styles(arguments.tunes, 1, arguments.styles_dir), tunes(arguments.tunes, 1, arguments.tunes_dir))
+    choice = arguments.choice
+    chosen_styles = styles(arguments.tunes, choice, arguments.styles_dir)
+    pairs = pair_up(chosen_styles, tunes(arguments.tunes, choice, arguments.tunes_dir))
     given = {name: getattr(arguments, name) for name in SETTINGS}
     grid = {name: getattr(arguments, f"sweep_{name}") for name in SWEPT} if arguments.sweep else {}
     settings = [given | dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
@@ -69,6 +71,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tunes", type=int, default=20)
     parser.add_argument("--tunes-dir", type=Path)
     parser.add_argument("--styles-dir", type=Path)
+    parser.add_argument("--choice", type=int, default=1, help="seed of the choice of tunes and styles")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--sweep", action="store_true")
     for name in SETTINGS:

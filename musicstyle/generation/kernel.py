@@ -1,8 +1,9 @@
 """One decoding step as plain loops that numba compiles: the decoder's weights are read once and nothing is allocated.
 
 Everything that is multiplied lies in panels (see blocks.py): weights by outputs, keys by positions, values by columns
-of the head. The same source is float32 or int8: the arrays decide. In int8 a weight's row, a key and a value each have a
-scale, and what they are multiplied with is rounded to 16 bits as it comes (`operand`), finely enough to cost nothing.
+of the head. The same source is float32 or int8: the arrays decide. In int8 a weight's row, a key and a value each have
+a scale, and what they are multiplied with is rounded to 16 bits as it comes (`operand`), finely enough to cost
+nothing.
 
 The caches are rings: a token overwrites the one that leaves the window, and the softmax does not mind the order; only
 the relative table's part is laid out by distance and added in two runs.
