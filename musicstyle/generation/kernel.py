@@ -7,6 +7,8 @@ scale, and what they are multiplied with is rounded to 16 bits as it comes (`ope
 The caches are rings: a token overwrites the one that leaves the window, and the softmax does not mind the order; only
 the relative table's part is laid out by distance and added in two runs.
 
+Slices are taken as a[i][j:k], not a[i, j:k]: numba then knows that they have no gaps, which loops need to vectorise.
+
 Sizes: rows R, layers L, width W, heads H, head_width D, attention width A = H * D, feed-forward width F, table rows M.
 """
 
@@ -26,6 +28,31 @@ LOG2_E = FLOAT(1.4426950408889634)
 P1, P2, P3, P4, P5, P6 = (FLOAT(math.log(2) ** k / math.factorial(k)) for k in range(1, 7))
 
 
+@compiled()
+def largest(x: np.ndarray) -> float:
+    """Maximum of |x|, at least 1e-30.
+
+    By the bits: those of floats that are not negative are in order as whole numbers, and a maximum of whole numbers
+    vectorises where that of floats does not (a tenth of the time).
+    """
+    bits = x.view(np.int32)
+    highest = np.int32(0)
+    for i in range(bits.shape[0]):
+        highest = max(highest, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
+    return max(np.int32(highest).view(FLOAT), FLOAT(1e-30))
+
+
+@compiled()
+def highest_of(x: np.ndarray) -> float:
+    """Maximum of x, by the bits as in `largest`; those of negative floats are turned round first and back afterwards."""
+    bits = x.view(np.int32)
+    highest = np.int32(-0x7FFFFFFF)
+    for i in range(bits.shape[0]):
+        number = bits[i] ^ ((bits[i] >> np.int32(31)) & np.int32(0x7FFFFFFF))
+        highest = number if number > highest else highest
+    return np.int32(highest ^ ((highest >> np.int32(31)) & np.int32(0x7FFFFFFF))).view(FLOAT)
+
+
 @compiled(fastmath=True)
 def operand(x: np.ndarray, depth: int, out: np.ndarray) -> float:
     """Write x into out, as it is for float32, rounded for int16; returns the factor that makes out x again.
@@ -36,9 +63,7 @@ def operand(x: np.ndarray, depth: int, out: np.ndarray) -> float:
         for i in range(x.shape[0]):
             out[i] = x[i]
         return FLOAT(1)
-    highest = FLOAT(1e-30)
-    for i in range(x.shape[0]):
-        highest = max(highest, abs(x[i]))
+    highest = largest(x)
     limit = FLOAT(min(32767, 2147483647 // (128 * depth)))
     factor = limit / highest
     for i in range(x.shape[0]):
@@ -119,9 +144,7 @@ def exponentials(scores: np.ndarray, powers: np.ndarray) -> float:
 
     exp(x) = 2**n * 2**f with n whole: a polynomial and a shift, which vectorise where a call of exp would not.
     """
-    highest = scores[0]
-    for j in range(scores.shape[0]):
-        highest = max(highest, scores[j])
+    highest = highest_of(scores)
     for j in range(scores.shape[0]):
         x = max((scores[j] - highest) * LOG2_E, FLOAT(-126))
         whole = np.int32(x - FLOAT(0.5))  # rounds, as x is not above 0
@@ -148,10 +171,11 @@ def mix(
     operands, sums, _ = work
     pair = 4 // operands.itemsize
     lead = first % pair
-    weights = operands[0, lead:]
+    weights = operands[0][lead:]
     operands[0, 0] = 0
+    near = scales[first:last]
     for j in range(last - first):
-        shares[j] *= scales[first + j]
+        shares[j] *= near[j]
     factor *= operand(shares[: last - first], last - first, weights)
     weights[last - first] = 0
     depth, lanes = (lead + last - first + pair - 1) // pair, values.shape[2] // pair
@@ -167,9 +191,7 @@ def keep(x: np.ndarray, whole: bool) -> float:
     """Make x ready to be stored, in place: rounded to -127 ... 127 if `whole`; returns its scale."""
     if not whole:
         return FLOAT(1)
-    highest = FLOAT(1e-30)
-    for i in range(x.shape[0]):
-        highest = max(highest, abs(x[i]))
+    highest = largest(x)
     factor = BYTE_LIMIT / highest
     for i in range(x.shape[0]):
         x[i] = np.rint(x[i] * factor)
@@ -181,11 +203,16 @@ def remember(k: np.ndarray, v: np.ndarray, slot: int, h: int, cache: Any) -> Non
     """Put one head's key and value, (D,) each, into a row's ring."""
     keys, values, key_scales, value_scales = cache
     pair = keys.shape[3] // PANEL
-    lanes = values.shape[3] // pair
     key_scales[h, slot], value_scales[h, slot] = keep(k, pair == 2), keep(v, pair == 2)
-    for d in range(k.shape[0]):
-        keys[h, slot // PANEL, d // pair, slot % PANEL * pair + d % pair] = k[d]
-        values[h, d // lanes, slot // pair, d % lanes * pair + slot % pair] = v[d]
+    panel, column = keys[h, slot // PANEL], slot % PANEL * pair
+    for d in range(panel.shape[0]):
+        for i in range(pair):
+            panel[d, column + i] = k[d * pair + i]
+    lanes, column = values.shape[3] // pair, slot % pair
+    for part in range(values.shape[1]):
+        line = values[h, part, slot // pair]
+        for d in range(min(lanes, v.shape[0] - part * lanes)):
+            line[d * pair + column] = v[part * lanes + d]
 
 
 @compiled(fastmath=True)
@@ -211,7 +238,7 @@ def attend(
     head_width, distances = y.shape[0] // heads, table_scales.shape[1]
     slot, seen = position % window, min(position + 1, window)
     reach = min(seen, distances)
-    near, scores = spare[0][0, :reach], spare[0][1, :seen]
+    near, scores = spare[0][0][:reach], spare[0][1][:seen]
     wrapped = max(0, reach - 1 - slot)  # of the nearest positions, those at the ring's end
     for h in range(heads):
         low, high = h * head_width, (h + 1) * head_width
@@ -246,7 +273,7 @@ def hear(
     head_width = y.shape[0] // heads
     first, last, others, end = audible
     timed, count = last - first, last - first + end - others
-    scores = spare[0][0, :count]
+    scores = spare[0][0][:count]
     for h in range(heads):
         low, high = h * head_width, (h + 1) * head_width
         turn(q[low:high], rotation)
@@ -317,7 +344,7 @@ def part(weights: Any, layer: int, first: int, outputs: int) -> Any:
     """One matrix out of a stack: panels, scales and bias; `first` is its first row, a multiple of 64."""
     panels, scales, bias = weights
     begin, end = first // PANEL, -(-(first + outputs) // PANEL)
-    return panels[layer, begin:end], scales[layer, first : first + outputs], bias[layer, first : first + outputs]
+    return panels[layer][begin:end], scales[layer][first : first + outputs], bias[layer][first : first + outputs]
 
 
 @compiled()
@@ -375,7 +402,7 @@ def step(
                 m = memory_of[r]
                 audible = near_now(clock[r], counts[m], steps_per_frame, window_steps)
                 own = row_of(heard_memory, i, m)
-                hear(qkv[r, :attention], own, audible, rotation[r], work, spare, heard[r])
+                hear(qkv[r][:attention], own, audible, rotation[r], work, spare, heard[r])
             project(part(across, i, -(-width // PANEL) * PANEL, width), heard, work, x, True)
         normalise(x, epsilon, normal)
         project(part(inward, i, third, hidden.shape[1]), normal, work, hidden, False)
