@@ -1,4 +1,4 @@
-"""Generation: tokens a second beside Hugging Face's GPT-2 and the naive way, and how near they come to the machine's limit.
+"""Generation: tokens a second beside Hugging Face's GPT-2 and the naive way, and how near the machine's limit.
 
     python benchmarks/generation.py [--preset tiny] [--tokens 256 1024 2048] [--batches 1 4 8] [--threads 1 2] [--quick]
 
@@ -10,11 +10,11 @@ process's CPU time, which neighbours on a busy machine disturb less; ratios of o
 
 "hugging_face": GPT2LMHeadModel of the same width, heads, depth and feed-forward, with its key-value cache. It has no
 memory to attend to and no relative keys, so it does less than our decoder. Needs `pip install transformers`; left out
-without it. "naive": `model.decode` of the whole sequence for each token, its cost measured at nine lengths and integrated.
+without it. "naive": `model.decode` of the whole sequence for each token, its cost measured at nine lengths.
 "reference": `model.decode` with its cache.
-"limit": a token needs every weight of the decoder once. Bytes of the weights (relative tables included, caches and memory
-not) over the rate at which one core reads a buffer of that size again and again. Such a buffer may lie in a CPU cache;
-the rate of main memory is given beside it. "with_caches" adds what attention reads besides at the last length.
+"limit": a token needs every weight of the decoder once. Bytes of the weights (relative tables included, caches not) over
+rate at which one core reads a buffer of that size again and again. Such a buffer may lie in a CPU cache; that of main
+memory is beside it. "with_caches" adds what attention reads besides at the last length.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def timed_run(step: Callable[[int], Any], tokens: int, rows: int, marks: Iterabl
     }
 
 
-def of_stepper(stepper: Stepper, config: ModelConfig, tokens: int, rows: int, marks: Iterable[int]) -> dict[str, Any]:
+def of_stepper(
+    stepper: CompiledStepper, config: ModelConfig, tokens: int, rows: int, marks: Iterable[int]
+) -> dict[str, Any]:
     rng = np.random.default_rng(1)
     ids = rng.integers(2, config.vocabulary_size, (tokens, rows))
     clock = rng.integers(0, 7, (tokens, rows)).cumsum(axis=0)

@@ -1,8 +1,8 @@
 """One decoding step as plain loops that numba compiles: the decoder's weights are read once and nothing is allocated.
 
-Everything that is multiplied lies in panels (see blocks.py): weights by outputs, keys by positions, values by the head's
-columns. The same source is float32 or int8: the arrays decide. In int8 a weight's row, a key and a value each have a
-scale, and what they are multiplied with is rounded to 16 bits as it comes (`operand`), finely enough to cost nothing.
+Everything that is multiplied lies in panels (see blocks.py): weights by outputs, keys by positions, values by columns.
+The same source is float32 or int8: the arrays decide. In int8 a weight's row, a key and a value each have a scale, and
+what they are multiplied with is rounded to 16 bits as it comes (`operand`), finely enough to cost nothing.
 
 The caches are rings: a token overwrites the one that leaves the window, and the softmax does not mind the order; only
 the relative table's part is laid out by distance and added in two runs.
@@ -14,47 +14,18 @@ Sizes: rows R, layers L, width W, heads H, head_width D, attention width A = H *
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
+from musicstyle.generation.arithmetic import FLOAT, exponentials, largest
 from musicstyle.generation.blocks import PANEL, compiled, multiply, multiply_one
 
-FLOAT = np.float32
 BYTE_LIMIT = FLOAT(127)
-LOG2_E = FLOAT(1.4426950408889634)
-# 2**f on [-0.5, 0.5] by its series, ln(2)**k / k!; what is left out is below 2e-7.
-P1, P2, P3, P4, P5, P6 = (FLOAT(math.log(2) ** k / math.factorial(k)) for k in range(1, 7))
-
-
-@compiled()
-def largest(x: np.ndarray) -> float:
-    """Maximum of |x|, at least 1e-30.
-
-    By the bits: those of floats that are not negative are in order as whole numbers, and a maximum of whole numbers
-    vectorises where that of floats does not (a tenth of the time).
-    """
-    bits = x.view(np.int32)
-    highest = np.int32(0)
-    for i in range(bits.shape[0]):
-        highest = max(highest, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
-    return max(np.int32(highest).view(FLOAT), FLOAT(1e-30))
-
-
-@compiled()
-def highest_of(x: np.ndarray) -> float:
-    """Maximum of x, by the bits as in `largest`; those of negative floats are turned round first and back afterwards."""
-    bits = x.view(np.int32)
-    highest = np.int32(-0x7FFFFFFF)
-    for i in range(bits.shape[0]):
-        number = bits[i] ^ ((bits[i] >> np.int32(31)) & np.int32(0x7FFFFFFF))
-        highest = number if number > highest else highest
-    return np.int32(highest ^ ((highest >> np.int32(31)) & np.int32(0x7FFFFFFF))).view(FLOAT)
 
 
 @compiled(fastmath=True)
-def operand(x: np.ndarray, depth: int, out: np.ndarray) -> float:
+def operand(x: np.ndarray, depth: int, out: np.ndarray) -> np.float32:
     """Write x into out, as it is for float32, rounded for int16; returns the factor that makes out x again.
 
     The limit keeps a sum of `depth` products with int8 within 31 bits.
@@ -73,7 +44,7 @@ def operand(x: np.ndarray, depth: int, out: np.ndarray) -> float:
 
 @compiled(fastmath=True)
 def project(layer: Any, x: np.ndarray, work: Any, y: np.ndarray, add: bool) -> None:
-    """x @ weights.T + bias into y, or onto it; x (R, in), y (R, out or more). Weights are read once, whatever R is.
+    """Write x @ weights.T + bias into y, or onto it; x (R, in), y (R, out). Weights are read once, whatever R is.
 
     `layer`: panels of the weights; scales and bias, (out,). `work`: operands (R, ...), sums (R, ...), factors (R,).
     """
@@ -128,7 +99,7 @@ def score(
     q: np.ndarray, factor: float, keys: np.ndarray, scales: np.ndarray, first: int, last: int, sums: np.ndarray,
     scores: np.ndarray,
 ) -> None:  # fmt: skip
-    """q . key of the positions from first to last into the front of scores.
+    """Write q . key of the positions from first to last into the front of scores.
 
     q is an operand (1, D) and its factor; keys are panels (n, D, 64) or (n, D / 2, 128); scales (positions,).
     """
@@ -136,27 +107,6 @@ def score(
     multiply(keys[begin : -(-last // PANEL)], q, sums)
     for j in range(last - first):
         scores[j] = FLOAT(sums[0, first - begin * PANEL + j]) * scales[first + j] * factor
-
-
-@compiled(fastmath=True)
-def exponentials(scores: np.ndarray, powers: np.ndarray) -> float:
-    """Scores to exp(scores - their maximum), in place; returns their sum. `powers`: int32 scratch of that length.
-
-    exp(x) = 2**n * 2**f with n whole: a polynomial and a shift, which vectorise where a call of exp would not.
-    """
-    highest = highest_of(scores)
-    for j in range(scores.shape[0]):
-        x = max((scores[j] - highest) * LOG2_E, FLOAT(-126))
-        whole = np.int32(x - FLOAT(0.5))  # rounds, as x is not above 0
-        f = x - FLOAT(whole)
-        powers[j] = (whole + np.int32(127)) << np.int32(23)
-        scores[j] = FLOAT(1) + f * (P1 + f * (P2 + f * (P3 + f * (P4 + f * (P5 + f * P6)))))
-    scales = powers.view(FLOAT)
-    total = FLOAT(0)
-    for j in range(scores.shape[0]):
-        scores[j] *= scales[j]
-        total += scores[j]
-    return total
 
 
 @compiled(fastmath=True)
@@ -187,7 +137,7 @@ def mix(
 
 
 @compiled(fastmath=True)
-def keep(x: np.ndarray, whole: bool) -> float:
+def keep(x: np.ndarray, whole: bool) -> np.float32:
     """Make x ready to be stored, in place: rounded to -127 ... 127 if `whole`; returns its scale."""
     if not whole:
         return FLOAT(1)
@@ -366,8 +316,8 @@ def step(
         clock: Elapsed 10 ms steps after each id, (R,) int64.
         position: How many tokens came before.
         inputs: constant (R, W), melody (R, frames), (embedding, phase, aligned, rates), sizes: see `embed`.
-        weights: Stacks of panels, scales and biases: inward (q, k, v; query of the memory; widening), across (out of both
-            attentions), down, head; then the relative table's panels and scales, and the periods of the rotation.
+        weights: Stacks of panels, scales, biases: inward (q, k, v; query of the memory; widening), across (out of
+            both attentions), down, head; then the relative table's panels and scales, and the periods of the rotation.
         cache: Keys and values by layer and row, their scales (L, R, H, window).
         memory: The same of the memories, what each one's counts are (see `near_now`), and which one each row hears.
         scratch: x (R, W), normalised (R, W), qkv (R, 3A), heard (R, A), hidden (R, F), rotation (R, 2, pairs), then
