@@ -1,4 +1,4 @@
-"""Generation: tokens a second beside Hugging Face's GPT-2 and the naive way, and the machine's limit.
+"""Generation: tokens a second beside Hugging Face's GPT-2 and the naive way, and how near the machine's limit.
 
     python benchmarks/generation.py [--preset tiny] [--tokens 256 1024 2048] [--batches 1 4 8] [--threads 1 2] [--quick]
 
@@ -10,11 +10,11 @@ process's CPU time, which neighbours on a busy machine disturb less; ratios of o
 
 "hugging_face": GPT2LMHeadModel of the same width, heads, depth and feed-forward, with its key-value cache. It has no
 memory to attend to and no relative keys, so it does less than our decoder. Needs `pip install transformers`; left out
-without it. "naive": `model.decode` of the whole sequence for each token, its cost measured at nine lengths and summed.
+without it. "naive": `model.decode` of the whole sequence for each token, its cost measured at nine lengths.
 "reference": `model.decode` with its cache.
-"limit": a token needs every weight of the decoder once. Bytes of the weights (relative tables included, caches and
-memory not) over the rate at which one core reads a buffer of that size again and again. Such a buffer may lie in a CPU
-cache; the rate of main memory is given beside it. "with_caches" adds what attention reads besides at the last length.
+"limit": a token needs every weight of the decoder once. Bytes of the weights (relative tables included, caches not)
+over the rate at which one core reads a buffer of that size again and again. Such a buffer may lie in a CPU cache; that
+of main memory is beside it. "with_caches" adds what attention reads besides at the last length.
 """
 
 from __future__ import annotations
@@ -75,13 +75,16 @@ def timed_run(step: Callable[[int], Any], tokens: int, rows: int, marks: Iterabl
     }
 
 
-def of_stepper(stepper: Stepper, config: ModelConfig, tokens: int, rows: int, marks: Iterable[int]) -> dict[str, Any]:
+def of_stepper(
+    stepper: CompiledStepper, config: ModelConfig, tokens: int, rows: int, marks: Iterable[int]
+) -> dict[str, Any]:
     rng = np.random.default_rng(1)
     ids = rng.integers(2, config.vocabulary_size, (tokens, rows))
     clock = rng.integers(0, 7, (tokens, rows)).cumsum(axis=0)
-    stepper.step(ids[0], clock[0])  # compiled and touched
+    held = np.maximum(rng.integers(-900, 99, (rows, config.held_keys)), 0)
+    stepper.step(ids[0], clock[0], held)  # compiled and touched
     stepper.position = 0
-    return timed_run(lambda i: stepper.step(ids[i], clock[i]), tokens, rows, marks)
+    return timed_run(lambda i: stepper.step(ids[i], clock[i], held), tokens, rows, marks)
 
 
 def of_hugging_face(config: ModelConfig, tokens: int, rows: int, marks: Iterable[int]) -> dict[str, Any] | None:
@@ -112,10 +115,11 @@ def naive(model: Autoencoder, marks: list[int]) -> dict[str, Any]:
     lengths = np.unique(np.linspace(1, max(marks), 9).astype(int))
     for length in lengths.tolist():
         ids, clock = torch.full((1, length), 9), torch.arange(length)[None] * 3
+        held = torch.zeros(1, length, model.config.held_keys, dtype=torch.long)
         taken = []
         for _ in range(2):
             begin = time.process_time()
-            model.decode(ids, clock, condition)
+            model.decode(ids, clock, held, condition)
             taken.append(time.process_time() - begin)
         seconds[length] = min(taken)
     rates = {}
@@ -202,9 +206,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 table[kind][place] = of_stepper(stepper, config, tokens, rows, marks)
             slow = ReferenceStepper(model, condition, rows)
             fixed = np.full(rows, 9)
+            up = np.zeros((rows, config.held_keys), np.int64)
             some = min(tokens, arguments.reference_tokens)
             table["reference"][place] = timed_run(
-                lambda i, slow=slow, fixed=fixed: slow.step(fixed, fixed * i), some, rows, [some]
+                lambda i, slow=slow, fixed=fixed, up=up: slow.step(fixed, fixed * i, up), some, rows, [some]
             )
             table["hugging_face"][place] = of_hugging_face(config, tokens, rows, marks)
     torch.set_num_threads(1)

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from musicstyle.generation import arithmetic, blocks, kernel, packing, stepper
 from musicstyle.generation.stepper import CompiledStepper, ReferenceStepper
+from musicstyle.model.attention import Memory
 from musicstyle.model.autoencoder import Autoencoder, Condition
 from musicstyle.model.config import Combination, Conditions, ModelConfig
 
@@ -39,14 +41,9 @@ EVERY = [
 
 
 def name(config: ModelConfig) -> str:
-    changed = {k: v for k, v in config.to_dict().items() if v != getattr(SMALL, k)}
-    return "-".join(
-        [
-            config.conditions,
-            config.combine,
-            *(f"{k}={v}" for k, v in changed.items() if k in ("clock", "memory_window_steps", "max_distance")),
-        ]
-    )
+    told = ("clock", "memory_window_steps", "max_distance")
+    changed = [f"{k}={v}" for k, v in config.to_dict().items() if k in told and v != getattr(SMALL, k)]
+    return "-".join([config.conditions, config.combine, *changed])
 
 
 def awake(config: ModelConfig) -> Autoencoder:
@@ -59,7 +56,7 @@ def awake(config: ModelConfig) -> Autoencoder:
 
 
 @torch.inference_mode()
-def four_rows(model: Autoencoder, frames: int = 37) -> Condition:
+def five_rows(model: Autoencoder, frames: int = 37) -> Condition:
     """Both, melody alone, style alone, and both again."""
     generator = torch.Generator().manual_seed(5)
     melody = torch.randint(2, 92, (1, frames), generator=generator).expand(5, -1)
@@ -76,7 +73,7 @@ def played(rows: int, length: int, seed: int = 7) -> tuple[np.ndarray, np.ndarra
 @pytest.mark.parametrize("config", EVERY, ids=name)
 def test_logits_are_those_of_decode_across_a_slide(config: ModelConfig) -> None:
     model = awake(config)
-    condition = four_rows(model)
+    condition = five_rows(model)
     fast, slow = CompiledStepper(model, condition, 5), ReferenceStepper(model, condition, 5)
     for ids, clock, held in zip(*played(5, 41), strict=True):
         np.testing.assert_allclose(fast.step(ids, clock, held), slow.step(ids, clock, held), rtol=0, atol=1e-4)
@@ -85,7 +82,7 @@ def test_logits_are_those_of_decode_across_a_slide(config: ModelConfig) -> None:
 @pytest.mark.parametrize("length", [1, 7, 11, 12, 38])
 def test_a_prefilled_step_goes_on_where_single_steps_would_be(length: int) -> None:
     model = awake(SMALL)
-    condition = four_rows(model)
+    condition = five_rows(model)
     ids, clock, held = played(1, length + 15)
     ids, clock, held = (values.repeat(5, axis=1) for values in (ids, clock, held))
     whole, parts = CompiledStepper(model, condition, 5), CompiledStepper(model, condition, 5)
@@ -96,3 +93,122 @@ def test_a_prefilled_step_goes_on_where_single_steps_would_be(length: int) -> No
         np.testing.assert_allclose(
             parts.step(ids[i], clock[i], held[i]), whole.step(ids[i], clock[i], held[i]), rtol=0, atol=1e-4
         )
+
+
+def divergence(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Mean nats by which `ours` misses `theirs`, (rows, ids) logits."""
+    a, b = (torch.from_numpy(x).double().log_softmax(-1) for x in (ours, theirs))
+    return float((b.exp() * (b - a)).sum(-1).mean())
+
+
+@pytest.mark.parametrize("config", EVERY, ids=name)
+def test_int8_stays_near_the_reference_across_a_slide(config: ModelConfig) -> None:
+    model = awake(config)
+    condition = five_rows(model)
+    fast, slow = CompiledStepper(model, condition, 5, int8=True), ReferenceStepper(model, condition, 5)
+    missed = [
+        divergence(fast.step(ids, clock, held), slow.step(ids, clock, held))
+        for ids, clock, held in zip(*played(5, 41), strict=True)
+    ]
+    assert 0 < np.mean(missed) < 0.01
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_a_row_is_the_same_with_threads_and_among_other_rows(int8: bool) -> None:
+    model = awake(SMALL)
+    condition = five_rows(model)
+    together, shared = (CompiledStepper(model, condition, 5, int8=int8, threads=threads) for threads in (1, 3))
+    for i, (ids, clock, held) in enumerate(zip(*played(5, 23), strict=True)):
+        ids[4], clock[4], held[4] = ids[0], clock[0], held[0]  # and the fifth row hears what the first does
+        logits = together.step(ids, clock, held)
+        assert np.array_equal(shared.step(ids, clock, held), logits), i
+        assert np.array_equal(logits[4], logits[0])
+
+
+def test_rows_that_hear_the_same_share_a_memory_and_a_long_melody_costs_no_more_at_its_end() -> None:
+    """Ten minutes: the step reads the frames around now only, so it stays right where float32 clocks grow coarse."""
+    model = awake(SMALL)
+    condition = five_rows(model, frames=6000)
+    fast, slow = CompiledStepper(model, condition, 5), ReferenceStepper(model, condition, 5)
+    assert fast._parts[0].memory[2].tolist() == [0, 1, 2, 3, 0]
+    for clock in (0, 29_000, 59_400, 59_990, 61_000):
+        ids = np.arange(5) + clock % 300
+        ours, theirs = (s.step(ids, np.full(5, clock), np.zeros((5, 88), int)) for s in (fast, slow))
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+
+
+def test_the_chosen_stepper_is_int8_and_float32_when_asked_or_when_int8_is_far_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = awake(SMALL)
+    condition = five_rows(model)
+    chosen = stepper.make_stepper(model, condition, 5)
+    assert isinstance(chosen, CompiledStepper)
+    assert chosen.int8 == blocks.HAS_PAIRS
+    assert chosen.position == 0
+    exact = stepper.make_stepper(model, condition, 5, exact=True)
+    assert isinstance(exact, CompiledStepper)
+    assert not exact.int8
+    monkeypatch.setattr(stepper, "INT8_DIVERGENCE", 0.0)
+    far_off = stepper.make_stepper(model, condition, 5)
+    assert isinstance(far_off, CompiledStepper)
+    assert not far_off.int8
+    monkeypatch.setattr(stepper, "TOLERANCE", -1.0)
+    assert isinstance(stepper.make_stepper(model, condition, 5), ReferenceStepper)
+
+
+def test_a_chosen_stepper_begins_as_a_fresh_one() -> None:
+    """Its check leaves keys in the caches that nothing may see afterwards."""
+    model = awake(SMALL)
+    condition = five_rows(model)
+    checked, fresh = stepper.make_stepper(model, condition, 5, exact=True), CompiledStepper(model, condition, 5)
+    for ids, clock, held in zip(*played(5, 19), strict=True):
+        assert np.array_equal(checked.step(ids, clock, held), fresh.step(ids, clock, held))
+
+
+def test_a_changed_model_is_packed_again() -> None:
+    model = awake(SMALL)
+    condition = five_rows(model)
+    before = CompiledStepper(model, condition, 5)
+    assert CompiledStepper(model, condition, 5)._weights is before._weights
+    with torch.no_grad():
+        model.decoder.head.bias.add_(1.0)
+    ids, clock, held = played(5, 1)
+    changed = CompiledStepper(model, condition, 5).step(ids[0], clock[0], held[0])
+    np.testing.assert_allclose(changed, before.step(ids[0], clock[0], held[0]) + 1.0, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("rows", "depth", "columns"), [(1, 6, 64), (2, 5, 70), (3, 48, 128), (7, 33, 200), (8, 1, 5)])
+@pytest.mark.parametrize("int8", [False, True])
+def test_panels_multiply_as_matrices_do(rows: int, depth: int, columns: int, int8: bool) -> None:
+    rng = np.random.default_rng(rows)
+    weights = rng.integers(-127, 128, (columns, depth)).astype(np.float32)
+    weights[:, 0] = 127  # then the scales are 1
+    packed, scales = packing.panels(weights, int8)
+    x = rng.integers(-2000, 2000, (rows, depth + depth % 2)).astype(np.int16 if int8 else np.float32)
+    y = np.zeros((rows, 64 * len(packed)), np.int32 if int8 else np.float32)
+    blocks.multiply(packed, x, y)
+    assert np.array_equal(scales, np.ones(columns, np.float32))
+    assert np.array_equal(y[:, :columns], x[:, :depth].astype(np.int64) @ weights.T.astype(np.int64))
+
+
+def test_exponentials_are_exponentials() -> None:
+    for highest in (-7.3, 0.0, 5.1):
+        scores = np.linspace(highest - 80, highest, 271, dtype=np.float32)
+        expected = np.exp(scores.astype(np.float64) - scores.max())
+        ours = scores.copy()
+        total = arithmetic.exponentials(ours, np.zeros(271, np.int32))
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-30)
+        assert total == pytest.approx(expected.sum(), rel=1e-5)
+
+
+def test_the_memory_window_is_that_of_the_reference() -> None:
+    """Every frame that `Memory.audible` lets through, and no other, at clocks before, within and after the melody."""
+    frames, steps_per_frame = 23, 10
+    present = torch.ones(1, frames, dtype=torch.bool)
+    memory = Memory(torch.zeros(1, frames, 1), present, torch.arange(frames)[None] * steps_per_frame, present)
+    for window in (0, 7, 10, 60, 999):
+        for clock in range(0, 400, 3):
+            heard = memory.audible(torch.tensor([[clock]]), window)[0, 0, 0]
+            first, last, _, _ = kernel.near_now(clock, np.array([frames, 64, 64]), steps_per_frame, window)
+            assert heard.nonzero()[:, 0].tolist() == list(range(first, last))

@@ -16,6 +16,9 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+_njit: Any = njit  # their types say less than they take
+_intrinsic: Any = intrinsic
+
 LANES = 16  # numbers in one vector of the code below
 PANEL = 64  # columns of a panel
 _I8, _I16, _I32, _I64, _F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
@@ -45,7 +48,7 @@ def _pair_sums(builder: Any, a: Any, b: Any) -> Any:
     halves = [
         builder.call(function, [_shuffle(builder, v, v, list(range(o, o + LANES))) for v in (a, b)]) for o in (0, LANES)
     ]
-    return _shuffle(builder, *halves, list(range(LANES)))
+    return _shuffle(builder, halves[0], halves[1], list(range(LANES)))
 
 
 def _at(builder: Any, address: Any, offset: int, kind: ir.Type) -> Any:
@@ -88,7 +91,7 @@ def _emit(builder: Any, addresses: tuple[Any, ...], vectors: int, rows: int, who
             if whole:
                 end = builder.add(sums[r][v], _pair_sums(builder, weights[v], number))
             else:
-                end = builder.fadd(sums[r][v], builder.fmul(weights[v], number, flags=["fast"]), flags=["fast"])
+                end = builder.fadd(sums[r][v], builder.fmul(weights[v], number, flags=["contract"]), flags=["contract"])
             ends.append(end)
             sums[r][v].add_incoming(ir.Constant(kind, None), before)
             sums[r][v].add_incoming(end, loop)
@@ -102,12 +105,12 @@ def _emit(builder: Any, addresses: tuple[Any, ...], vectors: int, rows: int, who
         builder.store(end, _at(builder, row, number % vectors * 4 * LANES, kind), align=4)
 
 
-@intrinsic(prefer_literal=True)
+@_intrinsic(prefer_literal=True)
 def block(
-    _context: Any, panel: Any, w: Any, depth: Any, w_step: Any, x: Any, x_step: Any, y: Any, y_step: Any, vectors: Any,
-    rows: Any,
+    _context: Any, panel: Any, _w: Any, _depth: Any, _w_step: Any, _x: Any, _x_step: Any, _y: Any, _y_step: Any,
+    vectors: Any, rows: Any,
 ) -> Any:  # fmt: skip
-    """y[r] = x[r] @ panel for `rows` rows and 16 * `vectors` columns (both literal), over `depth` >= 1.
+    """Rows of x @ panel into rows of y, for `rows` rows and 16 * `vectors` columns (both literal), over depth >= 1.
 
     w, x, y are addresses and the steps bytes; `panel` only tells float32 from int8.
     """
@@ -124,7 +127,7 @@ def block(
 
 
 def _multiply(panels: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
-    """y = x @ panels: panels (n, depth, 64) or (n, depth / 2, 128), x (R, depth or more), y (R, 64 * n or more)."""
+    """Write x @ panels into y: panels (n, depth, 64) or (n, depth / 2, 128), x (R, depth), y (R, 64 * n)."""
     rows, depth = x.shape[0], panels.shape[1]
     step, x_step, y_step = panels.shape[2] * panels.itemsize, x.shape[1] * x.itemsize, y.shape[1] * 4
     half = step // 2
@@ -152,7 +155,7 @@ def _multiply(panels: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def _multiply_one(panel: np.ndarray, first: int, depth: int, x: np.ndarray, y: np.ndarray) -> None:
-    """y = x @ panel[first:first + depth] for one row: panel (n, 16 to 64 columns) or (n, 32 to 128), x and y 1-d."""
+    """Write x @ panel[first:first + depth] into y for one row: panel (n, 16 to 64 columns) or (n, 32 to 128)."""
     step = panel.shape[1] * panel.itemsize
     w, row, out = panel.ctypes.data + first * step, x.ctypes.data, y.ctypes.data
     vectors = panel.shape[1] * panel.itemsize // (64 if panel.itemsize == 4 else 32)
@@ -169,9 +172,9 @@ def _multiply_one(panel: np.ndarray, first: int, depth: int, x: np.ndarray, y: n
 def _kept_on_disk(function: Any, **options: bool) -> Any:
     """`njit`, kept between runs where a folder for it can be written."""
     try:
-        return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        return _njit(cache=True, nogil=True, error_model="numpy", **options)(function)
     except RuntimeError:  # numba found no folder to keep it in
-        return njit(nogil=True, error_model="numpy", **options)(function)
+        return _njit(nogil=True, error_model="numpy", **options)(function)
 
 
 def compiled(**options: bool) -> Any:

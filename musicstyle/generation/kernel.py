@@ -1,34 +1,31 @@
 """One decoding step as plain loops that numba compiles: the decoder's weights are read once and nothing is allocated.
 
-Everything that is multiplied lies in panels (see blocks.py): weights by outputs, keys by positions, values by columns
-of the head. The same source is float32 or int8: the arrays decide. In int8 a weight's row, a key and a value each have
-a scale, and what they are multiplied with is rounded to 16 bits as it comes (`operand`), finely enough to cost
-nothing.
+Everything that is multiplied lies in panels (see blocks.py): weights by outputs, keys by positions, values by columns.
+The same source is float32 or int8: the arrays decide. In int8 a weight's row, a key and a value each have a scale, and
+what they are multiplied with is rounded to 16 bits as it comes (`operand`), finely enough to cost nothing.
 
 The caches are rings: a token overwrites the one that leaves the window, and the softmax does not mind the order; only
 the relative table's part is laid out by distance and added in two runs.
+
+Slices are taken as a[i][j:k], not a[i, j:k]: numba then knows that they have no gaps, which loops need to vectorise.
 
 Sizes: rows R, layers L, width W, heads H, head_width D, attention width A = H * D, feed-forward width F, table rows M.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
+from musicstyle.generation.arithmetic import FLOAT, exponentials, largest
 from musicstyle.generation.blocks import PANEL, compiled, multiply, multiply_one
 
-FLOAT = np.float32
 BYTE_LIMIT = FLOAT(127)
-LOG2_E = FLOAT(1.4426950408889634)
-# 2**f on [-0.5, 0.5] by its series, ln(2)**k / k!; what is left out is below 2e-7.
-P1, P2, P3, P4, P5, P6 = (FLOAT(math.log(2) ** k / math.factorial(k)) for k in range(1, 7))
 
 
 @compiled(fastmath=True)
-def operand(x: np.ndarray, depth: int, out: np.ndarray) -> float:
+def operand(x: np.ndarray, depth: int, out: np.ndarray) -> np.float32:
     """Write x into out, as it is for float32, rounded for int16; returns the factor that makes out x again.
 
     The limit keeps a sum of `depth` products with int8 within 31 bits.
@@ -37,9 +34,7 @@ def operand(x: np.ndarray, depth: int, out: np.ndarray) -> float:
         for i in range(x.shape[0]):
             out[i] = x[i]
         return FLOAT(1)
-    highest = FLOAT(1e-30)
-    for i in range(x.shape[0]):
-        highest = max(highest, abs(x[i]))
+    highest = largest(x)
     limit = FLOAT(min(32767, 2147483647 // (128 * depth)))
     factor = limit / highest
     for i in range(x.shape[0]):
@@ -49,7 +44,7 @@ def operand(x: np.ndarray, depth: int, out: np.ndarray) -> float:
 
 @compiled(fastmath=True)
 def project(layer: Any, x: np.ndarray, work: Any, y: np.ndarray, add: bool) -> None:
-    """x @ weights.T + bias into y, or onto it; x (R, in), y (R, out or more). Weights are read once, whatever R is.
+    """Write x @ weights.T + bias into y, or onto it; x (R, in), y (R, out). Weights are read once, whatever R is.
 
     `layer`: panels of the weights; scales and bias, (out,). `work`: operands (R, ...), sums (R, ...), factors (R,).
     """
@@ -104,7 +99,7 @@ def score(
     q: np.ndarray, factor: float, keys: np.ndarray, scales: np.ndarray, first: int, last: int, sums: np.ndarray,
     scores: np.ndarray,
 ) -> None:  # fmt: skip
-    """q . key of the positions from first to last into the front of scores.
+    """Write q . key of the positions from first to last into the front of scores.
 
     q is an operand (1, D) and its factor; keys are panels (n, D, 64) or (n, D / 2, 128); scales (positions,).
     """
@@ -112,29 +107,6 @@ def score(
     multiply(keys[begin : -(-last // PANEL)], q, sums)
     for j in range(last - first):
         scores[j] = FLOAT(sums[0, first - begin * PANEL + j]) * scales[first + j] * factor
-
-
-@compiled(fastmath=True)
-def exponentials(scores: np.ndarray, powers: np.ndarray) -> float:
-    """Scores to exp(scores - their maximum), in place; returns their sum. `powers`: int32 scratch of that length.
-
-    exp(x) = 2**n * 2**f with n whole: a polynomial and a shift, which vectorise where a call of exp would not.
-    """
-    highest = scores[0]
-    for j in range(scores.shape[0]):
-        highest = max(highest, scores[j])
-    for j in range(scores.shape[0]):
-        x = max((scores[j] - highest) * LOG2_E, FLOAT(-126))
-        whole = np.int32(x - FLOAT(0.5))  # rounds, as x is not above 0
-        f = x - FLOAT(whole)
-        powers[j] = (whole + np.int32(127)) << np.int32(23)
-        scores[j] = FLOAT(1) + f * (P1 + f * (P2 + f * (P3 + f * (P4 + f * (P5 + f * P6)))))
-    scales = powers.view(FLOAT)
-    total = FLOAT(0)
-    for j in range(scores.shape[0]):
-        scores[j] *= scales[j]
-        total += scores[j]
-    return total
 
 
 @compiled(fastmath=True)
@@ -149,10 +121,11 @@ def mix(
     operands, sums, _ = work
     pair = 4 // operands.itemsize
     lead = first % pair
-    weights = operands[0, lead:]
+    weights = operands[0][lead:]
     operands[0, 0] = 0
+    near = scales[first:last]
     for j in range(last - first):
-        shares[j] *= scales[first + j]
+        shares[j] *= near[j]
     factor *= operand(shares[: last - first], last - first, weights)
     weights[last - first] = 0
     depth, lanes = (lead + last - first + pair - 1) // pair, values.shape[2] // pair
@@ -164,13 +137,11 @@ def mix(
 
 
 @compiled(fastmath=True)
-def keep(x: np.ndarray, whole: bool) -> float:
+def keep(x: np.ndarray, whole: bool) -> np.float32:
     """Make x ready to be stored, in place: rounded to -127 ... 127 if `whole`; returns its scale."""
     if not whole:
         return FLOAT(1)
-    highest = FLOAT(1e-30)
-    for i in range(x.shape[0]):
-        highest = max(highest, abs(x[i]))
+    highest = largest(x)
     factor = BYTE_LIMIT / highest
     for i in range(x.shape[0]):
         x[i] = np.rint(x[i] * factor)
@@ -182,11 +153,16 @@ def remember(k: np.ndarray, v: np.ndarray, slot: int, h: int, cache: Any) -> Non
     """Put one head's key and value, (D,) each, into a row's ring."""
     keys, values, key_scales, value_scales = cache
     pair = keys.shape[3] // PANEL
-    lanes = values.shape[3] // pair
     key_scales[h, slot], value_scales[h, slot] = keep(k, pair == 2), keep(v, pair == 2)
-    for d in range(k.shape[0]):
-        keys[h, slot // PANEL, d // pair, slot % PANEL * pair + d % pair] = k[d]
-        values[h, d // lanes, slot // pair, d % lanes * pair + slot % pair] = v[d]
+    panel, column = keys[h, slot // PANEL], slot % PANEL * pair
+    for d in range(panel.shape[0]):
+        for i in range(pair):
+            panel[d, column + i] = k[d * pair + i]
+    lanes, column = values.shape[3] // pair, slot % pair
+    for part in range(values.shape[1]):
+        line = values[h, part, slot // pair]
+        for d in range(min(lanes, v.shape[0] - part * lanes)):
+            line[d * pair + column] = v[part * lanes + d]
 
 
 @compiled(fastmath=True)
@@ -212,7 +188,7 @@ def attend(
     head_width, distances = y.shape[0] // heads, table_scales.shape[1]
     slot, seen = position % window, min(position + 1, window)
     reach = min(seen, distances)
-    near, scores = spare[0][0, :reach], spare[0][1, :seen]
+    near, scores = spare[0][0][:reach], spare[0][1][:seen]
     wrapped = max(0, reach - 1 - slot)  # of the nearest positions, those at the ring's end
     for h in range(heads):
         low, high = h * head_width, (h + 1) * head_width
@@ -247,7 +223,7 @@ def hear(
     head_width = y.shape[0] // heads
     first, last, others, end = audible
     timed, count = last - first, last - first + end - others
-    scores = spare[0][0, :count]
+    scores = spare[0][0][:count]
     for h in range(heads):
         low, high = h * head_width, (h + 1) * head_width
         turn(q[low:high], rotation)
@@ -318,7 +294,7 @@ def part(weights: Any, layer: int, first: int, outputs: int) -> Any:
     """One matrix out of a stack: panels, scales and bias; `first` is its first row, a multiple of 64."""
     panels, scales, bias = weights
     begin, end = first // PANEL, -(-(first + outputs) // PANEL)
-    return panels[layer, begin:end], scales[layer, first : first + outputs], bias[layer, first : first + outputs]
+    return panels[layer][begin:end], scales[layer][first : first + outputs], bias[layer][first : first + outputs]
 
 
 @compiled()
@@ -340,7 +316,7 @@ def step(
         clock: Elapsed 10 ms steps after each id, (R,) int64.
         position: How many tokens came before.
         inputs: constant (R, W), melody (R, frames), (embedding, phase, aligned, rates), sizes: see `embed`.
-        weights: Stacks of panels, scales and biases: inward (q, k, v; query of the memory; widening), across (out of
+        weights: Stacks of panels, scales, biases: inward (q, k, v; query of the memory; widening), across (out of
             both attentions), down, head; then the relative table's panels and scales, and the periods of the rotation.
         cache: Keys and values by layer and row, their scales (L, R, H, window).
         memory: The same of the memories, what each one's counts are (see `near_now`), and which one each row hears.
@@ -376,7 +352,7 @@ def step(
                 m = memory_of[r]
                 audible = near_now(clock[r], counts[m], steps_per_frame, window_steps)
                 own = row_of(heard_memory, i, m)
-                hear(qkv[r, :attention], own, audible, rotation[r], work, spare, heard[r])
+                hear(qkv[r][:attention], own, audible, rotation[r], work, spare, heard[r])
             project(part(across, i, -(-width // PANEL) * PANEL, width), heard, work, x, True)
         normalise(x, epsilon, normal)
         project(part(inward, i, third, hidden.shape[1]), normal, work, hidden, False)

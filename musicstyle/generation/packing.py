@@ -15,6 +15,7 @@ from musicstyle.model.autoencoder import Autoencoder, Condition
 from musicstyle.model.config import ModelConfig
 
 Arrays = tuple[np.ndarray, ...]
+Matrices = list[list[tuple[Tensor, Tensor]]]  # weights and biases, layer by layer
 
 
 def round_up(size: int, multiple: int) -> int:
@@ -92,22 +93,23 @@ def pack_weights(model: Autoencoder, int8: bool) -> tuple[Any, ...]:
 
 def _pack_weights(model: Autoencoder, int8: bool) -> tuple[Any, ...]:
     c, decoder = model.config, model.decoder
-    inward: list[list[tuple[Tensor, Tensor]]] = []
-    across: list[list[tuple[Tensor, Tensor]]] = []
-    down: list[list[tuple[Tensor, Tensor]]] = []
+    inward: Matrices = []
+    across: Matrices = []
+    down: Matrices = []
     scale = c.head_width**-0.5
-    for layer in decoder.stack:
+    modules: list[Any] = list(decoder.layers)
+    for layer in modules:
         queries = c.heads * c.head_width
         parts = [_after_norm(layer.attention_norm, layer.attention.project_in, queries, scale)]
         outs = [layer.attention.project_out]
-        if layer.cross is not None and layer.cross_norm is not None:
+        if layer.cross is not None:
             parts.append(_after_norm(layer.cross_norm, layer.cross.project_query, queries, scale))
             outs.append(layer.cross.project_out)
         inward.append([*parts, _after_norm(layer.feedforward_norm, layer.feedforward.widen)])
         across.append([(out.weight, out.bias) for out in outs])
         down.append([(layer.feedforward.narrow.weight, layer.feedforward.narrow.bias)])
     head = [[_after_norm(decoder.norm, decoder.head)]]
-    tables = panels(array(torch.stack([layer.attention.table for layer in decoder.stack])), int8)
+    tables = panels(array(torch.stack([layer.attention.table for layer in modules])), int8)
     return *(_stack(matrices, int8) for matrices in (inward, across, down, head)), *tables, _periods(c)
 
 
@@ -119,7 +121,7 @@ def _after_norm(norm: nn.LayerNorm, linear: nn.Linear, queries: int = 0, scale: 
     return weight * factor[:, None], bias * factor
 
 
-def _stack(layers: list[list[tuple[Tensor, Tensor]]], int8: bool) -> Arrays:
+def _stack(layers: Matrices, int8: bool) -> Arrays:
     """Panels, scales and biases of each layer's matrices, which begin at multiples of 64 rows."""
     weights = np.stack([np.concatenate([_filled(weight) for weight, _ in layer]) for layer in layers])
     biases = np.stack([np.concatenate([_filled(bias[:, None])[:, 0] for _, bias in layer]) for layer in layers])
@@ -175,7 +177,8 @@ def pack_memory(model: Autoencoder, condition: Condition, rows: int, int8: bool)
     frame = torch.arange(heard.steps.shape[1]) * c.steps_per_frame
     if (timed & ~(timed.cummin(dim=1).values & (heard.steps == frame))).any():
         raise ValueError("the memory's timed positions are not one frame after another from time 0")
-    layers = [pair for pair in model.decoder.listen(heard) if pair is not None]
+    modules: list[Any] = list(model.decoder.layers)
+    layers = [layer.cross.listen(heard, c.clock) for layer in modules]
     keys, values = (array(torch.stack([layer[i] for layer in layers])) for i in range(2))
     # Timed frames, then from the next panel on what is heard from everywhere.
     others = round_up(int(timed.sum(dim=1).max()), PANEL)
