@@ -12,9 +12,9 @@ process's CPU time, which neighbours on a busy machine disturb less; ratios of o
 memory to attend to and no relative keys, so it does less than our decoder. Needs `pip install transformers`; left out
 without it. "naive": `model.decode` of the whole sequence for each token, its cost measured at nine lengths.
 "reference": `model.decode` with its cache.
-"limit": a token needs every weight of the decoder once. Bytes of the weights (relative tables included, caches not) over
-rate at which one core reads a buffer of that size again and again. Such a buffer may lie in a CPU cache; that of main
-memory is beside it. "with_caches" adds what attention reads besides at the last length.
+"limit": a token needs every weight of the decoder once. Weight bytes (with relative tables, not caches) over
+the rate at which one core reads such a buffer again and again. It may lie in a CPU cache; the rate of main memory is
+given beside it. "with_caches" adds what attention reads besides at the last length.
 """
 
 from __future__ import annotations
