@@ -7,7 +7,8 @@ mido.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,12 +58,17 @@ class MidiPiece:
     Attributes:
         tracks: Every track with notes, drums too.
         has_pedal: Whether any track moves the sustain pedal.
-        text: The file's text events (not names, not lyrics), in order.
+        data: The file's bytes.
     """
 
     tracks: tuple[MidiTrack, ...]
     has_pedal: bool
-    text: tuple[str, ...]
+    data: bytes = field(repr=False)
+
+    @cached_property
+    def text(self) -> tuple[str, ...]:
+        """The file's text events (not names, not lyrics), in order; searched for when first asked."""
+        return find_text(self.data)
 
 
 def read_midi(path: str | os.PathLike[str], *, pedal: bool = True) -> Notes:
@@ -91,7 +97,7 @@ def read_tracks(path: str | os.PathLike[str], *, pedal: bool = True) -> MidiPiec
     tracks, has_pedal, data = _read(path, pedal)
     if not tracks:
         raise MidiError(path, "holds no notes")
-    return MidiPiece(tuple(tracks), has_pedal, find_text(data))
+    return MidiPiece(tuple(tracks), has_pedal, data)
 
 
 def write_midi(path: str | os.PathLike[str], notes: Notes, *, text: Sequence[str] = (), program: int = 0) -> None:
