@@ -45,7 +45,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
     assert f"musicstyle {__version__}" in done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("verb", ["generate", "train", "data"])
+@pytest.mark.parametrize("verb", ["generate", "render", "melody", "train", "eval", "data"])
 def test_the_help_of_a_verb_imports_no_torch(verb: str) -> None:
     program = (
         "import sys\nfrom musicstyle.cli import main\n"

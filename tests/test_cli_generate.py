@@ -85,6 +85,7 @@ def test_a_tune_in_a_style_lands_in_the_current_folder(folder: Path) -> None:
         (None, "b/tune.midi", "tune-played.mid"),
         ("a/bach.mid", None, "improvisation-in-the-style-of-bach.mid"),
         (None, None, "improvisation.mid"),
+        ("a/bach.mid", "tempo=90 C4 G4:2", "tune-in-the-style-of-bach.mid"),
     ],
 )
 def test_a_result_is_named_after_its_inputs(style: str | None, melody: str | None, name: str) -> None:
@@ -204,7 +205,7 @@ def test_a_checkpoint_that_hears_no_style_says_so(folder: Path) -> None:
         (["--seed", "-1"], ["--seed"]),
         (["--style-strength", "2"], ["--style-strength", "--style"]),
         (["--melody-track", "1"], ["--melody-track", "--melody"]),
-        (["--out", "song.wav"], ["song.wav", ".mid"]),
+        (["--out", "song.doc"], ["song.doc", ".mid", ".wav"]),
         (["--out", "etude.mid"], ["etude.mid", "--force"]),
         (["--out", "tune.mid", "--melody", "tune.mid", "--force"], ["tune.mid", "input"]),
         (["--out", "tune.mid/x.mid"], ["tune.mid", "no folder"]),

@@ -14,6 +14,8 @@ from musicstyle.cli._console import Meter, duration, give, say
 from musicstyle.cli._group import StoppedError
 from musicstyle.errors import ConfigError, UsageError
 from musicstyle.generation.options import GenerationOptions
+from musicstyle.music.outputs import output_kind
+from musicstyle.music.plaintext import looks_like_tune
 
 if TYPE_CHECKING:
     from musicstyle.generation.live import Keys
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from musicstyle.generation.streaming import Stream
 
 SEEDS = 1_000_000  # short enough to type again
-SUFFIXES = (".mid", ".midi")
 A_FILE = click.Path(path_type=Path)
 AS_CHECKPOINT = "default: the checkpoint's"
 MOST_VARIATIONS = 64
@@ -50,9 +51,15 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
 @click.command()
 @click.option("--style", type=A_FILE, help="MIDI file of a performance; without it, any style.")
 @click.option(
-    "--melody", type=A_FILE, help="MIDI file of a tune, or of a piece whose melody is taken; without it, any tune."
+    "--melody",
+    type=A_FILE,
+    help="Tune, or piece whose melody is taken: MIDI, MusicXML, ABC, Humdrum, or notes as text.",
 )
-@click.option("--out", type=A_FILE, help="MIDI file to write; default: in this folder, named after the inputs.")
+@click.option(
+    "--out",
+    type=A_FILE,
+    help="What to write: .mid, or sound, picture or page by the ending; default: a .mid named after the inputs.",
+)
 @click.option("--force", is_flag=True, help="Write over a file that is already there.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**32), help="The same seed gives the same music; default: drawn, and told."
@@ -154,7 +161,8 @@ def default_out(style: Path | None, melody: Path | None) -> Path:
     """The name of the result, in the current folder."""
     if melody is None:
         return Path("improvisation.mid" if style is None else f"improvisation-in-the-style-of-{style.stem}.mid")
-    return Path(f"{melody.stem}-played.mid" if style is None else f"{melody.stem}-in-the-style-of-{style.stem}.mid")
+    tune = "tune" if looks_like_tune(str(melody)) else melody.stem
+    return Path(f"{tune}-played.mid" if style is None else f"{tune}-in-the-style-of-{style.stem}.mid")
 
 
 def _names(out: Path, variations: int) -> list[Path]:
@@ -183,8 +191,7 @@ def _refuse_meaningless(
 
 def _refuse_to_write(out: Path, force: bool, inputs: list[Path | None]) -> None:
     """Say before any work why a file could not be written after it."""
-    if out.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{out}: only MIDI files are written; let --out end in .mid")
+    output_kind(out)
     if out.exists() and (out.is_dir() or not force):
         how = "give the name of a file" if out.is_dir() else "give another --out, or --force to write over it"
         raise UsageError(f"{out}: is there already; {how}")

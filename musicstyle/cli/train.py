@@ -32,7 +32,7 @@ MODEL_CHOICES = ("combine", "conditions")
 DEFAULT_PRESET = "tiny"
 A_FOLDER = click.Path(path_type=Path)
 AT_LEAST_1 = click.IntRange(1)
-PRECISIONS = ["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
+PRECISIONS = ["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"]
 
 
 def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:

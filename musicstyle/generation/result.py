@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from musicstyle.generation.ranking import Measures
 from musicstyle.music.interop import to_pretty_midi
-from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
+from musicstyle.music.outputs import write_output
 
 if TYPE_CHECKING:
     import pretty_midi
@@ -52,8 +52,13 @@ class Generation:
         return self.new_seconds / self.seconds_taken if self.seconds_taken > 0 else float("inf")
 
     def save(self, path: str | Path) -> None:
-        """Write a MIDI file whose text says how it came about."""
-        write_midi(path, self.notes, text=[f"{name}: {value}" for name, value in self.settings.items()])
+        """Write it as MIDI, sound, picture or page, by the suffix; MIDI text and page say how it came about.
+
+        Raises:
+            UsageError: An unknown suffix.
+            OSError: The file cannot be written.
+        """
+        write_output(path, self.notes, self.melody, facts=self.settings)
 
     def to_pretty_midi(self) -> pretty_midi.PrettyMIDI:
         """The notes as one piano of pretty_midi."""
