@@ -12,7 +12,7 @@ StyleInput = Literal["other", "same"]
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Settings of one run.
+    """Settings of one run. The defaults are those of the checkpoint in the box, as far as it had any from end to end.
 
     Attributes:
         steps: Optimizer steps from the first to the last.
@@ -37,8 +37,8 @@ class TrainingOptions:
         workers: Processes that draw batches.
     """
 
-    steps: int = 3000
-    batch_size: int = 4
+    steps: int = 5000
+    batch_size: int = 2
     tokens: int = 1024
     style_tokens: int = 512
     style_input: StyleInput = "other"
@@ -46,11 +46,11 @@ class TrainingOptions:
     drop_melody: float = 0.15
     augment: bool = True
     seed: int = 1
-    learning_rate: float = 3e-3
+    learning_rate: float = 4e-3
     matrix_learning_rate: float = 0.02
     weight_decay: float = 0.01
     warmup_steps: int = 50
-    decay_share: float = 0.4
+    decay_share: float = 0.6
     clip: float = 1.0
     style_head_weight: float = 0.1
     validate_every: int = 250
