@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from musicstyle.errors import CheckpointError, ConfigError, GenerationError, MidiError, UsageError
 from musicstyle.generation import engine
-from musicstyle.generation.engine import generate_ids, guidance_weights
+from musicstyle.generation.engine import guidance_weights, sample_ids
 from musicstyle.generation.job import Job
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.plan import TAIL_STEPS
@@ -155,7 +155,8 @@ def test_the_engine_draws_what_the_full_recomputation_draws(
     model = transfer.model
     melody, style = torch.randint(2, 92, (40,)), torch.randn(20)
     options = GenerationOptions(seed=8, top_p=0.9, melody_strength=strength)
-    ids = generate_ids(model, melody, style, Grammar(3000, 3100), options)
+    sampled = sample_ids(model, melody, style, [Grammar(3000, 3100)], [options.seed], options)
+    ids = np.array([event_id for (event_id,) in sampled if event_id != EOS])
     assert len(ids) > 4 * SMALL.window
     both = torch.tensor([True, True])
     condition = model.condition(melody.expand(2, -1), style.expand(2, -1), torch.tensor([True, False]), both)

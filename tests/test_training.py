@@ -22,7 +22,7 @@ from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
 from musicstyle.training.batches import training_batches, validation_batches
 from musicstyle.training.loop import Report, Trainer, make_fabric
-from musicstyle.training.loss import nll_sum, validation_nll
+from musicstyle.training.loss import nll_sum, served_modes, validation_nll
 from musicstyle.training.optimizers import is_matrix, make_optimizers
 from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
@@ -173,3 +173,16 @@ def test_every_parameter_has_one_optimizer_and_tables_are_no_matrices() -> None:
     )
     for table in ("embedding.weight", "aligned.weight", "decoder.head.weight", "decoder.layers.0.attention.table"):
         assert not is_matrix(table, named[table])
+
+
+@pytest.mark.parametrize(
+    ("conditions", "modes"),
+    [
+        ("both", ("both", "melody", "style", "none")),
+        ("melody", ("melody", "none")),
+        ("style", ("style", "none")),
+        ("none", ("none",)),
+    ],
+)
+def test_a_model_is_judged_in_the_modes_it_can_hear(conditions: str, modes: tuple[str, ...]) -> None:
+    assert served_modes(dataclasses.replace(SMALL, conditions=conditions)) == modes  # type: ignore[arg-type]

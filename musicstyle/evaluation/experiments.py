@@ -14,14 +14,13 @@ from musicstyle.corpus.cut import cut, notes_for
 from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.errors import UsageError
 from musicstyle.evaluation.interpolation import Line, relative_distance
-from musicstyle.evaluation.likelihood import SERVED
 from musicstyle.evaluation.style import Hits, hit_rate
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps
 from musicstyle.music.similarity import FEATURES, similarity_matrix, summary
-from musicstyle.training.loss import MODES
+from musicstyle.training.loss import MODES, served_modes
 
 if TYPE_CHECKING:
     from musicstyle.generation.options import GenerationOptions
@@ -111,7 +110,7 @@ def style_test(
         raise UsageError("a style is recognised among others: at least 2 performances are needed")
     assert options.seconds is not None
     halves = [Halves.of(path) for path in styles]
-    served = SERVED.get(player.model.config.conditions, ("none",))
+    served = served_modes(player.model.config)
     wanted = [mode for mode in modes or served if mode in served]
     references = [half.judge for half in halves]
     played: dict[str, list[Notes]] = {"real": [half.stretch(options.seconds) for half in halves]}

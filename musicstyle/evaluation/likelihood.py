@@ -42,13 +42,12 @@ from musicstyle.errors import CorpusError
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.music.performance import encode
 from musicstyle.music.vocabulary import NOTE_OFF, NOTE_ON, PAD, PERFORMANCE, TIME_SHIFT, VELOCITY
-from musicstyle.training.loss import MODES
+from musicstyle.training.loss import MODES, served_modes
 
 PROTOCOL_TOKENS = 2048
 RESAMPLES = 2000
 KINDS = (NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY)  # and then everything else: EOS
 _KIND_OF_ID = np.select([PERFORMANCE.kinds == PERFORMANCE.kind_index(kind) for kind in KINDS], range(4), default=4)
-SERVED = {"both": ("both", "melody", "style", "none"), "melody": ("melody", "none"), "style": ("style", "none")}
 
 Progress = Callable[[int, int], None]
 
@@ -149,7 +148,7 @@ def measure_likelihood(
     """
     options = replace(options, augment=False, drop_style=0.0, drop_melody=0.0)
     pieces, dropped = eligible(corpus, split, options, limit)
-    modes = SERVED.get(model.config.conditions, ("none",))
+    modes = served_modes(model.config)
     nats, counts = np.zeros((len(modes), len(pieces), 5)), np.zeros((len(pieces), 5))
     done = 0
     for rows, batch in _batches(corpus, pieces, crops, options):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -35,36 +35,6 @@ def guidance_weights(
             weights[has_melody, has_style] += strength - 1
             weights[without] = weights.get(without, 0.0) - (strength - 1)
     return {row: weight for row, weight in weights.items() if weight}
-
-
-def generate_ids(
-    model: Autoencoder,
-    melody: Tensor | None,
-    style: Tensor | None,
-    grammar: Grammar,
-    options: GenerationOptions,
-    progress: Callable[[int, int], None] | None = None,
-) -> np.ndarray:
-    """Sample performance ids until the grammar says the piece is over.
-
-    Args:
-        model: In evaluation mode.
-        melody: Melody ids, (frames,); None for none.
-        style: Style embedding, (width,); None for none.
-        grammar: Its clock decides the length.
-        options: Sampling settings.
-        progress: Called after each id with the elapsed 10 ms steps and the number of ids.
-
-    Returns:
-        (ids,) int64, EOS left out.
-    """
-    ids: list[int] = []
-    for (event_id,) in sample_ids(model, melody, style, [grammar], [options.seed], options):
-        if event_id != EOS:
-            ids.append(event_id)
-        if progress is not None:
-            progress(grammar.clock, len(ids))
-    return np.asarray(ids, dtype=np.int64)
 
 
 @torch.inference_mode()

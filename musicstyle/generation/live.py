@@ -90,6 +90,7 @@ class _Player:
         self.down: set[int] = set()
 
     def play(self, event: KeyEvent) -> None:
+        """Wait until it is time, then strike or release the key."""
         if self.zero is None:
             self.zero = self.now() - event.seconds
         early = self.zero + event.seconds - self.now()

@@ -18,7 +18,7 @@ from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import WEIGHTS, load_weights
 from musicstyle.model.config import ModelConfig
 from musicstyle.training.batches import Batch, training_batches, validation_batches
-from musicstyle.training.loss import MODES, nll_sum, style_error, validation_nll
+from musicstyle.training.loss import nll_sum, served_modes, style_error, validation_nll
 from musicstyle.training.optimizers import make_optimizers
 from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
@@ -165,8 +165,7 @@ class Trainer:
 
     def _validate(self, model: Any, batches: list[Batch]) -> dict[str, float]:
         model.eval()
-        hears = {"both": ("both", "melody", "style", "none"), "melody": ("melody", "none"), "style": ("style", "none")}
-        return validation_nll(model, batches, hears.get(self.config.conditions, ("none",)))
+        return validation_nll(model, batches, served_modes(self.config))
 
     def _note(self, scores: dict[str, float], loss: float) -> bool:
         """Write a validation into the history; True if it is the best yet."""
@@ -193,6 +192,3 @@ def _feature_scale(batches: list[Batch]) -> tuple[Tensor, Tensor]:
     """Mean and deviation of the style features, (8,) each, so that the style head's errors weigh alike."""
     features = torch.cat([b["style_features"] for b in batches])
     return features.mean(dim=0), features.std(dim=0, correction=0).clamp(min=1e-3)
-
-
-__all__ = ["MODES", "Report", "Trainer", "make_fabric"]

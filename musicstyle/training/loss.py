@@ -7,9 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.config import ModelConfig
 from musicstyle.model.encoders import PAD
 
 MODES = {"both": (True, True), "melody": (True, False), "style": (False, True), "none": (False, False)}
+
+
+def served_modes(config: ModelConfig) -> tuple[str, ...]:
+    """The modes that a model can be judged in: those that ask it to hear nothing it has no encoder for."""
+    return tuple(
+        mode
+        for mode, (melody, style) in MODES.items()
+        if (config.hears_melody or not melody) and (config.hears_style or not style)
+    )
 
 
 def nll_sum(logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
