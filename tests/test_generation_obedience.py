@@ -18,7 +18,6 @@ from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.plan import make_plan, register_shift
 from musicstyle.generation.ranking import measure
 from musicstyle.generation.rules import EARLY_STEPS, KEYS, LATE_STEPS, Duties, Grammar
-from musicstyle.generation.sampling import keep_min_p, probabilities
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
@@ -287,14 +286,6 @@ def test_a_stream_can_be_stopped_and_cut(player: StyleTransfer) -> None:
     assert cut.notes.duration_seconds <= 1.0
     assert cut.tokens < whole.tokens
     assert player.stream(None, tune()).result() is None
-
-
-def test_min_p_by_hand() -> None:
-    logits = torch.log(torch.tensor([0.5, 0.25, 0.15, 0.1]))
-    assert keep_min_p(logits, 0.3).isfinite().tolist() == [True, True, True, False]
-    assert keep_min_p(logits, 0.51).isfinite().tolist() == [True, False, False, False]
-    assert keep_min_p(logits, 0).isfinite().all()
-    torch.testing.assert_close(probabilities(logits, 1.0, 0, 1.0, 0.4), torch.tensor([2 / 3, 1 / 3, 0, 0]))
 
 
 def test_keywords_change_the_options_and_wrong_ones_are_refused(player: StyleTransfer) -> None:

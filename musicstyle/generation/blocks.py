@@ -13,11 +13,12 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
-_njit: Any = njit  # their types say less than they take
-_intrinsic: Any = intrinsic
+from musicstyle.generation.compiling import compiled
+
+_intrinsic: Any = intrinsic  # its types say less than it takes
 
 LANES = 16  # numbers in one vector of the code below
 PANEL = 64  # columns of a panel
@@ -167,19 +168,6 @@ def _multiply_one(panel: np.ndarray, first: int, depth: int, x: np.ndarray, y: n
         block(panel, w, depth, step, row, 0, out, 0, 2, 1)
     else:
         block(panel, w, depth, step, row, 0, out, 0, 1, 1)
-
-
-def _kept_on_disk(function: Any, **options: bool) -> Any:
-    """`njit`, kept between runs where a folder for it can be written."""
-    try:
-        return _njit(cache=True, nogil=True, error_model="numpy", **options)(function)
-    except RuntimeError:  # numba found no folder to keep it in
-        return _njit(nogil=True, error_model="numpy", **options)(function)
-
-
-def compiled(**options: bool) -> Any:
-    """Decorator: `_kept_on_disk` with numba's options."""
-    return lambda function: _kept_on_disk(function, **options)
 
 
 multiply, multiply_one = compiled()(_multiply), compiled()(_multiply_one)

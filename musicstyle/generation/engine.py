@@ -10,7 +10,7 @@ from torch import Tensor
 
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.rules import Grammar
-from musicstyle.generation.sampling import draw, probabilities
+from musicstyle.generation.sampling import distribution, draw
 from musicstyle.generation.stepper import make_stepper
 from musicstyle.model.autoencoder import Autoencoder, Condition
 from musicstyle.music.performance import elapsed_steps, held_steps
@@ -64,26 +64,24 @@ def sample_ids(
     Yields:
         The next id of each variation; EOS for one that is over.
     """
-    device = next(model.parameters()).device
     weights = guidance_weights(melody is not None, style is not None, options.melody_strength, options.style_strength)
-    mix = torch.tensor(list(weights.values()), device=device)[:, None]
+    mix = np.array(list(weights.values()))
+    settings = (float(options.temperature), options.top_k, float(options.top_p), float(options.min_p))
     rows = len(grammars) * len(weights)  # a variation's guidance rows lie together
     condition = _condition(model, melody, style, list(weights) * len(grammars))
     stepper = make_stepper(model, condition, rows)
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    generators = [np.random.default_rng(seed) for seed in seeds]
     heard = np.append(PAD, primer)[:-1] if len(primer) else NO_IDS  # the loop puts in the last id
     stepper.prefill(heard, elapsed_steps(heard), held_steps(heard))
     last = [int(primer[-1]) if len(primer) else PAD] * len(grammars)
-    while (allowed := np.stack([grammar.allowed() for grammar in grammars])).any():
+    while (allowed := np.array([grammar.allowed() for grammar in grammars])).any():
         state = (last, [g.clock for g in grammars], [g.held for g in grammars])
-        inputs, clock, held = (np.repeat(values, len(weights), axis=0) for values in state)
-        logits = torch.from_numpy(stepper.step(inputs, clock, held)).to(device)
-        each = logits.log_softmax(dim=-1).view(len(grammars), len(weights), -1)
-        guided = (mix * each).sum(dim=1).cpu()
-        guided.masked_fill_(~torch.from_numpy(allowed), float("-inf"))
-        likely = probabilities(guided, options.temperature, options.top_k, options.top_p, options.min_p)
-        goes_on = np.any(allowed, axis=1).tolist()
-        last = [draw(likely[i], generators[i]) if goes_on[i] else EOS for i in range(len(grammars))]
+        logits = stepper.step(*(np.repeat(values, len(weights), axis=0) for values in state))
+        each = logits.reshape(len(grammars), len(weights), -1)
+        last = [
+            draw(distribution(each[i], mix, allowed[i], *settings), generators[i].random()) if allowed[i].any() else EOS
+            for i in range(len(grammars))
+        ]
         for grammar, event_id in zip(grammars, last, strict=True):
             grammar.accept(event_id)
         yield last

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from musicstyle.generation.arithmetic import FLOAT, exponentials, largest
-from musicstyle.generation.blocks import PANEL, compiled, multiply, multiply_one
+from musicstyle.generation.blocks import PANEL, multiply, multiply_one
+from musicstyle.generation.compiling import compiled
 
 BYTE_LIMIT = FLOAT(127)
 

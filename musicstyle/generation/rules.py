@@ -1,4 +1,8 @@
-"""What may follow what: the grammar of performance ids; every sample is one that `encode` could have written."""
+"""What may follow what: the grammar of performance ids; every sample is one that `encode` could have written.
+
+It is asked before every id, so sets of keys and of ids are whole numbers here, bit k for key or id k: Python joins and
+shifts those a hundred times as fast as NumPy does small arrays.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +18,33 @@ from musicstyle.music.vocabulary import (
     PERFORMANCE,
     TIME_SHIFT,
     VELOCITY,
+    VELOCITY_BINS,
 )
 
-_ON, _OFF, _SHIFT, _VELOCITY = (
-    slice(ids.start, ids.stop) for ids in map(PERFORMANCE.ids, (NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY))
-)
+_ON, _OFF, _SHIFT = map(PERFORMANCE.first, (NOTE_ON, NOTE_OFF, TIME_SHIFT))
+# All velocities but the bin that stands; none stands at first.
+_NEW_VELOCITY = [
+    sum(1 << PERFORMANCE.encode(VELOCITY, new) for new in range(1, VELOCITY_BINS + 1) if new != standing)
+    for standing in range(VELOCITY_BINS + 1)
+]
+_BYTES = -(-PERFORMANCE.size // 8)
 KEYS = MAX_PITCH - MIN_PITCH + 1
-_KEY = np.arange(KEYS)
-_NO_KEY = np.zeros(KEYS, dtype=bool)
 
 EARLY_STEPS = 10  # a melody note may be struck 100 ms before its time: it then sounds, if early
 LATE_STEPS = 5  # and 50 ms after it, as far as the 100 ms frame in which the model hears it can lie behind
 HELD_STEPS = 10  # and is held so long, if it is that long: a click of 10 ms would be struck and not heard
 LONGEST_STEPS = 1000  # no key is down longer: of a thousand notes of MAESTRO one is (pedal folded in)
-_NEVER = np.iinfo(np.int64).max
+_NEVER = int(np.iinfo(np.int64).max)
+
+
+def _bits(keys: np.ndarray) -> int:
+    """The set of the keys at which an array, (88,) bool, is true."""
+    return int.from_bytes(np.packbits(keys, bitorder="little").tobytes(), "little")
+
+
+def _up_to_lowest(keys: int) -> int:
+    """All keys up to the lowest of a set that is not empty, itself among them."""
+    return ((keys & -keys) << 1) - 1
 
 
 class Duties:
@@ -40,6 +57,7 @@ class Duties:
     Attributes:
         deadline: Latest step for the next note of each key, (88,).
         held_until: Step before which each key is not let go, (88,).
+        earliest: The earliest deadline.
     """
 
     def __init__(self, steps: np.ndarray, ends: np.ndarray, keys: np.ndarray, end_steps: int) -> None:
@@ -60,6 +78,7 @@ class Duties:
                 self._waiting[key].append((onset - EARLY_STEPS, latest, min(end - onset, HELD_STEPS)))
         self.deadline = np.full(KEYS, _NEVER)
         self.held_until = np.zeros(KEYS, dtype=np.int64)
+        self._last_held = 0  # the latest of them
         for key in range(KEYS):
             self._next(key)
 
@@ -67,10 +86,20 @@ class Duties:
         """A key was struck: that fulfils the duty that waits for it, if its time has come."""
         if self._waiting[key] and self._waiting[key][-1][0] <= clock:
             self.held_until[key] = clock + self._waiting[key].pop()[2]
+            self._last_held = max(self._last_held, int(self.held_until[key]))
             self._next(key)
+
+    def due(self, clock: int) -> int:
+        """The set of keys whose deadline is now."""
+        return _bits(self.deadline == clock) if self.earliest == clock else 0
+
+    def held(self, clock: int) -> int:
+        """The set of keys that may not be let go yet."""
+        return _bits(self.held_until > clock) if self._last_held > clock else 0
 
     def _next(self, key: int) -> None:
         self.deadline[key] = self._waiting[key][-1][1] if self._waiting[key] else _NEVER
+        self.earliest = int(self.deadline.min())
 
 
 class Grammar:
@@ -93,7 +122,9 @@ class Grammar:
         self.clock = 0
         self.sounding = np.zeros(KEYS, dtype=bool)
         self._struck = np.zeros(KEYS, dtype=np.int64)  # clock of each key's last NOTE_ON
-        self._playable = ~_NO_KEY if playable is None else playable
+        self._down: dict[int, int] = {}  # sounding keys and when they were struck, in this order
+        self._sounds = 0  # their set
+        self._playable = (1 << KEYS) - 1 if playable is None else _bits(playable)
         self._duties = duties
         self._bin = 0  # none yet: the first NOTE_ON is always preceded by a VELOCITY
         self._last_off = self._last_on = -1  # key of the last NOTE_OFF and NOTE_ON within this step
@@ -108,42 +139,53 @@ class Grammar:
 
     def allowed(self) -> np.ndarray:
         """Which ids may come next, (310,) bool; all False when the sequence is over."""
-        mask = np.zeros(PERFORMANCE.size, dtype=bool)
-        if self.finished:
-            return mask
-        can_begin, can_end, latest = self._keys_and_time()
-        mask[_ON] = can_begin & (self._bin > 0)
-        if self._velocity_stands:
-            return mask
-        mask[_VELOCITY] = can_begin.any()
-        if self._bin:
-            mask[PERFORMANCE.encode(VELOCITY, self._bin)] = False
-        if self._last_on < 0:
-            mask[_OFF] = can_end
-        if self._may_shift:
-            mask[_SHIFT] = np.arange(1, MAX_SHIFT_STEPS + 1) <= latest - self.clock
-        mask[EOS] = self.clock >= self.end_steps
-        return mask
+        ids = np.frombuffer(self._allowed().to_bytes(_BYTES, "little"), np.uint8)
+        return np.unpackbits(ids, count=PERFORMANCE.size, bitorder="little").view(bool)
 
-    def _keys_and_time(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """Keys that may be struck and let go now, (88,) bool each, and the step that the clock may not pass."""
-        can_begin = _NO_KEY
+    def _allowed(self) -> int:
+        """The set of ids that may come next."""
+        if self.finished:
+            return 0
+        can_begin, can_end, latest = self._keys_and_time()
+        ids = can_begin << _ON if self._bin else 0
+        if self._velocity_stands:
+            return ids
+        if can_begin:
+            ids |= _NEW_VELOCITY[self._bin]
+        if self._last_on < 0:
+            ids |= can_end << _OFF
+        if self._may_shift:
+            ids |= ((1 << min(max(latest - self.clock, 0), MAX_SHIFT_STEPS)) - 1) << _SHIFT
+        return ids | (self.clock >= self.end_steps) << EOS
+
+    def _keys_and_time(self) -> tuple[int, int, int]:
+        """The sets of keys that may be struck and let go now, and the step that the clock may not pass."""
+        can_begin = 0
         if self.clock < self.end_steps:
-            can_begin = (_KEY > self._last_on) & ~self.sounding & self._playable
-        can_end = self.sounding & (_KEY > self._last_off)
-        let_go = np.where(self.sounding, self._struck + LONGEST_STEPS, _NEVER)
-        latest, due, must_end = min(self.limit_steps, int(let_go.min())), _NO_KEY, let_go <= self.clock
+            can_begin = self._playable & ~self._sounds & (-1 << self._last_on + 1)
+        can_end = self._sounds & (-1 << self._last_off + 1)
+        oldest = next(iter(self._down.values()), _NEVER - LONGEST_STEPS)
+        latest, due, must_end = min(self.limit_steps, oldest + LONGEST_STEPS), 0, self._outworn()
         if self._duties is not None:
-            latest = min(latest, int(self._duties.deadline.min()))
-            due = self._duties.deadline == self.clock
-            must_end = must_end | (due & self.sounding)
+            latest = min(latest, self._duties.earliest)
+            due = self._duties.due(self.clock)
+            must_end |= due & self._sounds
             if self.clock < self.end_steps:
-                can_end &= (self._duties.held_until <= self.clock) | must_end
-        if must_end.any():  # it must be let go first, and no key above it before
-            return _NO_KEY, can_end & (_KEY <= np.flatnonzero(must_end)[0]), latest
-        if due.any():
-            can_begin = can_begin & (_KEY <= np.flatnonzero(due)[0])
+                can_end &= ~self._duties.held(self.clock) | must_end
+        if must_end:  # it must be let go first, and no key above it before
+            return 0, can_end & _up_to_lowest(must_end), latest
+        if due:
+            can_begin &= _up_to_lowest(due)
         return can_begin, can_end, latest
+
+    def _outworn(self) -> int:
+        """The set of keys that have been down for LONGEST_STEPS."""
+        keys = 0
+        for key, struck in self._down.items():
+            if struck + LONGEST_STEPS > self.clock:
+                break
+            keys |= 1 << key
+        return keys
 
     def accept(self, event_id: int) -> None:
         """Move on by one id that `allowed` named."""
@@ -163,14 +205,21 @@ class Grammar:
         if kind == NOTE_ON:
             self._strike(value - MIN_PITCH)
         if kind == NOTE_OFF:
-            self._last_off = value - MIN_PITCH
-            self.sounding[self._last_off] = False
-        silent_at_the_end = self.clock >= self.end_steps and not self.sounding.any()
+            self._let_go(value - MIN_PITCH)
+        silent_at_the_end = self.clock >= self.end_steps and not self._down
         self.finished = silent_at_the_end or self.clock >= self.limit_steps
 
     def _strike(self, key: int) -> None:
         self._last_on = key
         self.sounding[key] = True
-        self._struck[key] = self.clock
+        self._sounds |= 1 << key
+        self._down.pop(key, None)
+        self._struck[key] = self._down[key] = self.clock
         if self._duties is not None:
             self._duties.struck(key, self.clock)
+
+    def _let_go(self, key: int) -> None:
+        self._last_off = key
+        self.sounding[key] = False
+        self._sounds &= ~(1 << key)
+        self._down.pop(key, None)

@@ -1,52 +1,80 @@
-"""From logits to an id: a ladder of small functions, each calling the one before."""
+"""From logits to an id: a ladder of small compiled functions over one variation's ids.
+
+Between the steps stand weights, probabilities that need not sum to 1: what is not kept has weight 0. Ids exactly as
+likely as the last one kept are kept with it.
+"""
 
 from __future__ import annotations
 
-import math
+import numpy as np
 
-import torch
-from torch import Tensor
-
-
-def keep_top_k(logits: Tensor, k: int) -> Tensor:
-    """Minus infinity for all but the k likeliest of (..., ids); all are kept if k is 0."""
-    if k == 0 or k >= logits.shape[-1]:
-        return logits
-    threshold = logits.topk(k, dim=-1).values[..., -1:]
-    return logits.masked_fill(logits < threshold, float("-inf"))
+from musicstyle.generation.compiling import compiled
 
 
-def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Minus infinity for all but the fewest likeliest ids whose probabilities sum to at least p.
+@compiled()
+def keep_top_k(weights: np.ndarray, k: int) -> np.ndarray:
+    """Only the k likeliest of (ids,); all are kept if k is 0."""
+    if k == 0 or k >= weights.shape[0]:
+        return weights
+    return np.where(weights < np.sort(weights)[-k], 0.0, weights)
+
+
+@compiled()
+def keep_top_p(weights: np.ndarray, p: float) -> np.ndarray:
+    """Only the fewest likeliest of (ids,) that together have at least the share p of all weight.
 
     Source: Holtzman et al. 2020, arXiv:1904.09751.
     """
     if p >= 1:
-        return logits
-    ordered, order = logits.sort(dim=-1, descending=True)
-    before = ordered.softmax(dim=-1).cumsum(dim=-1) - ordered.softmax(dim=-1)
-    drop = torch.zeros_like(before, dtype=torch.bool).scatter(-1, order, before >= p)
-    return logits.masked_fill(drop, float("-inf"))
+        return weights
+    total = weights.sum()
+    # The others together have less than the share 1 - p, and need no sorting.
+    likely = np.sort(weights[weights >= (1 - p) * total / weights.shape[0]])[::-1]
+    before = np.cumsum(likely) - likely
+    return np.where(weights < likely[(before < p * total).sum() - 1], 0.0, weights)
 
 
-def keep_min_p(logits: Tensor, p: float) -> Tensor:
-    """Minus infinity for all ids less than p times as likely as the likeliest of (..., ids); all are kept if p is 0.
+@compiled()
+def keep_min_p(weights: np.ndarray, p: float) -> np.ndarray:
+    """Only those of (ids,) at least p times as likely as the likeliest; all are kept if p is 0.
 
     Source: Nguyen et al. 2024, arXiv:2407.01082.
     """
-    if p == 0:
-        return logits
-    threshold = logits.amax(dim=-1, keepdim=True) + math.log(p)
-    return logits.masked_fill(logits < threshold, float("-inf"))
+    return np.where(weights < p * weights.max(), 0.0, weights)
 
 
-def probabilities(logits: Tensor, temperature: float, top_k: int, top_p: float, min_p: float = 0.0) -> Tensor:
-    """The distribution that is drawn from, (..., ids): temperature first, then top k, top p and min p."""
+@compiled()
+def distribution(
+    logits: np.ndarray, mix: np.ndarray, allowed: np.ndarray, temperature: float, top_k: int, top_p: float, min_p: float
+) -> np.ndarray:
+    """What is drawn from: guidance, grammar and temperature first, then top k, top p and min p.
+
+    Args:
+        logits: Of one variation's guidance rows, (rows, ids) float32.
+        mix: Their weights, (rows,) float64.
+        allowed: By the grammar, at least one, (ids,) bool.
+        temperature: 0 leaves only the likeliest id.
+        top_k: See `keep_top_k`.
+        top_p: See `keep_top_p`.
+        min_p: See `keep_min_p`.
+
+    Returns:
+        Weights, (ids,) float64. Normalising rows of logits before they are mixed would not change them.
+    """
+    guided = np.zeros(logits.shape[1])
+    for row in range(logits.shape[0]):
+        guided += mix[row] * logits[row]
+    guided = np.where(allowed, guided, -np.inf)
+    guided -= guided.max()
     if temperature == 0:
-        return torch.nn.functional.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
-    return keep_min_p(keep_top_p(keep_top_k(logits / temperature, top_k), top_p), min_p).softmax(dim=-1)
+        return np.where(np.arange(guided.shape[0]) == guided.argmax(), 1.0, 0.0)
+    weights = np.exp(guided / temperature)
+    return keep_min_p(keep_top_p(keep_top_k(weights, top_k), top_p), min_p)
 
 
-def draw(distribution: Tensor, generator: torch.Generator) -> int:
-    """One id of an (ids,) distribution."""
-    return int(torch.multinomial(distribution, 1, generator=generator))
+@compiled()
+def draw(weights: np.ndarray, uniform: float) -> int:
+    """One id of (ids,): the one in whose share of the whole a number from 0 to below 1 falls."""
+    ids = np.flatnonzero(weights)
+    shares = np.cumsum(weights[ids])
+    return int(ids[min(np.searchsorted(shares, uniform * shares[-1], "right"), ids.shape[0] - 1)])
