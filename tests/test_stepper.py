@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import get_args
+from collections.abc import Callable
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -150,15 +151,33 @@ def test_the_chosen_stepper_is_int8_and_float32_when_asked_or_when_int8_is_far_o
     assert isinstance(exact, CompiledStepper)
     assert not exact.int8
     monkeypatch.setattr(stepper, "INT8_DIVERGENCE", 0.0)
+    monkeypatch.setattr(stepper, "_agrees", count := Counted(stepper._agrees))
+    stepper.make_stepper(model, condition, 5)
+    assert count.calls == 0  # found out once
+    with torch.no_grad():
+        model.decoder.head.bias.add_(1.0)
     far_off = stepper.make_stepper(model, condition, 5)
+    assert count.calls == 1 + blocks.HAS_PAIRS
     assert isinstance(far_off, CompiledStepper)
     assert not far_off.int8
     monkeypatch.setattr(stepper, "TOLERANCE", -1.0)
-    assert isinstance(stepper.make_stepper(model, condition, 5), ReferenceStepper)
+    assert isinstance(stepper.make_stepper(awake(SMALL), condition, 5), ReferenceStepper)
 
 
-def test_a_chosen_stepper_begins_as_a_fresh_one() -> None:
-    """Its check leaves keys in the caches that nothing may see afterwards."""
+class Counted:
+    """A function that counts its calls."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function, self.calls = function, 0
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        self.calls += 1
+        return self.function(*arguments, **keywords)
+
+
+def test_a_chosen_stepper_begins_as_a_fresh_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timing it with and without threads leaves keys in the caches that nothing may see afterwards."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     model = awake(SMALL)
     condition = five_rows(model)
     checked, fresh = stepper.make_stepper(model, condition, 5, exact=True), CompiledStepper(model, condition, 5)

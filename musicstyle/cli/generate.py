@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ SEEDS = 1_000_000  # short enough to type again
 A_FILE = click.Path(path_type=Path)
 AS_CHECKPOINT = "default: the checkpoint's"
 MOST_VARIATIONS = 64
+COMPILING = "compiling for this processor, once: about 10 s"
 NEEDS = {  # settings that mean nothing without an input
     "melody": ("melody_track", "melody_strength", "keep_melody", "tempo", "transpose"),
     "style": ("style_strength",),
@@ -103,6 +105,12 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
     help="Play it while it is being written: on this MIDI port, or without PORT on the built-in piano. "
     "Ctrl-C keeps what was played.",
 )
+@click.option(
+    "--exact",
+    is_flag=True,
+    default=None,
+    help="Compute with 32-bit weights: slower; the default takes 8-bit ones, nearly the same.",
+)
 @click.option("--checkpoint", type=A_FILE, help="Folder of the model; default: the one that comes with musicstyle.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="cpu", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -135,9 +143,11 @@ def generate(
         settings["seed"] = secrets.randbelow(SEEDS)
     keys = None if play is None else _open(play)
 
-    with Meter("playing") as meter:
+    with Meter("playing") as meter, ExitStack() as stack:
+        from musicstyle.generation.compiling import told_of_compiling
         from musicstyle.generation.transfer import StyleTransfer
 
+        stack.enter_context(told_of_compiling(lambda: meter.say(COMPILING)))
         player = StyleTransfer.load(checkpoint, _device(device))
         arguments: dict[str, Any] = {
             **inputs,

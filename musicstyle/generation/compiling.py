@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 try:
-    from numba import njit
-except ImportError:
-    njit = None
+    import numba
+    from numba.core import event
 
-_njit: Any = njit  # its types say less than it takes
+    _njit: Any = numba.njit  # its types say less than it takes
+except ImportError:
+    _njit = None
 
 
 def compiled(**options: bool) -> Any:
@@ -24,3 +27,25 @@ def compiled(**options: bool) -> Any:
             return _njit(nogil=True, error_model="numpy", **options)(function)
 
     return compile_
+
+
+@contextmanager
+def told_of_compiling(tell: Callable[[], None]) -> Iterator[None]:
+    """Within it, `tell` is called once if numba has something to compile, which takes seconds: the first use does."""
+    if _njit is None:
+        yield
+        return
+    told = False
+
+    class Ear(event.Listener):
+        def on_start(self, _event: object) -> None:
+            nonlocal told
+            if not told:
+                told = True
+                tell()
+
+        def on_end(self, _event: object) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Ear()):
+        yield

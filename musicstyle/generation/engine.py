@@ -69,7 +69,7 @@ def sample_ids(
     settings = (float(options.temperature), options.top_k, float(options.top_p), float(options.min_p))
     rows = len(grammars) * len(weights)  # a variation's guidance rows lie together
     condition = _condition(model, melody, style, list(weights) * len(grammars))
-    stepper = make_stepper(model, condition, rows)
+    stepper = make_stepper(model, condition, rows, exact=options.exact)
     generators = [np.random.default_rng(seed) for seed in seeds]
     heard = np.append(PAD, primer)[:-1] if len(primer) else NO_IDS  # the loop puts in the last id
     stepper.prefill(heard, elapsed_steps(heard), held_steps(heard))

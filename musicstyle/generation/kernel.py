@@ -106,8 +106,9 @@ def score(
     """
     begin = first // PANEL
     multiply(keys[begin : -(-last // PANEL)], q, sums)
+    products, scales = sums[0][first - begin * PANEL :][: last - first], scales[first:last]
     for j in range(last - first):
-        scores[j] = FLOAT(sums[0, first - begin * PANEL + j]) * scales[first + j] * factor
+        scores[j] = FLOAT(products[j]) * scales[j] * factor
 
 
 @compiled(fastmath=True)
@@ -147,6 +148,13 @@ def keep(x: np.ndarray, whole: bool) -> np.float32:
     for i in range(x.shape[0]):
         x[i] = np.rint(x[i] * factor)
     return highest / BYTE_LIMIT
+
+
+@compiled(fastmath=True)
+def add(x: np.ndarray, others: np.ndarray) -> None:
+    """Onto the front of x."""
+    for i in range(others.shape[0]):
+        x[i] += others[i]
 
 
 @compiled()
@@ -201,10 +209,8 @@ def attend(
         remember(k, v, slot, h, cache)
         factor = operand(q, head_width, operands[0])
         score(operands[:1], factor, keys[h], key_scales[h], 0, seen, sums, scores)
-        for j in range(wrapped):
-            scores[window - wrapped + j] += near[j]
-        for j in range(wrapped, reach):
-            scores[slot - reach + 1 + j] += near[j]
+        add(scores[window - wrapped :], near[:wrapped])
+        add(scores[slot + 1 - reach + wrapped :], near[wrapped:])
         factor = FLOAT(1) / exponentials(scores, spare[1][:seen])
         mix(scores, factor, values[h], value_scales[h], 0, seen, work, y[low:high], False)
 

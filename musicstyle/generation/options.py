@@ -24,6 +24,7 @@ class Settings(TypedDict, total=False):
     keep_melody: bool
     tempo: float
     transpose: int | Literal["auto"]
+    exact: bool
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class GenerationOptions:
         tempo: How many times as fast as written the tune is played.
         transpose: Semitones by which the tune is played higher; "auto": the model plays it in the register of the style
             and the result is moved back to where the tune was.
+        exact: Compute with 32-bit weights in place of 8-bit ones, which are faster and nearly the same.
     """
 
     seed: int = 1
@@ -56,6 +58,7 @@ class GenerationOptions:
     keep_melody: bool = False
     tempo: float = 1.0
     transpose: int | Literal["auto"] = 0
+    exact: bool = False
 
     def __post_init__(self) -> None:
         for name, (holds, rule) in self._checks().items():

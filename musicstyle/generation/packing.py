@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from musicstyle.generation.blocks import LANES, PANEL
+from musicstyle.generation.kept import kept_with_model
 from musicstyle.model.attention import LONGEST_PERIOD_STEPS, SHORTEST_PERIOD_STEPS, Memory
 from musicstyle.model.autoencoder import Autoencoder, Condition
 from musicstyle.model.config import ModelConfig
@@ -74,24 +74,9 @@ def array(tensor: Tensor) -> np.ndarray:
     return np.array(tensor.detach().float().numpy(), order="C", copy=True)
 
 
-_packed: WeakKeyDictionary[Autoencoder, tuple[Any, dict[bool, tuple[Any, ...]]]] = WeakKeyDictionary()
-
-
+@kept_with_model
 def pack_weights(model: Autoencoder, int8: bool) -> tuple[Any, ...]:
-    """See `kernel.step`, weights. Kept as long as the model lives and none of its parameters changes."""
-    parameters = list(model.decoder.parameters())
-    if any(parameter.is_inference() for parameter in parameters):  # these do not count their changes
-        return _pack_weights(model, int8)
-    version = [(parameter.data_ptr(), parameter._version) for parameter in parameters]  # noqa: SLF001
-    kept = _packed.get(model)
-    if kept is None or kept[0] != version:
-        kept = _packed[model] = (version, {})
-    if int8 not in kept[1]:
-        kept[1][int8] = _pack_weights(model, int8)
-    return kept[1][int8]
-
-
-def _pack_weights(model: Autoencoder, int8: bool) -> tuple[Any, ...]:
+    """See `kernel.step`, weights."""
     c, decoder = model.config, model.decoder
     inward: Matrices = []
     across: Matrices = []

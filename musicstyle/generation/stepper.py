@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from musicstyle.generation.kept import kept_with_model
 from musicstyle.model.autoencoder import Autoencoder, Condition, keys_down
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.decoder import DecoderCache
@@ -175,17 +176,17 @@ class _Part:
         self.cache = pack_keys_and_values(rings[0], rings[1], int8)
 
 
-CHECKED_TOKENS, TIMED_STEPS = 6, 12
+CHECKED_TOKENS, CHECKED_FRAMES, TIMED_STEPS = 6, 50, 12
 TOLERANCE = 1e-3  # of float32 logits: another order of sums
 INT8_DIVERGENCE = 0.02  # nats a token, of int8 from the reference: measured 0.001 (docs/experiments.md)
 
 
 def make_stepper(model: Autoencoder, condition: Condition, rows: int, *, exact: bool = False) -> Stepper:
-    """The fastest stepper that passes a check against the reference on this machine, at position 0.
+    """The fastest stepper that agrees with the reference on this machine, at position 0.
 
     In order: int8 where the CPU multiplies pairs of 16-bit numbers, float32, `model.decode`. Which one it is depends on
-    machine, model and condition only, so that a seed keeps its meaning; the number of threads, which changes nothing
-    in the logits, is measured.
+    machine and model only, so that a seed keeps its meaning, and is found out once; the number of threads, which
+    changes nothing in the logits, is measured.
 
     Args:
         model: In evaluation mode.
@@ -193,46 +194,57 @@ def make_stepper(model: Autoencoder, condition: Condition, rows: int, *, exact: 
         rows: How many are decoded at once.
         exact: No int8.
     """
-    reference = ReferenceStepper(model, condition, rows)
+    kind = _best_kind(model, exact)
+    if kind is None:
+        return ReferenceStepper(model, condition, rows)
+    alone = CompiledStepper(model, condition, rows, int8=kind == "int8")
+    threads = min(torch.get_num_threads(), rows // 2)  # handing over costs as much as a row
+    if threads < 2:
+        return alone
+    return _sooner(alone, CompiledStepper(model, condition, rows, int8=alone.int8, threads=threads), rows)
+
+
+@kept_with_model
+def _best_kind(model: Autoencoder, exact: bool) -> Literal["int8", "float32"] | None:
+    """The first kind of compiled step that agrees with the reference on a few arbitrary ids; None if none does."""
     if next(model.parameters()).device.type != "cpu":
-        return reference
+        return None
     try:
         from musicstyle.generation.blocks import HAS_PAIRS
     except ImportError:  # no numba for this Python
-        return reference
-    for int8 in (True, False):
-        if int8 and (exact or not HAS_PAIRS):
-            continue
-        compiled = CompiledStepper(model, condition, rows, int8=int8)
-        if _agrees(compiled, reference, model, rows, int8=int8):
-            threads = min(torch.get_num_threads(), rows // 2)  # handing over costs as much as a row
-            shared = CompiledStepper(model, condition, rows, int8=int8, threads=threads) if threads > 1 else compiled
-            return _sooner(compiled, shared, rows)
-        reference = ReferenceStepper(model, condition, rows)
-    return reference
+        return None
+    if HAS_PAIRS and not exact and _agrees(model, int8=True):
+        return "int8"
+    return "float32" if _agrees(model, int8=False) else None
 
 
 def _sooner(alone: CompiledStepper, shared: CompiledStepper, rows: int) -> CompiledStepper:
     """The stepper whose step takes less time now, full caches and all; at position 0."""
-    ids, seconds = np.zeros(rows, np.int64), {}
-    held = np.zeros((rows, alone.keys), np.int64)
-    for stepper in (alone, shared):
-        stepper.position = stepper.window
-        taken = []
-        for _ in range(TIMED_STEPS if shared is not alone else 0):
+    ids, held = np.zeros(rows, np.int64), np.zeros((rows, alone.keys), np.int64)
+
+    def median_seconds(stepper: CompiledStepper) -> float:
+        stepper.position, taken = stepper.window, []
+        for _ in range(TIMED_STEPS):
             begin = time.perf_counter()
             stepper.step(ids, ids, held)
             taken.append(time.perf_counter() - begin)
-        seconds[stepper] = float(np.median(taken)) if taken else 0.0
         stepper.position = 0
-    return min(seconds, key=lambda stepper: seconds[stepper])
+        return float(np.median(taken))
+
+    return min((alone, shared), key=median_seconds)
 
 
-def _agrees(fast: Stepper, reference: Stepper, model: Autoencoder, rows: int, *, int8: bool) -> bool:
-    """Whether both say the same of a few arbitrary ids: equal logits in float32, near distributions in int8."""
+@torch.inference_mode()
+def _agrees(model: Autoencoder, *, int8: bool) -> bool:
+    """Whether both say the same of two rows, one with melody and style: equal in float32, near in int8."""
+    hears = torch.tensor([True, False])
+    melody = torch.arange(CHECKED_FRAMES).expand(2, -1) % (model.config.melody_vocabulary_size - 2) + 2
+    style = torch.linspace(-1, 1, model.config.width).expand(2, -1)
+    condition = model.condition(melody, style, hears, hears)
+    fast, reference = CompiledStepper(model, condition, 2, int8=int8), ReferenceStepper(model, condition, 2)
     divergences = []
     for token in range(CHECKED_TOKENS):
-        ids = (np.arange(rows) + 97 * token) % model.config.vocabulary_size
+        ids = (np.arange(2) + 97 * token) % model.config.vocabulary_size
         held = np.outer(ids, np.arange(model.config.held_keys)) % 31
         ours, theirs = fast.step(ids, ids * token, held), reference.step(ids, ids * token, held)
         if not int8 and not np.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE):
