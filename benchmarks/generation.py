@@ -3,9 +3,11 @@
     python benchmarks/generation.py [--preset tiny] [--tokens 256 1024 2048] [--batches 1 4 8] [--threads 1 2] [--quick]
 
 Prints one JSON object. Every entry generates from an empty cache up to so many tokens a row, with ids and clock fixed
-beforehand, so that only the decoder's step is timed (sampling is timed apart, under "engine"). Weights are random: they
-do not change the work. "tokens_per_second" counts the tokens of all rows by the wall clock, "per_cpu_second" by the
-process's CPU time, which neighbours on a busy machine disturb less; ratios of one thread are taken from the latter.
+beforehand, so that only the decoder's step is timed. "engine" is all that `generate` does for a token, sampling and
+grammar included, with the step that it chooses on this machine; "engine_guided" with melody strength 2, which is two
+rows a variation. Weights are random: they do not change the work. "tokens_per_second" counts the tokens of all rows by
+the wall clock, "per_cpu_second" by the process's CPU time, which neighbours on a busy machine disturb less; ratios of
+one thread are taken from the latter.
 "ms_at" is the median wall time of a step around that token.
 
 "hugging_face": GPT2LMHeadModel of the same width, heads, depth and feed-forward, with its key-value cache. It has no
@@ -173,30 +175,25 @@ def limit(model: Autoencoder, tokens: int) -> dict[str, Any]:
     return result
 
 
-def engine_rate(model: Autoencoder, variations: int, tokens: int) -> dict[str, float]:
-    """Sampling and grammar included, with the stepper that `make_stepper` chooses."""
+def of_engine(
+    model: Autoencoder, variations: int, tokens: int, marks: Iterable[int], strength: float
+) -> dict[str, Any]:
+    """Sampling and grammar included, with the stepper that `make_stepper` chooses; guided if the strength isn't 1."""
     grammars = [Grammar(10**7, 10**7 + 1) for _ in range(variations)]
     melody, style = torch.randint(2, 92, (800,)), torch.randn(model.config.width)
-    ids = sample_ids(model, melody, style, grammars, list(range(variations)), GenerationOptions())
-    for _ in range(20):
+    options = GenerationOptions(melody_strength=strength)
+    ids = sample_ids(model, melody, style, grammars, list(range(variations)), options)
+    for _ in range(3):
         next(ids)
-    begin, begin_cpu = time.perf_counter(), time.process_time()
-    for _ in range(tokens):
-        next(ids)
-    wall, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
-    rate = variations * tokens / wall
-    return {
-        "tokens_per_second": round(rate, 1),
-        "per_cpu_second": round(variations * tokens / cpu, 1),
-        "ms_a_step": round(1e3 * wall / tokens, 4),
-        "times_music_pace": round(rate / variations / MUSIC_TOKENS_A_SECOND, 1),
-    }
+    return timed_run(lambda _: next(ids), tokens, variations, marks)
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     config = PRESETS[arguments.preset]
     model, marks, tokens = random_model(config), arguments.tokens, max(arguments.tokens)
-    table: dict[str, Any] = {"float32": {}, "int8": {}, "reference": {}, "hugging_face": {}}
+    table: dict[str, Any] = {
+        kind: {} for kind in ("float32", "int8", "engine", "engine_guided", "reference", "hugging_face")
+    }
     for threads in arguments.threads:
         torch.set_num_threads(threads)
         for rows in arguments.batches:
@@ -212,6 +209,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 lambda i, slow=slow, fixed=fixed, up=up: slow.step(fixed, fixed * i, up), some, rows, [some]
             )
             table["hugging_face"][place] = of_hugging_face(config, tokens, rows, marks)
+            for kind, strength in (("engine", 1.0), ("engine_guided", 2.0)):
+                table[kind][place] = of_engine(model, rows, tokens, marks, strength)
     torch.set_num_threads(1)
     result = {
         "machine": {"processor": platform.processor() or platform.machine(), "torch": torch.__version__},
@@ -219,7 +218,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "limit": limit(model, tokens),
         "naive": naive(model, marks),
         **table,
-        "engine": {f"variations {n}": engine_rate(model, n, min(tokens, 400)) for n in arguments.batches},
         "chosen": describe(make_stepper(model, condition_of(model, 4), 4)),
     }
     result["goals"] = goals(result, tokens)
@@ -238,7 +236,7 @@ def goals(result: dict[str, Any], tokens: int) -> dict[str, Any]:
         return {}
     exact, int8, theirs = (result[kind][place] for kind in ("float32", "int8", "hugging_face"))
     rate = exact["per_cpu_second"][tokens]
-    four = {k: result[k].get("batch 4, threads 1") for k in ("float32", "int8")}
+    four = {k: result[k].get("batch 4, threads 1") for k in ("float32", "int8", "engine", "engine_guided")}
     return {
         "float32_over_hugging_face (3)": theirs and round(rate / theirs["per_cpu_second"][tokens], 2),
         "float32_share_of_limit (0.6)": round(rate / result["limit"]["float32"]["tokens_per_second"], 3),
@@ -251,9 +249,9 @@ def goals(result: dict[str, Any], tokens: int) -> dict[str, Any]:
         },
         "last_token_over_token_100 (1)": {
             kind: round(run["cpu_ms_at"][tokens] / run["cpu_ms_at"][100], 2)
-            for kind, run in (("float32", exact), ("int8", int8))
+            for kind, run in (("float32", exact), ("int8", int8), ("engine", result["engine"][place]))
         },
-        "times_music_pace_int8": round(int8["tokens_per_second"][tokens] / MUSIC_TOKENS_A_SECOND, 1),
+        "times_music_pace": round(result["engine"][place]["per_cpu_second"][tokens] / MUSIC_TOKENS_A_SECOND, 1),
     }
 
 
