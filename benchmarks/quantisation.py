@@ -1,4 +1,4 @@
-"""8-bit routes: the matrix products of one token by ONNX Runtime, torchao, torch's own quantisation, and the compiled step.
+"""8-bit routes: one token's matrix products by ONNX Runtime, torchao, torch's own quantisation, and the compiled step.
 
     pip install onnx onnxruntime torchao
     python benchmarks/quantisation.py [--preset tiny] [--tokens 400]
@@ -6,8 +6,8 @@
 Only the products are compared, one row, one thread: each layer's inward projection (query, key, value, the memory's
 query and the widening in one), the two outward ones, the narrowing, and the head. Attention, norms and caches, which
 the routes do not quantise, are left out for all. Every route gets the same weights and is called from Python once a
-token; rounds take turns. Prints JSON: CPU microseconds a token (the median of the rounds), and how far the outputs are from float32's,
-as a share of their size. A route whose package is missing is left out.
+token; rounds take turns. Prints JSON: CPU microseconds a token (the median of the rounds), and how far the outputs are
+from float32's, as a share of their size. A route whose package is missing is left out.
 """
 
 from __future__ import annotations
