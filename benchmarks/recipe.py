@@ -3,8 +3,8 @@
     python benchmarks/recipe.py CORPUS [--runs aligned-off adamw ...] [--tokens 600000] [--more OTHER_CORPUS]
 
 Every run differs from the first ("as shipped") in what its name says; crops, seed and tokens are the same. NLL in nats
-per token on the same crops of 512 tokens of the validation split, the style heard elsewhere in the performance ("other")
-or in the crop itself ("same"); "seconds" is the process's CPU time for training.
+per token on the same crops of 512 tokens of the validation split, the style heard elsewhere in the performance
+("other") or in the crop itself ("same"); "seconds" is the process's CPU time for training.
 `--more` is a corpus prepared from MAESTRO and further performances, for the run "more-data".
 """
 
