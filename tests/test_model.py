@@ -142,8 +142,8 @@ def test_the_clock_matters_and_its_origin_decides_which_frames_are_near() -> Non
 def test_shares_count_ids_and_nothing_else() -> None:
     ids = torch.tensor([[4, 2, 4, 4, 0, 0], [3, 3, 3, 3, 3, 3], [0, 0, 0, 0, 0, 0]])
     counted = shares(ids, 5)
-    torch.testing.assert_close(counted[0].square() / 5, torch.tensor([0, 0, 0.25, 0, 0.75]))
-    torch.testing.assert_close(counted.square().mean(dim=1), torch.tensor([1.0, 1.0, 0.0]))
+    torch.testing.assert_close(counted[0].square(), torch.tensor([0, 0, 0.25, 0, 0.75]))
+    torch.testing.assert_close(counted.square().sum(dim=1), torch.tensor([1.0, 1.0, 0.0]))
     torch.testing.assert_close(counted[0], shares(ids[:1].flip(1), 5)[0], rtol=0, atol=0)  # order says nothing
 
 

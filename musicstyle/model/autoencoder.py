@@ -197,17 +197,17 @@ def keys_down(held: Tensor) -> Tensor:
 
 
 def shares(ids: Tensor, size: int) -> Tensor:
-    """How often each id occurs in each row, as the root of its share times the root of `size`.
+    """How often each id occurs in each row, as the root of its share.
 
     Args:
         ids: (batch, length), PAD left out.
         size: Of the vocabulary.
 
     Returns:
-        (batch, size) float32; the mean square is 1 in every row, 0 where nothing is present.
+        (batch, size) float32; the squares of a row sum to 1, to 0 where nothing is present.
     """
     counts = torch.zeros(len(ids), size, device=ids.device).scatter_add_(1, ids, (ids != PAD).float())
-    return (counts / counts.sum(dim=1, keepdim=True).clamp(min=1) * size).sqrt()
+    return (counts / counts.sum(dim=1, keepdim=True).clamp(min=1)).sqrt()
 
 
 def _untimed(vectors: Tensor) -> Memory:
