@@ -93,6 +93,6 @@ def _memorisation(memorisation: Answer) -> list[str]:
     return [
         (
             f"The longest run shared with a training performance has {longest} notes, of unseen real playing {real}; "
-            f"{unusual} of {compared} pieces share a run as long as at most one real stretch in twenty does."
+            f"{unusual} of {compared} pieces share a longer run than each of their real stretches (chance: one in 21)."
         )
     ]

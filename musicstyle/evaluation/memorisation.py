@@ -13,8 +13,8 @@ or other ends a run. For each note the longest shared run that begins with it is
 Repeated notes, scales and trills are shared by everybody, so neither number means anything alone. The yardstick is real
 playing that the weights have not seen: for each piece UNSEEN (20) stretches of as many notes from the validation
 split, drawn evenly over all places where so many fit. `as_long` is the share of these whose longest run is as long or
-longer; a piece is `unusual` where it is UNUSUAL (5 %) or less: one in twenty is, if nothing is copied. MAESTRO's
-splits are by composition, so that no validation piece is of a composition in the training split; elsewhere look.
+longer; a piece is `unusual` where none is: if nothing is copied, at most one piece in 21 is. MAESTRO's splits are by
+composition, so that no validation piece is of a composition in the training split; elsewhere look.
 
 Why 50 ms: notes of one chord are struck in any order some milliseconds apart. With the order of their onsets instead,
 another performance of the same composition shares much shorter runs (docs/experiments.md), so a copy would hide.
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 TOGETHER_STEPS = 5  # 50 ms
 LONG_RUN = 12
 UNSEEN = 20
-UNUSUAL = 0.05
 BORDER = 0  # between two performances; no interval has it
 NO_INTERVAL = 88  # symbol of the interval 0; one up is 89, and the piano has 87 up and down
 
@@ -258,7 +257,7 @@ def summarize(judged: Sequence[Judged]) -> Answer:
     return {
         "played": distribution([one.runs for one in judged]),
         "real": distribution([real for one in judged for real in one.real]),
-        "unusual": sum(share <= UNUSUAL for share in asked),
+        "unusual": sum(share == 0 for share in asked),
         "compared": len(asked),
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from musicstyle.evaluation import figures
 from musicstyle.evaluation.findings import default_row, findings
-from musicstyle.evaluation.memorisation import LONG_RUN, UNUSUAL
+from musicstyle.evaluation.memorisation import LONG_RUN, UNSEEN
 
 Answer = Mapping[str, Any]
 
@@ -173,7 +173,7 @@ def _memorisation(report: Answer) -> str:
     note = (
         f"Notes in the longest run that a piece shares with one training performance, in any key; covered: share of "
         f"notes in shared runs of {LONG_RUN} or more. Real: stretches of the validation split of as many notes. "
-        f"Unusual: as long a run as at most {UNUSUAL:.0%} of them have. {_longest(report['memorisation'])}"
+        f"Unusual: a run longer than each of {UNSEEN} of them has. {_longest(report['memorisation'])}"
     )
     head = ["played with", "pieces", "median", "90 %", "longest", "covered", "unusual"]
     return _section("Memorisation: runs of notes shared with the training performances", _table(head, rows), "", note)
