@@ -1,6 +1,7 @@
 # make demo   plays the tune in examples/twinkle.mid in the style of a performance, and says where the MIDI is
 # make test   lint, types and tests
-# Each is enough by itself on a fresh machine with Python 3.11 or newer. PYTHON=python3.12 chooses another interpreter.
+# make samples MAESTRO=data/maestro-v3.0.0   plays the README's samples again, into docs/samples
+# Each is enough by itself on a fresh machine with Python 3.11 or newer; samples needs MAESTRO too. PYTHON=python3.12 chooses another interpreter.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint types check examples clean
+.PHONY: help demo test lint types check examples samples clean
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
@@ -37,6 +38,9 @@ check: $(INSTALLED_DEV)
 
 examples: $(INSTALLED)
 	$(BIN)/python examples/make_performances.py
+
+samples: $(INSTALLED)
+	$(BIN)/python examples/samples.py $(MAESTRO)
 
 # The stamps are newer than what they were made from, so that a second run installs nothing.
 $(BIN)/python:

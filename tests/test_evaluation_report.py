@@ -208,7 +208,7 @@ def test_a_report_goes_on_where_it_stopped(player: StyleTransfer, corpus: Corpus
     assert sorted(path.stem for path in (out / "parts").iterdir()) == ["melody", "style"]
     asked: set[str] = set()
     first = Report(player, "weights", PLAN, corpus, out).run(lambda part, *_: asked.add(part))
-    assert asked == {"interpolation", "likelihood", "embedding"}
+    assert asked == {"interpolation", "likelihood", "embedding", "memorisation"}
     asked.clear()
     assert Report(player, "weights", PLAN, corpus, out).run(lambda part, *_: asked.add(part)) == first
     assert asked == set()
@@ -223,7 +223,7 @@ def _check_page(report: dict[str, object]) -> None:
     assert not re.search(r'(src|href)="(?!#)|@import|url\((?!#)', html)  # nothing from outside
     for value in PUBLISHED_NLL.values():
         assert f"{value:.3f}" in html
-    assert len(findings(report)) == 7  # two of style (both, style) and two of the embedding (performance, composer)
+    assert len(findings(report)) == 8  # two of style (both, style) and two of the embedding (performance, composer)
     assert "styles: 2 (full: 20)" in html
 
 
@@ -235,7 +235,8 @@ def test_a_question_that_the_data_cannot_answer_is_left_out_with_the_reason(
     corpus = prepare(tmp_path / "midi", tmp_path / "corpus")
     report = Report(player, "weights", PLAN, corpus, tmp_path / "report").run()
     assert "embedding" not in report
-    assert "long enough for two crops" in report["left_out"][-1]
+    assert "long enough for two crops" in report["left_out"][-2]
+    assert "no piece in its validation split" in report["left_out"][-1]
     assert "likelihood" in report
 
 
@@ -278,7 +279,7 @@ def test_eval_similarity_of_sets(maestro: Path) -> None:
 
 
 @pytest.mark.usefixtures("without_data")
-def test_verbs_that_play(checkpoint: Path, maestro: Path, tunes: list[Path], tmp_path: Path) -> None:
+def test_verbs_that_play(checkpoint: Path, corpus: Corpus, maestro: Path, tunes: list[Path], tmp_path: Path) -> None:
     common = ("--checkpoint", checkpoint, "--styles", maestro, "--seconds", "1.5", "--json")
     melodies = ("--melodies", tunes[0].parent)
     similar = json.loads(call("similarity", *common, *melodies).stdout)
@@ -289,6 +290,11 @@ def test_verbs_that_play(checkpoint: Path, maestro: Path, tunes: list[Path], tmp
         call("style", *common, *melodies, "--count", "2", "--data", maestro.parent / maestro.name).stdout
     )
     assert {"retrieval", "probe"} <= set(style["embedding"])
+    copied = ("memorisation", *common, *melodies, "--count", "1", "--data", corpus.path)
+    modes = json.loads(call(*copied).stdout)["modes"]
+    assert {mode: judged["compared"] for mode, judged in modes.items()} == dict.fromkeys(
+        ("both", "melody", "style", "none"), 1
+    )
     line = call(
         "interpolation",
         *common,

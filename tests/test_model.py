@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from musicstyle.errors import CheckpointError, ConfigError
-from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.autoencoder import Autoencoder, shares
 from musicstyle.model.checkpoint import load_checkpoint, save_checkpoint
 from musicstyle.model.combine import combine
 from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
@@ -27,6 +27,7 @@ PUBLISHED = dataclasses.replace(
     clock=False,
     melody_frames_ahead=0,
     memory_window_steps=None,
+    style_counts=False,
     style_shortcut=False,
     activation="relu",
     held_keys=0,
@@ -136,6 +137,14 @@ def test_the_clock_matters_and_its_origin_decides_which_frames_are_near() -> Non
     expected = torch.stack([batch["melody"][:, 2 + i] + 92 * i for i in range(6)], dim=1)
     assert frames[:, 0].tolist() == expected.tolist()  # 340 ms is frame 3; one behind, four ahead
     assert model._frames_around_now(batch["melody"], torch.zeros(3, 1, dtype=torch.long))[:, 0, 0].tolist() == [0, 0, 0]
+
+
+def test_shares_count_ids_and_nothing_else() -> None:
+    ids = torch.tensor([[4, 2, 4, 4, 0, 0], [3, 3, 3, 3, 3, 3], [0, 0, 0, 0, 0, 0]])
+    counted = shares(ids, 5)
+    torch.testing.assert_close(counted[0].square(), torch.tensor([0, 0, 0.25, 0, 0.75]))
+    torch.testing.assert_close(counted.square().sum(dim=1), torch.tensor([1.0, 1.0, 0.0]))
+    torch.testing.assert_close(counted[0], shares(ids[:1].flip(1), 5)[0], rtol=0, atol=0)  # order says nothing
 
 
 def test_combine_shapes_and_values() -> None:

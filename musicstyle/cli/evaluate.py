@@ -16,6 +16,9 @@ VERBS = {
         "musicstyle.cli.eval_interpolation:interpolation", "Whether mixes of two styles lie between them."
     ),
     "nll": Verb("musicstyle.cli.eval_nll:nll", "Nats per token of real playing, in every mode."),
+    "memorisation": Verb(
+        "musicstyle.cli.eval_memorisation:memorisation", "Whether notes are copied from the training performances."
+    ),
     "report": Verb("musicstyle.cli.eval_report:report", "All of it, as one page and one JSON."),
 }
 

@@ -110,24 +110,42 @@ def style_test(
         raise UsageError("a style is recognised among others: at least 2 performances are needed")
     assert options.seconds is not None
     halves = [Halves.of(path) for path in styles]
-    served = served_modes(player.model.config)
-    wanted = [mode for mode in modes or served if mode in served]
     references = [half.judge for half in halves]
     played: dict[str, list[Notes]] = {"real": [half.stretch(options.seconds) for half in halves]}
-    embeddings = [player.embed_style(half.heard) for half in halves] if player.model.config.hears_style else []
-    for mode_number, mode in enumerate(wanted):
-        hears_melody, hears_style = MODES[mode]
-        played[mode] = []
-        for i in range(len(halves)):
-            seeded = dataclasses.replace(options, seed=options.seed + i)
-            made = player.generate(
-                embeddings[i] if hears_style else None, melodies[i % len(melodies)] if hears_melody else None, seeded
-            )
-            played[mode].append(made.notes)
-            if progress is not None:
-                progress(mode_number * len(halves) + i + 1, len(wanted) * len(halves))
+    played |= play_modes(player, [half.heard for half in halves], melodies, options, modes, progress)
     areas = {mode: similarity_matrix(notes, references) for mode, notes in played.items()}
     return StyleTest([half.name for half in halves], areas, played)
+
+
+def play_modes(
+    player: StyleTransfer,
+    styles: Sequence[Notes | Path],
+    melodies: Sequence[Path],
+    options: GenerationOptions,
+    modes: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, list[Notes]]:
+    """Play one piece a style in each mode, style i with melody i (taken in turn) and the options' seed + i.
+
+    Arguments as `style_test`.
+
+    Returns:
+        The pieces by mode; modes that the weights do not serve are left out.
+    """
+    served = served_modes(player.model.config)
+    wanted = [mode for mode in modes or served if mode in served]
+    embeddings = [player.embed_style(style) for style in styles] if player.model.config.hears_style else []
+    played: dict[str, list[Notes]] = {mode: [] for mode in wanted}
+    for mode, pieces in played.items():
+        hears_melody, hears_style = MODES[mode]
+        for i in range(len(styles)):
+            style = embeddings[i] if hears_style else None
+            melody = melodies[i % len(melodies)] if hears_melody else None
+            made = player.generate(style, melody, dataclasses.replace(options, seed=options.seed + i))
+            pieces.append(made.notes)
+            if progress is not None:
+                progress(sum(map(len, played.values())), len(wanted) * len(styles))
+    return played
 
 
 def interpolation_test(

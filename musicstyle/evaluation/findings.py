@@ -18,6 +18,7 @@ def findings(report: Answer) -> list[str]:
         ("likelihood", _likelihood),
         ("embedding", _embedding),
         ("interpolation", _interpolation),
+        ("memorisation", _memorisation),
     ):
         if part in report:
             said += tell(report[part])
@@ -79,5 +80,19 @@ def _interpolation(line: Answer) -> list[str]:
         (
             f"From one style to another the relative distance falls by {line['fall']:.3f}, "
             f"Spearman {line['spearman_of_means']:.2f}."
+        )
+    ]
+
+
+def _memorisation(memorisation: Answer) -> list[str]:
+    modes = [judged for judged in memorisation["modes"].values() if judged["compared"]]
+    if not modes:
+        return []
+    unusual, compared = (sum(judged[name] for judged in modes) for name in ("unusual", "compared"))
+    longest, real = (max(judged[what]["max"] for judged in modes) for what in ("played", "real"))
+    return [
+        (
+            f"The longest run shared with a training performance has {longest} notes, of unseen real playing {real}; "
+            f"{unusual} of {compared} pieces share a longer run than each of their real stretches (chance: one in 21)."
         )
     ]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicstyle.evaluation.experiments import Crops, labelled
-from musicstyle.evaluation.material import CSV, data_folder, maestro_performances
+from musicstyle.evaluation.material import data_folder, listed
 from musicstyle.evaluation.style import linear_probe, retrieval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from musicstyle.corpus.store import Corpus
 
@@ -29,16 +29,13 @@ def names_for(corpus: Corpus, performers: Path | None = None) -> Names:
     Raises:
         UsageError: `performers` lacks its columns.
     """
-    source = Path(corpus.manifest.get("source", ""))
-    if not (source / CSV).is_file():
-        return {"composer": {}, "performer": {}}
     data = data_folder()
     if performers is None and data is not None and (data / PERFORMERS).is_file():
         performers = data / PERFORMERS
-    listed = {one.path.relative_to(source).as_posix(): one for one in maestro_performances(source, performers)}
+    known = listed(corpus, performers)
     return {
-        "composer": {path: one.composer for path, one in listed.items()},
-        "performer": {path: one.performer for path, one in listed.items() if one.performer},
+        "composer": {path: one.composer for path, one in known.items()},
+        "performer": {path: one.performer for path, one in known.items() if one.performer},
     }
 
 

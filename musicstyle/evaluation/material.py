@@ -6,10 +6,14 @@ import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from musicstyle.errors import UsageError
+
+if TYPE_CHECKING:
+    from musicstyle.corpus.store import Corpus
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 EXAMPLES = _CHECKOUT / "examples"
@@ -23,12 +27,15 @@ class Performance:
     Attributes:
         path: Its MIDI file.
         split: "train", "validation" or "test".
-        composer, performer: Names as listed; performer is empty where unknown.
+        composer, title, year: As listed; title and year are empty where they aren't.
+        performer: Empty where unknown.
     """
 
     path: Path
     split: str
     composer: str
+    title: str = ""
+    year: str = ""
     performer: str = ""
 
 
@@ -65,11 +72,37 @@ def maestro_performances(folder: Path, performers: Path | None = None) -> list[P
     )
     return [
         Performance(
-            folder / row["midi_filename"], row["split"], row["canonical_composer"], names.get(row["midi_filename"], "")
+            folder / row["midi_filename"],
+            row["split"],
+            row["canonical_composer"],
+            row.get("canonical_title", ""),
+            row.get("year", ""),
+            names.get(row["midi_filename"], ""),
         )
         for row in _rows(folder / CSV, "canonical_composer")
         if (folder / row["midi_filename"]).is_file()
     ]
+
+
+def listed(corpus: Corpus, performers: Path | None = None) -> dict[str, Performance]:
+    """What MAESTRO's table says of each file, as the corpus names it; empty if the corpus was made of something else.
+
+    Args:
+        corpus: Its manifest says which folder it was made of.
+        performers: As for `maestro_performances`.
+
+    Raises:
+        UsageError: `performers` lacks its columns.
+    """
+    source = Path(corpus.manifest.get("source", ""))
+    if not (source / CSV).is_file():
+        return {}
+    return {one.path.relative_to(source).as_posix(): one for one in maestro_performances(source, performers)}
+
+
+def titles(corpus: Corpus) -> dict[str, str]:
+    """Composer and title of each file, as the corpus names it, where MAESTRO's table says them."""
+    return {path: f"{one.composer}: {one.title}" for path, one in listed(corpus).items()}
 
 
 def tunes(count: int, seed: int = 1, folder: Path | None = None) -> list[Path]:

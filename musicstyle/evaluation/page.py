@@ -9,6 +9,7 @@ from typing import Any
 
 from musicstyle.evaluation import figures
 from musicstyle.evaluation.findings import default_row, findings
+from musicstyle.evaluation.memorisation import LONG_RUN, UNSEEN
 
 Answer = Mapping[str, Any]
 
@@ -49,6 +50,7 @@ def page(report: Answer) -> str:
         ("style", _style),
         ("embedding", _embedding),
         ("interpolation", _interpolation),
+        ("memorisation", _memorisation),
     ):
         if name in report:
             sections.append(write(report))
@@ -159,6 +161,37 @@ def _interpolation(report: Answer) -> str:
     single = line["spearman_of_pieces"]
     note = f"{line['pieces']} pieces a point; falls by {line['fall']:.3f}; Spearman of single pieces {single:.2f}."
     return _section("Between two styles", "", figures.svg(figures.interpolation_figure(line)), note)
+
+
+def _memorisation(report: Answer) -> str:
+    rows = []
+    for mode, judged in report["memorisation"]["modes"].items():
+        unusual = f"{judged['unusual']} of {judged['compared']}"
+        rows.append([mode, *_runs(judged["played"]), unusual])
+        if judged["real"]:
+            rows.append([f"{mode}: real, unseen", *_runs(judged["real"]), None])
+    note = (
+        f"Notes in the longest run that a piece shares with one training performance, in any key; covered: share of "
+        f"notes in shared runs of {LONG_RUN} or more. Real: stretches of the validation split of as many notes. "
+        f"Unusual: a run longer than each of {UNSEEN} of them has. {_longest(report['memorisation'])}"
+    )
+    head = ["played with", "pieces", "median", "90 %", "longest", "covered", "unusual"]
+    return _section("Memorisation: runs of notes shared with the training performances", _table(head, rows), "", note)
+
+
+def _runs(runs: Answer) -> list[str]:
+    return [*(f"{runs[name]:g}" for name in ("pieces", "median", "percentile_90", "max")), f"{runs['covered']:.1%}"]
+
+
+def _longest(memorisation: Answer) -> str:
+    pieces = [piece for judged in memorisation["modes"].values() for piece in judged["pieces"]]
+    piece = max(pieces, key=lambda one: one["longest"])
+    place = piece["place"]
+    return f"The longest stands in {place['trained_on']}{_in_brackets(place['title'])}." if place else ""
+
+
+def _in_brackets(text: str) -> str:
+    return f" ({text})" if text else ""
 
 
 def _plan(report: Answer) -> str:

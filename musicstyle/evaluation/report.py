@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import musicstyle
 from musicstyle.corpus.crops import BatchOptions
 from musicstyle.errors import CorpusError, UsageError
-from musicstyle.evaluation.experiments import a_split, embed_crops, interpolation_test, style_test
+from musicstyle.evaluation.experiments import a_split, embed_crops, interpolation_test, play_modes, style_test
 from musicstyle.evaluation.knowledge import knowledge, names_for
 from musicstyle.evaluation.likelihood import PROTOCOL_TOKENS, measure_likelihood
 from musicstyle.evaluation.material import styles, tunes
+from musicstyle.evaluation.memorisation import KnownRuns, judge_modes
 from musicstyle.evaluation.playing import pair_up, play_pairs, summarize
 from musicstyle.files import write_atomically
 
@@ -44,8 +45,10 @@ ASKED = {
     "interpolation": ("seed", "seconds", "lines", "mixes", "repeats"),
     "likelihood": ("seed", "nll_split", "nll_limit", "nll_tokens"),
     "embedding": ("seed", "crops"),
+    "memorisation": ("seed", "seconds", "tunes"),
 }
-OF_THE_CORPUS = ("likelihood", "embedding")
+OF_THE_CORPUS = ("likelihood", "embedding", "memorisation")
+PLAYED = ("melody", "style", "interpolation", "memorisation")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Plan:
         seed: Of every choice and draw.
         seconds: Length of each piece that is played.
         styles: Styles of the hit rate.
-        tunes: Tunes of the melody's share, for each strength.
+        tunes: Tunes of the melody's share, for each strength; pieces in each mode of the memorisation.
         strengths: Melody strengths.
         lines, mixes, repeats: Of the interpolation.
         nll_split, nll_limit: Split and number of pieces of the likelihood; None: all.
@@ -124,6 +127,7 @@ class Report:
             "interpolation": config.hears_style,
             "likelihood": has_data,
             "embedding": has_data and config.hears_style,
+            "memorisation": has_data,
         }
         return [name for name, is_possible in possible.items() if is_possible]
 
@@ -135,6 +139,7 @@ class Report:
             "interpolation": self._interpolation,
             "likelihood": self._likelihood,
             "embedding": self._embedding,
+            "memorisation": self._memorisation,
         }
         answers, unanswered = {}, []
         for name in self.parts:
@@ -154,7 +159,8 @@ class Report:
             "weights": self.identity,
             "step": self.player.facts.get("step"),
             "plan": dataclasses.asdict(self.plan),
-            "left_out": self.plan.left_out() + ([] if self.corpus else ["likelihood and embedding: no data was given"]),
+            "left_out": self.plan.left_out()
+            + ([] if self.corpus else [f"{', '.join(OF_THE_CORPUS)}: no data was given"]),
             "generation": dataclasses.asdict(self.options),
             "published": {"nll": PUBLISHED_NLL, "similarity": PUBLISHED_SIMILARITY},
         }
@@ -180,7 +186,7 @@ class Report:
     def _key(self, name: str) -> str:
         asked = {setting: getattr(self.plan, setting) for setting in ASKED[name]}
         corpus = self.corpus.manifest["totals"] if self.corpus is not None and name in OF_THE_CORPUS else None
-        options = None if name in OF_THE_CORPUS else dataclasses.asdict(self.options)
+        options = dataclasses.asdict(self.options) if name in PLAYED else None
         question = [name, musicstyle.__version__, self.identity, asked, options, corpus]
         return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -238,6 +244,13 @@ class Report:
         split = a_split(self.corpus, "validation")
         crops = embed_crops(self.player, self.corpus, split, self.plan.crops, progress=report)
         return {"split": split, **knowledge(crops, names_for(self.corpus), self.plan.seed)}
+
+    def _memorisation(self, report: Callable[[int, int], None]) -> Answer:
+        assert self.corpus is not None
+        self.corpus.indices("validation")  # what there is nothing to compare with need not be played
+        known = KnownRuns(self.corpus)
+        played = play_modes(self.player, *self._material(self.plan.tunes), self.options, progress=report)
+        return {"modes": judge_modes(known, played, self.plan.seed)}
 
 
 def rows_of(notes: Notes) -> list[list[float]]:

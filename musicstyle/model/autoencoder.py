@@ -58,6 +58,8 @@ class Autoencoder(nn.Module):
             self.style_encoder = Encoder(c, c.style_layers)
             self.no_style = nn.Parameter(torch.empty(c.width))
             self.style_head = nn.Linear(c.width, STYLE_FEATURES)
+        if c.hears_style and c.style_counts:
+            self.style_counts = nn.Linear(c.vocabulary_size, c.width, bias=False)
         if c.hears_style and c.style_shortcut:
             self.style_input = nn.Linear(c.width, c.width)
         if c.conditions == "both" and c.combine == "concat":
@@ -77,7 +79,10 @@ class Autoencoder(nn.Module):
             (batch, width).
         """
         present = style != PAD
-        return masked_mean(self.style_encoder(self.embedding(style), clock, present), present)
+        embedding = masked_mean(self.style_encoder(self.embedding(style), clock, present), present)
+        if self.config.style_counts:
+            embedding = embedding + self.style_counts(shares(style, self.config.vocabulary_size).to(embedding.dtype))
+        return embedding
 
     def condition(
         self, melody: Tensor | None, style: Tensor | None, use_melody: Tensor, use_style: Tensor
@@ -189,6 +194,20 @@ def keys_down(held: Tensor) -> Tensor:
         (..., 2 * keys) float32; all 0 for a key that is up. A second is about 0.9, ten about 1.4.
     """
     return torch.cat(((held > 0).float(), torch.log1p(held.float()) / 5), dim=-1)
+
+
+def shares(ids: Tensor, size: int) -> Tensor:
+    """How often each id occurs in each row, as the root of its share.
+
+    Args:
+        ids: (batch, length), PAD left out.
+        size: Of the vocabulary.
+
+    Returns:
+        (batch, size) float32; the squares of a row sum to 1, to 0 where nothing is present.
+    """
+    counts = torch.zeros(len(ids), size, device=ids.device).scatter_add_(1, ids, (ids != PAD).float())
+    return (counts / counts.sum(dim=1, keepdim=True).clamp(min=1)).sqrt()
 
 
 def _untimed(vectors: Tensor) -> Memory:

@@ -37,6 +37,7 @@ class ModelConfig:
         melody_frames_ahead: Melody frames after now that are added to the decoder's input (0: none, as published).
         melody_frames_behind: Melody frames before now that are added with them.
         held_keys: The decoder's input also says which of so many keys are down and for how long (0: no, as published).
+        style_counts: The style embedding also counts how often each id occurs in the performance (no, as published).
         style_shortcut: The style embedding is also added to the decoder's input.
         activation: Of the feed-forward layers.
         dropout: On embeddings and residual branches (never inside the attention, which would leave the fused kernels).
@@ -62,6 +63,7 @@ class ModelConfig:
     melody_frames_ahead: int = 10
     melody_frames_behind: int = 2
     held_keys: int = 88
+    style_counts: bool = True
     style_shortcut: bool = True
     activation: Activation = "relu_squared"
     dropout: float = 0.0
@@ -139,7 +141,7 @@ PRESETS: dict[str, ModelConfig] = {
     "paper": ModelConfig(
         width=384, heads=8, head_width=64, feedforward_width=1024, decoder_layers=6, style_layers=6, melody_layers=6,
         window=2048, max_distance=1024, encoder_max_distance=1024, memory_window_steps=None, clock=False,
-        melody_frames_ahead=0, melody_frames_behind=0, held_keys=0, style_shortcut=False, activation="relu",
-        dropout=0.1,
+        melody_frames_ahead=0, melody_frames_behind=0, held_keys=0, style_counts=False, style_shortcut=False,
+        activation="relu", dropout=0.1,
     ),
 }  # fmt: skip

@@ -85,15 +85,15 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
     return F.pad(torch.cat((angles.sin(), angles.cos()), dim=-1), (0, width - 2 * half))
 
 
+SILENT = ("project_out.weight", "narrow.weight", "decoder.head.weight", "held.weight", "style_counts.weight")
+
+
 @torch.no_grad()
 def initialise(model: nn.Module) -> None:
     """Set every parameter: linear maps to keep variance, residual branches to begin silent, tables small."""
     for name, parameter in model.named_parameters():
         last = name.rsplit(".", 1)[-1]
-        if (
-            name.endswith(("project_out.weight", "narrow.weight", "decoder.head.weight", "held.weight"))
-            or last == "bias"
-        ):
+        if name.endswith(SILENT) or last == "bias":
             parameter.zero_()
         elif "norm" in name:
             parameter.fill_(1.0)

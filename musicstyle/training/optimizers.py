@@ -11,7 +11,10 @@ from musicstyle.training.options import TrainingOptions
 
 def is_matrix(name: str, parameter: nn.Parameter) -> bool:
     """Whether a parameter maps hidden vectors to hidden vectors (not a table of ids, distances or outputs)."""
-    tables = ("embedding.weight", "phase.weight", "aligned.weight", "held.weight", "table", "head.weight")
+    tables = (
+        "embedding.weight", "phase.weight", "aligned.weight", "held.weight", "style_counts.weight", "table",
+        "head.weight",
+    )  # fmt: skip
     return parameter.ndim == 2 and not name.endswith(tables)
 
 

@@ -38,10 +38,10 @@ class TrainingOptions:
     """
 
     steps: int = 5000
-    batch_size: int = 2
-    tokens: int = 1024
-    style_tokens: int = 512
-    style_input: StyleInput = "other"
+    batch_size: int = 4
+    tokens: int = 512
+    style_tokens: int = 256
+    style_input: StyleInput = "same"
     drop_style: float = 0.15
     drop_melody: float = 0.15
     augment: bool = True

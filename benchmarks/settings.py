@@ -1,0 +1,94 @@
+"""Which settings to generate with: melody kept and style reached, over a grid, on validation pairs; prints JSON lines.
+
+    python benchmarks/settings.py [--checkpoint DIR] [--pairs 20] [--seconds 20] [--choice 1]
+        [--melody-strength 1 2 3] [--style-strength 1 2] [--temperature 1] [--top-p 0.95] [--min-p 0]
+
+Every setting plays the same tunes in the styles of the same performances with the same seeds. share_50 and share_100:
+of the melody's notes that sound (`musicstyle eval melody`); hit_rate: of pairs in which a piece is nearer to the half
+of its performance that was not heard than to another's (`musicstyle eval style`); own: the mean overlapping area with
+it; real: the same of real playing; density: its notes for each of the performance's in the same time, the median.
+Data: $MUSICSTYLE_DATA or shared/data beside the repository; without it, the repository's examples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from musicstyle.evaluation.experiments import Halves
+from musicstyle.evaluation.material import styles, tunes
+from musicstyle.evaluation.melody import MelodyScore, score_melody
+from musicstyle.evaluation.style import hit_rate
+from musicstyle.generation.transfer import StyleTransfer
+from musicstyle.music.notes import Notes
+from musicstyle.music.similarity import similarity_matrix
+
+GRID = {
+    "melody_strength": [2.0],
+    "style_strength": [1.0],
+    "temperature": [1.0],
+    "top_p": [0.95],
+    "min_p": [0.0],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--choice", type=int, default=1, help="seed of the choice of tunes and performances")
+    parser.add_argument("--seed", type=int, default=1, help="of the first piece; the others count on")
+    for name, values in GRID.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, nargs="+", default=values)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    player = StyleTransfer.load(options.checkpoint)
+    halves = [Halves.of(path) for path in styles(options.pairs, options.choice)]
+    melodies = tunes(options.pairs, options.choice)
+    real = hit_rate(_areas([half.stretch(options.seconds) for half in halves], halves))
+    print(json.dumps({"real": {"hit_rate": round(real.rate, 4), "own": round(real.own, 4)}}), flush=True)
+    for values in itertools.product(*(getattr(options, name) for name in GRID)):
+        setting = dict(zip(GRID, values, strict=True))
+        print(json.dumps({**setting, **measure(player, halves, melodies, setting, options)}), flush=True)
+
+
+def measure(
+    player: StyleTransfer, halves: list[Halves], melodies: list[Path], setting: dict[str, float], given: Any
+) -> dict[str, Any]:
+    """Play every pair with one setting."""
+    chosen = player.default_options(**setting, seconds=given.seconds)
+    score, played = MelodyScore(), []
+    for i, half in enumerate(halves):
+        made = player.generate(half.heard, melodies[i % len(melodies)], replace(chosen, seed=given.seed + i))
+        assert made.melody is not None
+        score += score_melody(made.melody.crop(0.0, given.seconds), made.notes)
+        played.append(made.notes)
+    hits = hit_rate(_areas(played, halves))
+    densities = [
+        len(notes) / max(1, len(half.stretch(notes.duration_seconds)))
+        for notes, half in zip(played, halves, strict=True)
+    ]
+    return {
+        "share_50": round(score.share_50, 4),
+        "share_100": round(score.share_100, 4),
+        "hit_rate": round(hits.rate, 4),
+        "interval": [round(end, 4) for end in hits.interval],
+        "own": round(hits.own, 4),
+        "density": round(float(np.median(densities)), 3),
+    }
+
+
+def _areas(played: list[Notes], halves: list[Halves]) -> np.ndarray:
+    return similarity_matrix(played, [half.judge for half in halves]).mean(axis=2)
+
+
+if __name__ == "__main__":
+    main()
