@@ -165,6 +165,11 @@ def test_fine_tuning_begins_with_the_weights_of_a_checkpoint(folder: Path) -> No
     assert result.exit_code == 0, result.stderr
     before = json.loads((folder / "first" / "best" / "config.json").read_text())["validation_nll"]
     assert json.loads(result.stdout.splitlines()[0])["validation"] == pytest.approx(before, abs=1e-4)
+    gentle = call(*tuned, "--force")
+    assert gentle.exit_code == 0, gentle.stderr
+    facts = json.loads((folder / "tuned" / "best" / "config.json").read_text())
+    rates = {name: facts["training"][name] for name in ("learning_rate", "matrix_learning_rate")}
+    assert rates == {name: pytest.approx(getattr(TrainingOptions(), name) / 4) for name in rates}
     refused(call(*tuned, "--force", "--preset", "tiny"), 2, "--init", "--preset")
     refused(call(*tuned[:4], "elsewhere", "--init", "nowhere", *QUICK), 1, "nowhere", "no checkpoint")
 
@@ -222,13 +227,13 @@ def none_given(**given: Any) -> dict[str, Any]:
 
 def test_settings_come_from_the_flag_then_the_saved_run_then_the_default() -> None:
     saved = {"training": {"steps": 77, "tokens": 99, "gone_since": 1}}
-    options = _training_options(none_given(steps=88), saved)
+    options = _training_options(none_given(steps=88), saved, tuning=False)
     assert (options.steps, options.tokens, options.batch_size) == (88, 99, TrainingOptions().batch_size)
 
 
 def test_both_learning_rates_scale_together() -> None:
     default = TrainingOptions()
-    halved = _training_options(none_given(learning_rate=default.learning_rate / 2), {})
+    halved = _training_options(none_given(learning_rate=default.learning_rate / 2), {}, tuning=False)
     assert halved.matrix_learning_rate == pytest.approx(default.matrix_learning_rate / 2)
 
 

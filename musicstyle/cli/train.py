@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from musicstyle.training.loop import Report, Trainer
 
 FEW_PIECES = 20
+TUNING_SHARE = 0.25  # of the learning rates, when weights are there to be kept
 MODEL_CHOICES = ("combine", "conditions")
 DEFAULT_PRESET = "tiny"
 A_FOLDER = click.Path(path_type=Path)
@@ -75,7 +76,7 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @click.option("--devices", type=AT_LEAST_1, default=1, show_default=True, help="GPUs (or CPU processes) of a machine.")
 @click.option("--nodes", type=AT_LEAST_1, default=1, show_default=True, help="Machines.")
 @click.option("--threads", type=AT_LEAST_1, help="CPU threads; default: torch's choice.")
-@click.option("--init", type=A_FOLDER, help="Begin with the weights of this checkpoint (fine-tuning).")
+@click.option("--init", type=A_FOLDER, help="Fine-tune this checkpoint, by default at a quarter of the rates.")
 @click.option("--resume", is_flag=True, help="Go on from the last save of --out.")
 @click.option("--force", is_flag=True, help="Begin anew in an --out that holds a run; the old run is removed.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a validation and one at the end.")
@@ -105,7 +106,7 @@ def train(
     saved = _saved_facts(out) if resume else {}
     config = _model_config(preset, given, _facts(init) if init else saved)
     corpus = _open_corpus(data)
-    options = _training_options(given, saved)
+    options = _training_options(given, saved, tuning=init is not None)
     trainer = _make_trainer(config, options, corpus, out, (device, precision, devices, nodes), threads)
     if resume:
         trainer.resume()
@@ -182,12 +183,14 @@ def _model_config(preset: str | None, given: dict[str, Any], saved: dict[str, An
     return dataclasses.replace(PRESETS[preset] if preset else before, **kept | choices)
 
 
-def _training_options(given: dict[str, Any], saved: dict[str, Any]) -> TrainingOptions:
+def _training_options(given: dict[str, Any], saved: dict[str, Any], *, tuning: bool) -> TrainingOptions:
     known = {field.name for field in dataclasses.fields(TrainingOptions)}
     values = {name: value for name, value in saved.get("training", {}).items() if name in known}
     changes = {name: value for name, value in given.items() if name in known and value is not None}
+    default = TrainingOptions()
+    if tuning:
+        changes.setdefault("learning_rate", default.learning_rate * TUNING_SHARE)
     if "learning_rate" in changes:
-        default = TrainingOptions()
         changes["matrix_learning_rate"] = (
             default.matrix_learning_rate * changes["learning_rate"] / default.learning_rate
         )
