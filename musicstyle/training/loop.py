@@ -52,7 +52,7 @@ class Report:
 
 def choose_precision(device: str) -> str:
     """bf16 mixed where the machine multiplies matrices of it faster than float32, float32 elsewhere."""
-    capabilities = torch.cpu.get_capabilities()
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.11 doesn't tell
     in_bf16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
     return "bf16-mixed" if device == "cuda" or (device == "cpu" and in_bf16) else "32-true"
 
@@ -86,6 +86,11 @@ class Trainer:
         self.step = self.tokens = 0
         self.best = float("inf")
         self.stop = False  # set from outside: save after the step that is being taken, and end
+
+    @property
+    def precision(self) -> str:
+        """Of the arithmetic, in Fabric's words: "32-true", "bf16-mixed" ..."""
+        return str(self.fabric.strategy.precision.precision)
 
     def start_from(self, checkpoint: Path) -> None:
         """Begin with the weights of a checkpoint of the same model config (fine-tuning).
@@ -191,7 +196,7 @@ class Trainer:
             "tokens": self.tokens,
             "best_validation_nll": self.best,
             "validation_nll": scores,
-            "training": asdict(self.options),
+            "training": {**asdict(self.options), "precision": self.precision},
         }
 
 
