@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musicstyle.corpus.prepare import prepare
-from musicstyle.errors import CheckpointError, ConfigError
+from musicstyle.errors import CheckpointError, ConfigError, TrainingError
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
 from musicstyle.model.config import ModelConfig
 from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
+from musicstyle.training import loop
 from musicstyle.training.batches import training_batches, validation_batches
 from musicstyle.training.loop import Report, Trainer, choose_precision, make_fabric
 from musicstyle.training.loss import nll_sum, served_modes, validation_nll
@@ -90,7 +91,7 @@ def test_a_resumed_run_gives_bit_for_bit_the_losses_of_an_unbroken_one(
 
 
 def test_bf16_learns_as_float32_does(corpus: Path, tmp_path: Path) -> None:
-    options = dataclasses.replace(OPTIONS, steps=40, validate_every=40)
+    options = dataclasses.replace(OPTIONS, steps=20, validate_every=20)
     exact, mixed = (run(corpus, tmp_path / p, options, precision=p) for p in ("32-true", "bf16-mixed"))
     assert all(abs(a.loss - b.loss) < 0.05 for a, b in zip(exact, mixed, strict=True))
     assert exact[-1].loss != mixed[-1].loss
@@ -134,6 +135,13 @@ def test_it_learns_to_follow_the_melody(corpus: Path, tmp_path: Path) -> None:
     assert final is not None
     assert final["melody"] < final["none"] - 0.1  # the pitches are random: only the melody can tell them
     assert final["both"] < final["style"] - 0.1
+
+
+def test_a_loss_that_is_no_number_ends_the_run(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "nll_sum", lambda logits, _: (logits.sum() * math.nan, torch.tensor(1)))
+    with pytest.raises(TrainingError, match=r"step 1: the loss is nan"):
+        run(corpus, tmp_path, OPTIONS)
+    assert not (tmp_path / "last").exists()
 
 
 def test_refusals(corpus: Path, tmp_path: Path) -> None:

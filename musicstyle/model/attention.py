@@ -117,6 +117,7 @@ class RelativeAttention(nn.Module):
 
     def _heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         qkv = self.project_in(x).unflatten(-1, (3, self.heads, self.head_width)).permute(2, 0, 3, 1, 4)
+        qkv = qkv.contiguous()  # once, where every product of a block would copy its part
         return qkv[0] * self.head_width**-0.5, qkv[1], qkv[2]
 
 

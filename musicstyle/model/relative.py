@@ -171,6 +171,7 @@ class _Attend(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         q, turned_q, k, v, table, *kept = ctx.saved_tensors
+        grad = grad.contiguous()
         grad_q, grad_turned, grad_table = torch.empty_like(q), torch.empty_like(q), torch.zeros_like(table)
         grad_k, grad_v = torch.zeros_like(k), torch.zeros_like(v)
         for block, shares in zip(ctx.places, kept, strict=True):

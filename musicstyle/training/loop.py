@@ -26,7 +26,6 @@ from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
 from musicstyle.training.state import BEST, LAST, find_last, restore, save
 
-
 LOSS_EVERY = 10  # steps: reading the loss makes the CPU wait for a GPU, which then waits for the CPU
 
 
