@@ -10,16 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from musicstyle.model.attention import (
-    ROWS_AT_ONCE,
-    CrossAttention,
-    KeyValueCache,
-    Memory,
-    RelativeAttention,
-    Rotation,
-    skew,
-)
+from musicstyle.model import relative
+from musicstyle.model.attention import CrossAttention, KeyValueCache, Memory, RelativeAttention, Rotation
 from musicstyle.model.layers import initialise
+from musicstyle.model.relative import ROWS_AT_ONCE, skew, unskew
 
 WIDTH, HEADS, HEAD_WIDTH = 10, 3, 8
 
@@ -90,6 +84,31 @@ def test_blocks_of_rows_join_without_a_seam() -> None:
     tail = layer(x[:, -80:])
     torch.testing.assert_close(whole[:, -1], tail[:, -1], rtol=0, atol=1e-12)
     torch.testing.assert_close(layer(x[:, : ROWS_AT_ONCE + 3]), whole[:, : ROWS_AT_ONCE + 3], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("max_distance", "window"), [(5, 5), (4, 9), (40, 40), (7, None), (1, 3), (30, None)])
+@pytest.mark.parametrize("rows_at_once", [3, 128])
+def test_its_gradient_is_that_of_the_double_loop(
+    max_distance: int, window: int | None, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relative, "ROWS_AT_ONCE", rows_at_once)
+    layer = make(max_distance, window)
+    x = torch.randn(2, 8, WIDTH, dtype=torch.float64, requires_grad=True)
+    present = None if window else torch.arange(8) < torch.tensor([[8], [5]])
+    wanted = [x, *layer.parameters()]
+    ours, theirs = layer(x, None, present), double_loop(layer, x, None, present)
+    direction = torch.randn_like(ours)
+    for got, expected in zip(
+        torch.autograd.grad(ours, wanted, direction), torch.autograd.grad(theirs, wanted, direction), strict=True
+    ):
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-11)
+
+
+@given(n=st.integers(1, 7), c=st.integers(1, 9))
+def test_unskew_is_the_gradient_of_skew(n: int, c: int) -> None:
+    products, cells = torch.randn(2, n, c, dtype=torch.float64), torch.randn(2, n, c + n - 1, dtype=torch.float64)
+    torch.testing.assert_close(unskew(skew(products)), products, rtol=0, atol=0)
+    torch.testing.assert_close((skew(products) * cells).sum(), (products * unskew(cells)).sum())
 
 
 @given(n=st.integers(1, 7), c=st.integers(1, 9))

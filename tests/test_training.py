@@ -14,14 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musicstyle.corpus.prepare import prepare
-from musicstyle.errors import CheckpointError, ConfigError
+from musicstyle.errors import CheckpointError, ConfigError, TrainingError
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
 from musicstyle.model.config import ModelConfig
 from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
+from musicstyle.training import loop
 from musicstyle.training.batches import training_batches, validation_batches
-from musicstyle.training.loop import Report, Trainer, make_fabric
+from musicstyle.training.loop import Report, Trainer, choose_precision, make_fabric
 from musicstyle.training.loss import nll_sum, served_modes, validation_nll
 from musicstyle.training.optimizers import is_matrix, make_optimizers
 from musicstyle.training.options import TrainingOptions
@@ -50,10 +51,16 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(
-    corpus: Path, out: Path, options: TrainingOptions, *, resume: bool = False, stop: int | None = None
+    corpus: Path,
+    out: Path,
+    options: TrainingOptions,
+    *,
+    precision: str = "32-true",
+    resume: bool = False,
+    stop: int | None = None,
 ) -> list[Report]:
     torch.use_deterministic_algorithms(True)
-    trainer = Trainer(SMALL, options, corpus, out, make_fabric("cpu"))
+    trainer = Trainer(SMALL, options, corpus, out, make_fabric("cpu", precision))
     if resume:
         trainer.resume()
     reports = []
@@ -64,10 +71,14 @@ def run(
     return reports
 
 
-def test_a_resumed_run_gives_bit_for_bit_the_losses_of_an_unbroken_one(corpus: Path, tmp_path: Path) -> None:
-    whole = run(corpus, tmp_path / "whole", OPTIONS)
-    first = run(corpus, tmp_path / "broken", OPTIONS, stop=10)  # killed two steps after the save at 8
-    second = run(corpus, tmp_path / "broken", dataclasses.replace(OPTIONS, workers=2), resume=True)
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_resumed_run_gives_bit_for_bit_the_losses_of_an_unbroken_one(
+    corpus: Path, tmp_path: Path, precision: str
+) -> None:
+    whole = run(corpus, tmp_path / "whole", OPTIONS, precision=precision)
+    first = run(corpus, tmp_path / "broken", OPTIONS, precision=precision, stop=10)  # killed two steps after a save
+    helped = dataclasses.replace(OPTIONS, workers=2)
+    second = run(corpus, tmp_path / "broken", helped, precision=precision, resume=True)
     assert [r.step for r in second] == [9, 10, 11, 12]
     assert [r.loss for r in first[:8] + second] == [r.loss for r in whole]
     assert second[-1].validation == whole[-1].validation
@@ -77,6 +88,31 @@ def test_a_resumed_run_gives_bit_for_bit_the_losses_of_an_unbroken_one(corpus: P
     histories = [json.loads((tmp_path / name / "last" / "history.json").read_text()) for name in ("whole", "broken")]
     assert histories[0] == histories[1]
     assert [entry["step"] for entry in histories[0]] == [5, 10, 12]
+
+
+def test_bf16_learns_as_float32_does(corpus: Path, tmp_path: Path) -> None:
+    options = dataclasses.replace(OPTIONS, steps=20, validate_every=20)
+    exact, mixed = (run(corpus, tmp_path / p, options, precision=p) for p in ("32-true", "bf16-mixed"))
+    assert all(abs(a.loss - b.loss) < 0.05 for a, b in zip(exact, mixed, strict=True))
+    assert exact[-1].loss != mixed[-1].loss
+    assert load_checkpoint(tmp_path / "bf16-mixed" / "last")[1]["training"]["precision"] == "bf16-mixed"
+
+
+@pytest.mark.parametrize(
+    ("device", "capabilities", "precision"),
+    [
+        ("cpu", {"avx512_bf16": True}, "bf16-mixed"),
+        ("cpu", {"amx_bf16": True}, "bf16-mixed"),
+        ("cpu", {"avx2": True, "avx512_bf16": False}, "32-true"),
+        ("cuda", {}, "bf16-mixed"),
+        ("mps", {"bf16": True}, "32-true"),
+    ],
+)
+def test_bf16_where_the_machine_multiplies_in_it(
+    monkeypatch: pytest.MonkeyPatch, device: str, capabilities: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert choose_precision(device) == precision
 
 
 def test_it_learns_and_keeps_the_best(corpus: Path, tmp_path: Path) -> None:
@@ -99,6 +135,13 @@ def test_it_learns_to_follow_the_melody(corpus: Path, tmp_path: Path) -> None:
     assert final is not None
     assert final["melody"] < final["none"] - 0.1  # the pitches are random: only the melody can tell them
     assert final["both"] < final["style"] - 0.1
+
+
+def test_a_loss_that_is_no_number_ends_the_run(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "nll_sum", lambda logits, _: (logits.sum() * math.nan, torch.tensor(1)))
+    with pytest.raises(TrainingError, match=r"step 1: the loss is nan"):
+        run(corpus, tmp_path, OPTIONS)
+    assert not (tmp_path / "last").exists()
 
 
 def test_refusals(corpus: Path, tmp_path: Path) -> None:

@@ -71,7 +71,11 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @_setting("--workers", "workers", "Processes that draw batches.", click.IntRange(0))
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option(
-    "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True, help="auto: bf16 on a GPU."
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="auto",
+    show_default=True,
+    help="auto: bf16 on a GPU and on CPUs that multiply in it.",
 )
 @click.option("--devices", type=AT_LEAST_1, default=1, show_default=True, help="GPUs (or CPU processes) of a machine.")
 @click.option("--nodes", type=AT_LEAST_1, default=1, show_default=True, help="Machines.")
@@ -228,7 +232,7 @@ def _introduce(trainer: Trainer, corpus: Corpus) -> None:
     weights = sum(p.numel() for p in trainer.plain.parameters())
     say(
         f"{totals['pieces']} pieces, {totals['hours']:.2f} h, {totals['tokens']:,} tokens; "
-        f"model of {weights / 1e6:.2f} M parameters on {trainer.fabric.device}; "
+        f"model of {weights / 1e6:.2f} M parameters on {trainer.fabric.device} in {trainer.precision}; "
         f"step {trainer.step} of {trainer.options.steps}; into {trainer.out}"
     )
     if totals["pieces"] < FEW_PIECES:

@@ -1,8 +1,7 @@
-"""Relative self-attention with the memory-saving skew, and cross-attention on a shared clock.
+"""Relative self-attention, and cross-attention on a shared clock.
 
-Unusual here: the skew works on a block of query rows at a time, so that a window of keys costs a window of memory;
-cells outside the relative table can be filled with minus infinity, which makes the table its own causal window mask;
-time enters by rotating queries and keys (RoPE over elapsed time in place of an index), so only time differences count.
+Unusual here: time enters by rotating queries and keys (RoPE over elapsed time in place of an index), so only time
+differences count; a table of relative keys adds what distance in ids has to say.
 """
 
 from __future__ import annotations
@@ -13,61 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ROWS_AT_ONCE = 128  # query rows of one block: measured best on CPU caches (docs/experiments.md)
+from musicstyle.model.relative import Reach, attend
+
 SHORTEST_PERIOD_STEPS = 4.0  # of the rotations: 40 ms ...
 LONGEST_PERIOD_STEPS = 4000.0  # ... to 40 s
-
-
-def skew(logits: Tensor, outside: float = 0.0) -> Tensor:
-    """Shift row i right by i columns, so that table columns (distances) become key columns.
-
-    Args:
-        logits: Products of n query rows with the c rows of a relative table, (..., n, c).
-        outside: What stands where the table has no row.
-
-    Returns:
-        (..., n, c + n - 1); cell (i, j) is logits[i, j - i], and `outside` where that column doesn't exist.
-
-    Source: Huang et al. 2019, arXiv:1809.04281: pad, reshape, drop; here for any block of rows.
-    """
-    *batch, n, c = logits.shape
-    padded = F.pad(logits, (0, n), value=outside).flatten(-2)
-    return padded[..., : n * (c + n - 1)].view(*batch, n, c + n - 1)
-
-
-def relative_logits(
-    q: Tensor, table: Tensor, first_query: int, first_key: int, keys: int, *, behind: int, outside: float = 0.0
-) -> Tensor:
-    """Position part of the attention logits for a block of queries over a run of keys.
-
-    Args:
-        q: Queries, (batch, heads, n, head_width); row i stands at position first_query + i.
-        table: Relative keys, (heads, rows, head_width); row r belongs to keys r - behind positions after the query.
-        first_query: Position of the first query.
-        first_key: Position of the first key.
-        keys: How many keys.
-        behind: Rows of the table that belong to earlier keys.
-        outside: What stands where a key is farther than the table reaches.
-
-    Returns:
-        (batch, heads, n, keys).
-    """
-    # Rows of the table that no key of this run can meet are left out of the product.
-    n, rows = q.shape[2], table.shape[1]
-    low = max(0, behind - (first_query + n - 1 - first_key))
-    high = min(rows, behind + first_key + keys - first_query)
-    products = skew(q @ table[:, low:high].transpose(-1, -2), outside)
-    table_start = first_query - behind + low
-    left = table_start - first_key
-    right = (first_key + keys) - (table_start + products.shape[-1])
-    return F.pad(products, (left, right), value=outside)
-
-
-def hidden(first_query: int, queries: int, first_key: int, keys: int, window: int, device: torch.device) -> Tensor:
-    """Which keys each query may not see, (queries, keys) bool: all but itself and the window - 1 before it."""
-    query = torch.arange(first_query, first_query + queries, device=device)[:, None]
-    key = torch.arange(first_key, first_key + keys, device=device)[None, :]
-    return (key > query) | (key <= query - window)
 
 
 @dataclass(frozen=True)
@@ -163,38 +111,14 @@ class RelativeAttention(nn.Module):
         if cache is not None:
             turned_k, v = cache.append(turned_k, v)
             offset = turned_k.shape[2] - q.shape[2]
-        blocks = [
-            self._attend(
-                q[:, :, i : i + ROWS_AT_ONCE], turned_q[:, :, i : i + ROWS_AT_ONCE], turned_k, v, offset + i, present
-            )
-            for i in range(0, q.shape[2], ROWS_AT_ONCE)
-        ]
-        out = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
+        reach = Reach(self.window, self.behind, offset, closed=self.table_is_window)
+        out = attend(q, turned_q, turned_k, v, self.table.to(q.dtype), reach, present)
         return self.project_out(out.transpose(1, 2).flatten(2))
 
     def _heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         qkv = self.project_in(x).unflatten(-1, (3, self.heads, self.head_width)).permute(2, 0, 3, 1, 4)
+        qkv = qkv.contiguous()  # once, where every product of a block would copy its part
         return qkv[0] * self.head_width**-0.5, qkv[1], qkv[2]
-
-    def _attend(
-        self, q: Tensor, turned_q: Tensor, k: Tensor, v: Tensor, first_query: int, present: Tensor | None
-    ) -> Tensor:
-        n = q.shape[2]
-        first_key = max(0, first_query - self.window + 1) if self.window else 0
-        last_key = first_query + n if self.window else k.shape[2]
-        k, v = k[:, :, first_key:last_key], v[:, :, first_key:last_key]
-        keys = last_key - first_key
-        # A table that reaches as far as the window is its own causal mask.
-        outside = float("-inf") if self.table_is_window else 0.0
-        relative = relative_logits(q, self.table, first_query, first_key, keys, behind=self.behind, outside=outside)
-        products = torch.baddbmm(relative.flatten(0, 1), turned_q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2))
-        logits = products.view_as(relative)
-        if self.window and not self.table_is_window and n > 1:
-            unseen = hidden(first_query, n, first_key, keys, self.window, q.device)
-            logits = logits.masked_fill(unseen, float("-inf"))
-        if present is not None:
-            logits = logits.masked_fill(~present[:, None, None, first_key:last_key], float("-inf"))
-        return logits.softmax(dim=-1) @ v
 
 
 @dataclass(frozen=True)

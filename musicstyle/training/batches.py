@@ -50,14 +50,25 @@ def as_tensors(arrays: Mapping[str, np.ndarray]) -> Batch:
 
 
 def training_batches(
-    corpus: Path, options: TrainingOptions, first_step: int, rank: int = 0, world_size: int = 1
+    corpus: Path,
+    options: TrainingOptions,
+    first_step: int,
+    rank: int = 0,
+    world_size: int = 1,
+    *,
+    pinned: bool = False,
 ) -> Iterator[Batch]:
-    """The batches of steps first_step ... steps - 1; each process of several gets its own rows of them."""
+    """The batches of steps first_step ... steps - 1; each process of several gets its own rows of them.
+
+    `pinned` puts them where a GPU can fetch them while it computes.
+    """
     dataset = StepDataset(corpus, "train", batch_options(options), slice(rank, None, world_size))
     steps = range(first_step, options.steps)
-    workers = options.workers
+    workers, ahead = options.workers, 4 if options.workers else None
     return iter(
-        DataLoader(dataset, batch_size=None, sampler=steps, num_workers=workers, prefetch_factor=4 if workers else None)
+        DataLoader(
+            dataset, batch_size=None, sampler=steps, num_workers=workers, prefetch_factor=ahead, pin_memory=pinned
+        )
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ from musicstyle.errors import CheckpointError, ConfigError, TrainingError
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import WEIGHTS, load_weights
 from musicstyle.model.config import ModelConfig
+from musicstyle.model.encoders import PAD
 from musicstyle.training.batches import Batch, training_batches, validation_batches
 from musicstyle.training.loss import nll_sum, served_modes, style_error, validation_nll
 from musicstyle.training.optimizers import make_optimizers
 from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
 from musicstyle.training.state import BEST, LAST, find_last, restore, save
+
+LOSS_EVERY = 10  # steps: reading the loss makes the CPU wait for a GPU, which then waits for the CPU
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Report:
     Attributes:
         step: Steps done, of `steps`.
         steps: Length of the run.
-        loss: Training NLL in nats per id of this step.
+        loss: Training NLL in nats per id: of this step, on a GPU of the last that was a multiple of LOSS_EVERY.
         tokens: Target ids trained on so far.
         tokens_per_second: Since this process began.
         eta_seconds: Until the last step.
@@ -50,8 +54,15 @@ class Report:
     best: bool = False
 
 
+def choose_precision(device: str) -> str:
+    """bf16 mixed where the machine multiplies matrices of it faster than float32, float32 elsewhere."""
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.11 doesn't tell
+    in_bf16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return "bf16-mixed" if device == "cuda" or (device == "cpu" and in_bf16) else "32-true"
+
+
 def make_fabric(device: str = "auto", precision: str = "auto", devices: int = 1, nodes: int = 1) -> Fabric:
-    """Lightning Fabric for a device: bf16 mixed on a GPU, float32 elsewhere, unless said otherwise.
+    """Lightning Fabric for a device; "auto" takes the fastest device and its `choose_precision`.
 
     Raises:
         ConfigError: The device isn't there.
@@ -63,7 +74,7 @@ def make_fabric(device: str = "auto", precision: str = "auto", devices: int = 1,
     if device == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("device mps: torch sees no Apple GPU here; use --device cpu")
     if precision == "auto":
-        precision = "bf16-mixed" if device == "cuda" else "32-true"
+        precision = choose_precision(device)
     return Fabric(accelerator=device, devices=devices, num_nodes=nodes, precision=precision)  # type: ignore[arg-type]
 
 
@@ -79,6 +90,11 @@ class Trainer:
         self.step = self.tokens = 0
         self.best = float("inf")
         self.stop = False  # set from outside: save after the step that is being taken, and end
+
+    @property
+    def precision(self) -> str:
+        """Of the arithmetic, in Fabric's words: "32-true", "bf16-mixed" ..."""
+        return str(self.fabric.strategy.precision.precision)
 
     def start_from(self, checkpoint: Path) -> None:
         """Begin with the weights of a checkpoint of the same model config (fine-tuning).
@@ -101,25 +117,36 @@ class Trainer:
         self.step, self.tokens, self.best = facts["step"], facts["tokens"], facts["best_validation_nll"]
 
     def run(self) -> Iterator[Report]:
-        """Train to the last step; yields after every step."""
-        fabric = self.fabric
+        """Train to the last step; yields after every step.
+
+        Raises:
+            TrainingError: The loss is no number.
+        """
+        fabric, o = self.fabric, self.options
         model, *optimizers = fabric.setup(self.plain, *self.optimizers)
         validation = [self._to_device(b) for b in validation_batches(self.corpus, self.options)]
         self.feature_mean, self.feature_deviation = _feature_scale(validation)
-        batches = training_batches(self.corpus, self.options, self.step, fabric.global_rank, fabric.world_size)
+        on_gpu = fabric.device.type == "cuda"
+        batches = training_batches(
+            self.corpus, self.options, self.step, fabric.global_rank, fabric.world_size, pinned=on_gpu
+        )
         began, first_tokens, first_step = time.monotonic(), self.tokens, self.step
+        loss = float("nan")
         for batch in batches:
-            loss = self._train_step(model, optimizers, self._to_device(batch))
-            scores = self._validate(model, validation) if self._due(self.options.validate_every) else None
+            self.tokens += int((batch["ids"] != PAD).sum()) * fabric.world_size
+            measured = self._train_step(model, optimizers, self._to_device(batch))
+            if not on_gpu or self.stop or self._due(LOSS_EVERY, o.validate_every, o.save_every):
+                loss = self._read(measured)
+            scores = self._validate(model, validation) if self._due(o.validate_every) else None
             best = scores is not None and self._note(scores, loss)
             if best and fabric.is_global_zero:
                 save(self.out / BEST, self.plain, self._facts(scores), self.history)
-            if self._due(self.options.save_every):
+            if self._due(o.save_every):
                 self._save_last(optimizers, scores)
             seconds = time.monotonic() - began
-            eta = seconds / (self.step - first_step) * (self.options.steps - self.step)
+            eta = seconds / (self.step - first_step) * (o.steps - self.step)
             speed = (self.tokens - first_tokens) / seconds
-            yield Report(self.step, self.options.steps, loss, self.tokens, speed, eta, scores, best)
+            yield Report(self.step, o.steps, loss, self.tokens, speed, eta, scores, best)
             if self.stop:
                 self._save_last(optimizers, scores)
                 return
@@ -129,12 +156,18 @@ class Trainer:
             save(self.out / LAST, self.plain, self._facts(scores), self.history, optimizers)
 
     def _to_device(self, batch: Batch) -> Batch:
-        return {name: values.to(self.fabric.device) for name, values in batch.items()}
+        return {name: values.to(self.fabric.device, non_blocking=True) for name, values in batch.items()}
 
-    def _due(self, every: int) -> bool:
-        return self.step % every == 0 or self.step == self.options.steps
+    def _due(self, *intervals: int) -> bool:
+        return self.step == self.options.steps or any(self.step % every == 0 for every in intervals)
 
-    def _train_step(self, model: Any, optimizers: list[Any], batch: Batch) -> float:
+    def _read(self, loss: Tensor) -> float:
+        if not math.isfinite(value := float(loss)):
+            raise TrainingError(f"step {self.step}: the loss is {value}; begin again with a lower --learning-rate")
+        return value
+
+    def _train_step(self, model: Any, optimizers: list[Any], batch: Batch) -> Tensor:
+        """Take one step; the loss stays where it was computed."""
         o = self.options
         # Dropout is seeded by the step, so that a resumed run draws what an unbroken one would.
         torch.manual_seed(o.seed * 1_000_003 + self.step)
@@ -146,10 +179,6 @@ class Trainer:
         logits, guess = model(batch)
         total, count = nll_sum(logits, batch["ids"])
         loss = total / count
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"step {self.step + 1}: the loss is {float(loss)}; begin again with a lower --learning-rate"
-            )
         objective = loss
         if guess is not None:
             error = style_error(guess, batch["style_features"], self.feature_mean, self.feature_deviation)
@@ -160,8 +189,7 @@ class Trainer:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        self.tokens += int(count) * self.fabric.world_size
-        return float(loss.detach())
+        return loss.detach()
 
     def _validate(self, model: Any, batches: list[Batch]) -> dict[str, float]:
         model.eval()
@@ -184,7 +212,7 @@ class Trainer:
             "tokens": self.tokens,
             "best_validation_nll": self.best,
             "validation_nll": scores,
-            "training": asdict(self.options),
+            "training": {**asdict(self.options), "precision": self.precision},
         }
 
 

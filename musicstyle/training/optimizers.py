@@ -25,7 +25,13 @@ def make_optimizers(model: nn.Module, options: TrainingOptions) -> list[Optimize
     """
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     matrices = [p for n, p in named if is_matrix(n, p)]
-    others = [p for n, p in named if not is_matrix(n, p)]
+    return optimizers_of(matrices, [p for n, p in named if not is_matrix(n, p)], options)
+
+
+def optimizers_of(
+    matrices: list[nn.Parameter], others: list[nn.Parameter], options: TrainingOptions
+) -> list[Optimizer]:
+    """Muon over the one and AdamW over the other, as `make_optimizers` gives them."""
     muon = torch.optim.Muon(matrices, lr=options.matrix_learning_rate, weight_decay=options.weight_decay, momentum=0.95)
     adam = torch.optim.AdamW(others, lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     for optimizer in (muon, adam):
