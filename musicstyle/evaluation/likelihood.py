@@ -33,7 +33,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from musicstyle.corpus.crops import BatchOptions, collate, example_at
@@ -42,7 +41,7 @@ from musicstyle.errors import CorpusError
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.music.performance import encode
 from musicstyle.music.vocabulary import NOTE_OFF, NOTE_ON, PAD, PERFORMANCE, TIME_SHIFT, VELOCITY
-from musicstyle.training.loss import MODES, served_modes
+from musicstyle.training.loss import served_modes, token_nll
 
 PROTOCOL_TOKENS = 2048
 RESAMPLES = 2000
@@ -161,20 +160,6 @@ def measure_likelihood(
         if progress is not None:
             progress(done, len(pieces) * crops)
     return Likelihood(modes, nats, counts, dropped, options.seed)
-
-
-@torch.inference_mode()
-def token_nll(model: Autoencoder, batch: dict[str, Tensor], modes: tuple[str, ...]) -> Iterator[Tensor]:
-    """NLL of every target of a batch in each mode, (batch, length) float64 on the CPU; PAD's mean nothing."""
-    device = next(model.parameters()).device
-    batch = {name: values.to(device) for name, values in batch.items()}
-    style = model.encode_style(batch["style"], batch["style_clock"]) if model.config.hears_style else None
-    shifted = F.pad(batch["ids"][:, :-1], (1, 0), value=PAD)
-    for mode in modes:
-        use_melody, use_style = (torch.full_like(batch["use_melody"], used) for used in MODES[mode])
-        condition = model.condition(batch["melody"], style, use_melody, use_style)
-        logits = model.decode(shifted, batch["clock"], batch["held"], condition)
-        yield F.cross_entropy(logits.transpose(1, 2).float(), batch["ids"], reduction="none").double().cpu()
 
 
 def eligible(corpus: Corpus, split: str, options: BatchOptions, limit: int | None = None) -> tuple[np.ndarray, int]:

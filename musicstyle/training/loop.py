@@ -137,7 +137,7 @@ class Trainer:
             measured = self._train_step(model, optimizers, self._to_device(batch))
             if not on_gpu or self.stop or self._due(LOSS_EVERY, o.validate_every, o.save_every):
                 loss = self._read(measured)
-            scores = self._validate(model, validation) if self._due(o.validate_every) else None
+            scores = self._validate(validation) if self._due(o.validate_every) else None
             best = scores is not None and self._note(scores, loss)
             if best and fabric.is_global_zero:
                 save(self.out / BEST, self.plain, self._facts(scores), self.history)
@@ -191,9 +191,10 @@ class Trainer:
         self.step += 1
         return loss.detach()
 
-    def _validate(self, model: Any, batches: list[Batch]) -> dict[str, float]:
-        model.eval()
-        return validation_nll(model, batches, served_modes(self.config))
+    def _validate(self, batches: list[Batch]) -> dict[str, float]:
+        self.plain.eval()
+        with self.fabric.autocast():
+            return validation_nll(self.plain, batches, served_modes(self.config))
 
     def _note(self, scores: dict[str, float], loss: float) -> bool:
         """Write a validation into the history; True if it is the best yet."""

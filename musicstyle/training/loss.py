@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -38,17 +41,22 @@ def style_error(guess: Tensor, features: Tensor, mean: Tensor, deviation: Tensor
     return F.mse_loss(guess.float(), (features - mean) / deviation)
 
 
-@torch.no_grad()
+@torch.inference_mode()
+def token_nll(model: Autoencoder, batch: dict[str, Tensor], modes: tuple[str, ...]) -> Iterator[Tensor]:
+    """NLL of every target of a batch in each mode, (batch, length) float64 on the CPU; PAD's are 0."""
+    device = next(model.parameters()).device
+    batch = {name: values.to(device) for name, values in batch.items()}
+    style = model.encode_style(batch["style"], batch["style_clock"]) if model.config.hears_style else None
+    shifted = F.pad(batch["ids"][:, :-1], (1, 0), value=PAD)
+    for mode in modes:
+        use_melody, use_style = (torch.full_like(batch["use_melody"], used) for used in MODES[mode])
+        condition = model.condition(batch["melody"], style, use_melody, use_style)
+        logits = model.decode(shifted, batch["clock"], batch["held"], condition).transpose(1, 2).float()
+        yield F.cross_entropy(logits, batch["ids"], ignore_index=PAD, reduction="none").cpu().double()
+
+
 def validation_nll(model: Autoencoder, batches: list[dict[str, Tensor]], modes: tuple[str, ...]) -> dict[str, float]:
     """NLL in nats per id for each mode ("both", "melody", "style", "none"): summed over all crops, then divided."""
-    result = {}
-    for mode in modes:
-        use_melody, use_style = MODES[mode]
-        sums, counts = 0.0, 0
-        for batch in batches:
-            shown = torch.ones_like(batch["use_melody"])
-            logits, _ = model({**batch, "use_melody": shown & use_melody, "use_style": shown & use_style})
-            total, count = nll_sum(logits, batch["ids"])
-            sums, counts = sums + float(total), counts + int(count)
-        result[mode] = sums / counts
-    return result
+    sums = np.sum([[float(nll.sum()) for nll in token_nll(model, batch, modes)] for batch in batches], axis=0)
+    count = sum(int((batch["ids"] != PAD).sum()) for batch in batches)
+    return dict(zip(modes, (sums / count).tolist(), strict=True))
