@@ -140,7 +140,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, monkeypatch
 
     monkeypatch.setattr(Trainer, "run", interrupted)
     run = ("train", "--data", "midi", "--out", "my run")
-    stopped = call(*run, "--steps", "7", "--save-every", "2", "--combine", "tile", *QUICK)
+    stopped = call(*run, "--steps", "7", "--save-every", "2", "--combine", "tile", "--precision", "32-true", *QUICK)
     assert stopped.exit_code == 130
     last = stopped.stderr.splitlines()[-1]
     assert last.startswith("musicstyle: stopped at step 5; saved at step 5")
@@ -149,7 +149,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, monkeypatch
     monkeypatch.setattr(Trainer, "run", whole)
     resumed = call(*run, "--resume", "--device", "cpu")
     assert resumed.exit_code == 0, resumed.stderr
-    assert "step 5 of 7" in resumed.stderr
+    assert "on cpu in 32-true; step 5 of 7" in resumed.stderr
     facts = json.loads((folder / "my run" / "last" / "config.json").read_text())
     assert (facts["step"], facts["training"]["tokens"], facts["model"]["combine"]) == (7, 40, "tile")
 

@@ -111,6 +111,8 @@ def train(
     config = _model_config(preset, given, _facts(init) if init else saved)
     corpus = _open_corpus(data)
     options = _training_options(given, saved, tuning=init is not None)
+    if precision == "auto":
+        precision = saved.get("training", {}).get("precision", precision)
     trainer = _make_trainer(config, options, corpus, out, (device, precision, devices, nodes), threads)
     if resume:
         trainer.resume()
