@@ -2,8 +2,9 @@
 
 Deviations from Choi et al. 2020: the style mean leaves padding out; encoder tables are two-sided; learned vectors stand
 for an absent melody or style, so one set of weights serves with both, either or none; with a clock, positions are
-elapsed time; the melody's frames around now and the keys that are down are added to the decoder's input; a small head
-predicts the style crop's similarity features from the style embedding (training only).
+elapsed time; the melody's frames around now and the keys that are down are added to the decoder's input; the style
+embedding also counts the ids of the performance; a small head predicts the style crop's similarity features from the
+style embedding (training only).
 """
 
 from __future__ import annotations
