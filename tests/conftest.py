@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 # Before NumPy and torch are imported: OpenMP's spinning makes neighbours on a busy machine several times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -47,10 +48,16 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def make_performances(examples_dir: Path) -> Iterator[object]:
-    """The script examples/make_performances.py as a module; it imports its neighbours as a script does."""
+def example_script(examples_dir: Path) -> Iterator[Callable[[str], ModuleType]]:
+    """A script of examples/ as a module, by its name; it imports its neighbours as a script does."""
     sys.path.insert(0, str(examples_dir))
     try:
-        yield importlib.import_module("make_performances")
+        yield importlib.import_module
     finally:
         sys.path.remove(str(examples_dir))
+
+
+@pytest.fixture(scope="session")
+def make_performances(example_script: Callable[[str], ModuleType]) -> ModuleType:
+    """The script examples/make_performances.py."""
+    return example_script("make_performances")

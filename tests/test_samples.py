@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,12 +18,8 @@ COMPOSERS = ("Ann", "Ann", "Ann", "Ann", "Ann", "Bob", "Cid")
 
 
 @pytest.fixture
-def samples(examples_dir: Path) -> Iterator[ModuleType]:
-    sys.path.insert(0, str(examples_dir))
-    try:
-        yield importlib.import_module("samples")
-    finally:
-        sys.path.remove(str(examples_dir))
+def samples(example_script: Callable[[str], ModuleType]) -> ModuleType:
+    return example_script("samples")
 
 
 @pytest.fixture

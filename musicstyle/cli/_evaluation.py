@@ -40,6 +40,13 @@ the_melodies = click.option(
 )
 
 
+def the_player(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of a verb that lets a checkpoint play: --checkpoint, --seed, --device, --threads and --json."""
+    for option in (the_json, the_threads, the_device, the_seed, the_checkpoint):
+        command = option(command)
+    return command
+
+
 def load_player(checkpoint: Path | None, device: str, threads: int) -> StyleTransfer:
     """The checkpoint, ready to play.
 

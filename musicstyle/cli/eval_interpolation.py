@@ -17,15 +17,11 @@ from musicstyle.cli._evaluation import (
     present,
     settings_of,
     table,
-    the_checkpoint,
-    the_device,
     the_force,
-    the_json,
     the_melodies,
+    the_player,
     the_plot,
-    the_seed,
     the_styles,
-    the_threads,
 )
 from musicstyle.errors import UsageError
 
@@ -41,11 +37,7 @@ from musicstyle.errors import UsageError
 @click.option("--seconds", type=float, default=20.0, show_default=True, help="Length of each piece.")
 @the_plot
 @the_force
-@the_checkpoint
-@the_seed
-@the_device
-@the_threads
-@the_json
+@the_player
 def interpolation(
     melodies: Path | None,
     styles: Path | None,

@@ -16,13 +16,9 @@ from musicstyle.cli._evaluation import (
     present,
     settings_of,
     table,
-    the_checkpoint,
-    the_device,
-    the_json,
     the_melodies,
-    the_seed,
+    the_player,
     the_styles,
-    the_threads,
 )
 
 COLUMNS = ("share_50", "share_100", "chance_50", "chance_100", "on_top", "extra_above", "deviation_seconds")
@@ -42,11 +38,7 @@ COLUMNS = ("share_50", "share_100", "chance_50", "chance_100", "on_top", "extra_
 @click.option("--style-strength", type=float, help="Default: the checkpoint's.")
 @click.option("--temperature", type=float, help="Default: the checkpoint's.")
 @click.option("--top-p", type=float, help="Default: the checkpoint's.")
-@the_checkpoint
-@the_seed
-@the_device
-@the_threads
-@the_json
+@the_player
 def melody(
     melodies: Path | None,
     styles: Path | None,

@@ -19,13 +19,9 @@ from musicstyle.cli._evaluation import (
     present,
     settings_of,
     table,
-    the_checkpoint,
-    the_device,
-    the_json,
     the_melodies,
-    the_seed,
+    the_player,
     the_styles,
-    the_threads,
 )
 
 if TYPE_CHECKING:
@@ -40,11 +36,7 @@ if TYPE_CHECKING:
 @click.option("--seconds", type=float, default=30.0, show_default=True, help="Length of each piece played.")
 @the_melodies
 @the_styles
-@the_checkpoint
-@the_seed
-@the_device
-@the_threads
-@the_json
+@the_player
 def memorisation(files: tuple[Path, ...], data: Path, seed: int, as_json: bool, **playing: Any) -> None:
     """Whether notes are copied from the training performances.
 

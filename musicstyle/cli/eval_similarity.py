@@ -18,15 +18,11 @@ from musicstyle.cli._evaluation import (
     present,
     settings_of,
     table,
-    the_checkpoint,
-    the_device,
     the_force,
-    the_json,
     the_melodies,
+    the_player,
     the_plot,
-    the_seed,
     the_styles,
-    the_threads,
 )
 from musicstyle.errors import UsageError
 
@@ -45,11 +41,7 @@ if TYPE_CHECKING:
 @the_melodies
 @the_styles
 @click.option("--seconds", type=float, default=20.0, show_default=True, help="Length of what the checkpoint plays.")
-@the_checkpoint
-@the_seed
-@the_device
-@the_threads
-@the_json
+@the_player
 def similarity(
     pieces: tuple[Path, ...],
     reference: Path | None,

@@ -18,13 +18,9 @@ from musicstyle.cli._evaluation import (
     present,
     settings_of,
     table,
-    the_checkpoint,
-    the_device,
-    the_json,
     the_melodies,
-    the_seed,
+    the_player,
     the_styles,
-    the_threads,
 )
 
 if TYPE_CHECKING:
@@ -45,11 +41,7 @@ if TYPE_CHECKING:
 @click.option("--style-strength", type=float, help="Default: the checkpoint's.")
 @the_melodies
 @the_styles
-@the_checkpoint
-@the_seed
-@the_device
-@the_threads
-@the_json
+@the_player
 def style(
     data: Path | None,
     split: str,

@@ -120,8 +120,6 @@ class Grammar:
         """`playable`: which keys may be struck, (88,) bool; None for all."""
         self.end_steps, self.limit_steps = end_steps, limit_steps
         self.clock = 0
-        self.sounding = np.zeros(KEYS, dtype=bool)
-        self._struck = np.zeros(KEYS, dtype=np.int64)  # clock of each key's last NOTE_ON
         self._down: dict[int, int] = {}  # sounding keys and when they were struck, in this order
         self._sounds = 0  # their set
         self._playable = (1 << KEYS) - 1 if playable is None else _bits(playable)
@@ -135,7 +133,10 @@ class Grammar:
     @property
     def held(self) -> np.ndarray:
         """Steps each key has been down, plus 1; 0 for a key that is up, (88,)."""
-        return np.where(self.sounding, self.clock - self._struck + 1, 0)
+        held = np.zeros(KEYS, dtype=np.int64)
+        for key, struck in self._down.items():
+            held[key] = self.clock - struck + 1
+        return held
 
     def allowed(self) -> np.ndarray:
         """Which ids may come next, (310,) bool; all False when the sequence is over."""
@@ -211,15 +212,13 @@ class Grammar:
 
     def _strike(self, key: int) -> None:
         self._last_on = key
-        self.sounding[key] = True
         self._sounds |= 1 << key
         self._down.pop(key, None)
-        self._struck[key] = self._down[key] = self.clock
+        self._down[key] = self.clock
         if self._duties is not None:
             self._duties.struck(key, self.clock)
 
     def _let_go(self, key: int) -> None:
         self._last_off = key
-        self.sounding[key] = False
         self._sounds &= ~(1 << key)
         self._down.pop(key, None)
