@@ -55,8 +55,8 @@ RUNS = {
     "adamw": Run(adamw=True),
     "decay-late": Run(training={"decay_share": 0.2}),
     "rate-half": Run(training={"learning_rate": 2e-3, "matrix_learning_rate": 0.01}),
-    "context-1024": Run(training={"tokens": 1024, "batch_size": 2, "style_tokens": 512}),
-    "context-2048": Run(training={"tokens": 2048, "batch_size": 1, "style_tokens": 1024}),
+    "context-1024": Run(training={"tokens": 1024, "batch_size": 2}),
+    "context-2048": Run(training={"tokens": 2048, "batch_size": 1}),
     "rows-8": Run(training={"batch_size": 8}),
     "augment-off": Run(training={"augment": False}),
     "more-data": Run(more_data=True),
@@ -109,7 +109,7 @@ def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:
 
 def judge(model: Autoencoder, path: Path, crops: int, heard: StyleInput) -> dict[str, float]:
     """NLL by mode on the same crops for every run, whatever it was trained with."""
-    judged = BatchOptions(batch_size=8, tokens=512, style_tokens=256, style_input=heard)
+    judged = BatchOptions(batch_size=8, tokens=512, style_tokens=512, style_input=heard)
     batches = [as_tensors(arrays) for arrays in evaluation_batches(Corpus.open(path), "validation", judged, crops)]
     return {mode: round(nll, 4) for mode, nll in validation_nll(model, batches, served_modes(model.config)).items()}
 

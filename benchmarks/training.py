@@ -51,7 +51,6 @@ from musicstyle.training.optimizers import make_optimizers, optimizers_of
 from musicstyle.training.options import TrainingOptions
 
 STEPS_A_TOKEN = 2.4  # of MAESTRO's performances: 42 tokens a second
-STYLE_TOKENS = TrainingOptions.style_tokens
 HUGGING_FACE = "hugging_face"
 WALL_CLOCK, CPU_CLOCK = 0, 1  # columns of what was measured
 Step = Callable[[], Any]
@@ -104,8 +103,8 @@ def random_batch(setting: Setting) -> dict[str, Tensor]:
         "clock": torch.arange(tokens).mul(STEPS_A_TOKEN).long().expand(rows, -1),
         "held": keys,
         "melody": torch.randint(2, c.melody_vocabulary_size, (rows, setting.frames)),
-        "style": torch.randint(2, c.vocabulary_size, (rows, STYLE_TOKENS)),
-        "style_clock": torch.arange(STYLE_TOKENS).mul(STEPS_A_TOKEN).long().expand(rows, -1),
+        "style": torch.randint(2, c.vocabulary_size, (rows, tokens)),
+        "style_clock": torch.arange(tokens).mul(STEPS_A_TOKEN).long().expand(rows, -1),
         "use_melody": torch.ones(rows, dtype=torch.bool),
         "use_style": torch.ones(rows, dtype=torch.bool),
     }
@@ -241,7 +240,7 @@ def step_flops(setting: Setting, part: str) -> float:
         flops += c.decoder_layers * 4 * across * heard * tokens
         flops += (frames - tokens) * sum(linear_flops(layer.cross.project_memory) for layer in model.decoder.layers)
     if part == "step":
-        flops += encoder_flops(c, model.style_encoder, STYLE_TOKENS)
+        flops += encoder_flops(c, model.style_encoder, tokens)
         flops += encoder_flops(c, model.melody_encoder, frames)
     return 3.0 * setting.batch_size * flops
 

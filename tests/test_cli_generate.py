@@ -52,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "text.mid").write_text("no music at all")
     only_on_channel(tmp_path / "drums.mid", 9, velocity=80)
     only_on_channel(tmp_path / "silent.mid", 0, velocity=0)
-    save_checkpoint(tmp_path / "model", Autoencoder(SMALL), {"training": {"style_tokens": 50}})
+    save_checkpoint(tmp_path / "model", Autoencoder(SMALL), {"training": {"tokens": 50}})
     return tmp_path
 
 
@@ -116,7 +116,7 @@ def test_json_is_one_object_with_the_facts(folder: Path) -> None:
 
 
 def test_settings_left_out_are_the_checkpoints(folder: Path) -> None:
-    facts = {"training": {"style_tokens": 50}, "generation": {"temperature": 0.8, "top_k": 40}}
+    facts = {"training": {"tokens": 50}, "generation": {"temperature": 0.8, "top_k": 40}}
     save_checkpoint(folder / "tuned", Autoencoder(SMALL), facts)
     result = generate("--seconds", "1", "--top-k", "30", "--json", checkpoint="tuned")
     settings = json.loads(result.stdout)["settings"]
@@ -191,7 +191,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(folder: Path, how: str) -> No
 
 def test_a_checkpoint_that_hears_no_style_says_so(folder: Path) -> None:
     deaf = dataclasses.replace(SMALL, conditions="melody")
-    save_checkpoint(folder / "deaf", Autoencoder(deaf), {"training": {"style_tokens": 50}})
+    save_checkpoint(folder / "deaf", Autoencoder(deaf), {"training": {"tokens": 50}})
     refused(generate("--style", "etude.mid", checkpoint="deaf"), 2, "deaf", "--style")
 
 

@@ -59,7 +59,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, 0.0, 0.1)
     folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
-    save_checkpoint(folder, model, {"training": {"style_tokens": 30}, "generation": {"top_p": 0.9}, "step": 7})
+    save_checkpoint(folder, model, {"training": {"tokens": 30}, "generation": {"top_p": 0.9}, "step": 7})
     return folder
 
 
@@ -329,9 +329,9 @@ def test_eval_nll(checkpoint: Path, corpus: Corpus) -> None:
     result = json.loads(call(*arguments, "--json").stdout)
     assert set(result["modes"]) == {"both", "melody", "style", "none"}
     assert (result["pieces"], result["tokens"]) == (3, 180)
-    same = json.loads(call(*arguments, "--json", "--style-input", "same").stdout)
-    assert same["modes"]["both"] != result["modes"]["both"]
-    assert same["modes"]["none"] == result["modes"]["none"]
+    other = json.loads(call(*arguments, "--json", "--style-input", "other").stdout)
+    assert other["modes"]["both"] != result["modes"]["both"]
+    assert other["modes"]["none"] == result["modes"]["none"]
     assert call(*arguments).stdout.splitlines()[0].startswith("mode")
 
 

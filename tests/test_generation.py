@@ -39,7 +39,7 @@ def transfer() -> StyleTransfer:
     model = Autoencoder(SMALL).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, 0.0, 0.3)
-    return StyleTransfer(model, {"training": {"style_tokens": 64}, "generation": {"top_p": 0.9}})
+    return StyleTransfer(model, {"training": {"tokens": 64}, "generation": {"top_p": 0.9}})
 
 
 def tune(notes: int = 6, seconds: float = 0.4) -> Notes:

@@ -33,7 +33,7 @@ SMALL = ModelConfig(
     window=32, max_distance=16, encoder_max_distance=8, dropout=0.1,
 )  # fmt: skip
 OPTIONS = TrainingOptions(
-    steps=12, batch_size=3, tokens=48, style_tokens=40, seed=4, warmup_steps=2, validate_every=5, validation_crops=2,
+    steps=12, batch_size=3, tokens=48, seed=4, warmup_steps=2, validate_every=5, validation_crops=2,
     save_every=4, workers=0,
 )  # fmt: skip
 

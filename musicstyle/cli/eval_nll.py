@@ -37,11 +37,11 @@ CPU_ROWS, GPU_ROWS = 1, 8
 @click.option(
     "--style-input",
     type=click.Choice(["other", "same"]),
-    default="other",
+    default="same",
     show_default=True,
-    help="Hear the style elsewhere in the performance, or in the crop itself, as published.",
+    help="Hear the style in the crop itself, as published, or elsewhere in the performance.",
 )
-@click.option("--style-tokens", type=click.IntRange(1), help="Length of what is heard; default: the weights'.")
+@click.option("--style-tokens", type=click.IntRange(1), help="Length of what is heard; default: as long as a crop.")
 @the_seed
 @the_device
 @the_threads
@@ -71,7 +71,7 @@ def nll(
     corpus = open_corpus(data)
     options = BatchOptions(
         batch_size=CPU_ROWS if device == "cpu" else GPU_ROWS,
-        style_tokens=style_tokens or player.facts["training"]["style_tokens"],
+        style_tokens=style_tokens or choices["tokens"],
         **choices,
     )
     with Meter("predicting") as meter:

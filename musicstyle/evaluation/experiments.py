@@ -225,7 +225,7 @@ def embed_crops(
     """
     if not player.model.config.hears_style:
         raise UsageError(f"checkpoint {player.name} hears no style; there is no embedding to ask")
-    tokens = int(player.facts["training"]["style_tokens"])
+    tokens = int(player.facts["training"]["tokens"])
     pieces = corpus.indices(split)[:limit]
     device = next(player.model.parameters()).device
     embedding, features, origin = [], [], []

@@ -228,11 +228,9 @@ class Report:
         assert self.corpus is not None
         split = a_split(self.corpus, self.plan.nll_split)
         longest = int(self.corpus.pieces.tokens[self.corpus.indices(split)].max())
+        tokens = min(self.plan.nll_tokens, longest)
         options = BatchOptions(
-            batch_size=1,
-            tokens=min(self.plan.nll_tokens, longest),
-            style_tokens=self.player.facts["training"]["style_tokens"],
-            seed=self.plan.seed,
+            batch_size=1, tokens=tokens, style_tokens=tokens, style_input="same", seed=self.plan.seed
         )
         measured = measure_likelihood(
             self.player.model, self.corpus, split, options, limit=self.plan.nll_limit, progress=report

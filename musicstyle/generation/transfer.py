@@ -47,8 +47,8 @@ class StyleTransfer:
         """
         folder = default_checkpoint() if checkpoint is None else Path(checkpoint)
         model, facts = load_checkpoint(folder, device)
-        if not isinstance(facts.get("training", {}).get("style_tokens"), int):
-            raise CheckpointError(f"{folder}: its config.json doesn't say training.style_tokens; was it made by train?")
+        if not isinstance(facts.get("training", {}).get("tokens"), int):
+            raise CheckpointError(f"{folder}: its config.json doesn't say training.tokens; was it made by train?")
         return cls(model, facts, folder.name)
 
     def default_options(self, **changes: Any) -> GenerationOptions:
@@ -184,7 +184,7 @@ class StyleTransfer:
     def embed_style(self, style: Source) -> Tensor:
         """The style embedding of a performance, (width,): the mean over crops that are spread over it."""
         notes = _piano_notes(style)
-        crops = style_crops(notes, self.facts["training"]["style_tokens"])
+        crops = style_crops(notes, self.facts["training"]["tokens"])
         length = max(map(len, crops))
         ids = np.zeros((len(crops), length), dtype=np.int64)
         clock = np.zeros_like(ids)

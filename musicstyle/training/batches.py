@@ -22,7 +22,7 @@ def batch_options(options: TrainingOptions, *, training: bool = True) -> BatchOp
     return BatchOptions(
         batch_size=options.batch_size,
         tokens=options.tokens,
-        style_tokens=options.style_tokens,
+        style_tokens=options.tokens,
         style_input=options.style_input,
         augment=options.augment and training,
         drop_style=options.drop_style if training else 0.0,

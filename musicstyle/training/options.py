@@ -17,9 +17,8 @@ class TrainingOptions:
     Attributes:
         steps: Optimizer steps from the first to the last.
         batch_size: Crops a step, over all processes.
-        tokens: Length of a target crop.
-        style_tokens: Length of a style crop.
-        style_input: "other" crop of the same performance, or the "same" crop transposed, as published.
+        tokens: Length of a target crop, and of the style crop.
+        style_input: "other" crop of the same performance, or the "same" crop transposed, whole, as published.
         drop_style: Share of crops whose style is withheld.
         drop_melody: Share of crops whose melody is withheld.
         augment: Stretch and transpose target crops.
@@ -40,7 +39,6 @@ class TrainingOptions:
     steps: int = 5000
     batch_size: int = 4
     tokens: int = 512
-    style_tokens: int = 256
     style_input: StyleInput = "same"
     drop_style: float = 0.15
     drop_melody: float = 0.15
@@ -63,7 +61,6 @@ class TrainingOptions:
             "steps",
             "batch_size",
             "tokens",
-            "style_tokens",
             "validate_every",
             "validation_crops",
             "save_every",
