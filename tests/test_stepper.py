@@ -123,7 +123,8 @@ def test_a_row_is_the_same_with_threads_and_among_other_rows(int8: bool) -> None
         ids[4], clock[4], held[4] = ids[0], clock[0], held[0]  # and the fifth row hears what the first does
         logits = together.step(ids, clock, held)
         assert np.array_equal(shared.step(ids, clock, held), logits), i
-        assert np.array_equal(logits[4], logits[0])
+        # Rows are taken four at a time and one alone; some CPUs (Zen 5) then add up in another order.
+        np.testing.assert_allclose(logits[4], logits[0], rtol=0, atol=2e-6)
 
 
 def test_rows_that_hear_the_same_share_a_memory_and_a_long_melody_costs_no_more_at_its_end() -> None:
