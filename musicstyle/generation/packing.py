@@ -129,7 +129,8 @@ def pack_inputs(model: Autoencoder, condition: Condition, rows: int) -> tuple[An
     c = model.config
     constant, nothing = torch.zeros(rows, c.width), torch.empty(0, c.width)
     if condition.style is not None and c.style_shortcut:
-        constant = model.style_input(condition.style).expand(rows, -1)
+        # Row by row: BLAS adds up some rows of a batch in another order than others.
+        constant = torch.cat([model.style_input(row) for row in condition.style[:, None]]).expand(rows, -1)
     frames, melody = 0, np.zeros((rows, 1), np.int64)
     if condition.melody is not None and c.aligned_frames:
         frames, melody = c.aligned_frames, condition.melody.expand(rows, -1).numpy().astype(np.int64, order="C")

@@ -120,7 +120,9 @@ class CompiledStepper:
     def step(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> np.ndarray:
         """See `Stepper`."""
         first, *others = self._parts
-        keys = keys_down(torch.from_numpy(held)).numpy() @ self._held_table if len(self._held_table) else None
+        keys = None
+        if len(self._held_table):  # a product for each row, as BLAS adds up some rows of a batch in another order
+            keys = (keys_down(torch.from_numpy(held)).numpy()[:, None] @ self._held_table)[:, 0]
         state = (ids, clock, keys)
         waiting = [self._helpers.submit(self._step, part, *state) for part in others if self._helpers is not None]
         self._step(first, *state)
