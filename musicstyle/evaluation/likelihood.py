@@ -15,9 +15,9 @@ what makes a piece hard is common to both.
 Deviations from Choi et al. 2020 (arXiv:1912.05537) as released, with direction:
 - One set of weights serves all modes (conditions were dropped in training); published modes are models of their own.
   This flatters or harms neither by rule; "none" of such weights is likely a little worse than a model made for it.
-- With `style_input` "same" the style is heard in the crop itself, whole, as published: what it saves is then partly
-  knowledge of what is to come. "other" hears another crop of the performance: harder, as no note of the target can
-  leak.
+- With `style_input` "same" the style is heard in the crop itself, in its first `style_tokens` ids, by default in all of
+  them, as published: what it saves is then partly knowledge of what is to come. "other" hears another crop of the
+  performance: harder, as no note of the target can leak.
 - The melody is taken from the whole piece, not inferred from the crop: differs near the crop's ends only.
 - Ids are in canonical order and the split is MAESTRO v3's; published: note-index order, MAESTRO v1. Small, direction
   unknown.

@@ -12,7 +12,7 @@ StyleInput = Literal["other", "same"]
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Settings of one run. The defaults are those of the checkpoint in the box, as far as it had any from end to end.
+    """Settings of one run. The defaults suit a short run from nothing; those of the box are in its config.json.
 
     Attributes:
         steps: Optimizer steps from the first to the last.
