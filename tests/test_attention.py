@@ -6,13 +6,14 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from musicstyle.model import relative
 from musicstyle.model.attention import CrossAttention, KeyValueCache, Memory, RelativeAttention, Rotation
-from musicstyle.model.layers import initialise
+from musicstyle.model.layers import FeedForward, initialise
 from musicstyle.model.relative import ROWS_AT_ONCE, skew, unskew
 
 WIDTH, HEADS, HEAD_WIDTH = 10, 3, 8
@@ -187,18 +188,57 @@ def test_memory_is_heard_near_now_and_never_not_at_all() -> None:
     assert memory.audible(torch.tensor([[7], [7]]), None)[1, 0, 0].int().tolist() == [1, 1, 1, 1, 1, 0, 0, 0, 0]
 
 
+def silence_of(memory: Memory, now: Tensor, window_steps: int | None) -> Tensor:
+    return torch.where(memory.audible(now, window_steps), 0.0, float("-inf"))
+
+
+def test_cross_attention_is_torchs_own_in_value_and_gradient() -> None:
+    torch.manual_seed(3)
+    layer = CrossAttention(WIDTH, 6, HEADS, HEAD_WIDTH).double()
+    memory = make_memory(40)
+    memory = Memory(memory.vectors.double(), memory.present, memory.steps, memory.timed)
+    x = torch.randn(2, 300, WIDTH, dtype=torch.float64, requires_grad=True)  # two blocks of rows and a part
+    now = clock(2, 300)
+    audible = memory.audible(now, 50)
+    k, v = layer.listen(memory, clock=False)
+
+    def expected() -> Tensor:
+        q = layer.project_query(x).unflatten(-1, (HEADS, HEAD_WIDTH)).transpose(1, 2)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=audible)
+        return layer.project_out(out.transpose(1, 2).flatten(2))
+
+    ours, theirs = layer(x, k, v, silence_of(memory, now, 50), None), expected()
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    weights = torch.randn_like(ours)
+    learned = [x, *layer.parameters()]
+    for a, b in zip(
+        torch.autograd.grad((ours * weights).sum(), learned, retain_graph=True),
+        torch.autograd.grad((theirs * weights).sum(), learned),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-11)
+
+
+def test_the_squared_rectifiers_gradient_is_autograds() -> None:
+    torch.manual_seed(4)
+    layer = FeedForward(5, 11, "relu_squared").double()
+    x = torch.randn(3, 7, 5, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(layer(x), layer.narrow(F.relu(layer.widen(x)).square()), rtol=0, atol=0)
+    assert torch.autograd.gradcheck(layer, (x,))
+
+
 def test_cross_attention_sees_what_is_present_and_ignores_the_time_of_untimed_positions() -> None:
     torch.manual_seed(2)
     layer = CrossAttention(WIDTH, 6, HEADS, HEAD_WIDTH)
     memory = make_memory()
     x, now = torch.randn(2, 4, WIDTH), clock(2, 4)
     rotation = Rotation.of(now, HEAD_WIDTH // 2)
-    audible = memory.audible(now, None)
-    out = layer(x, *layer.listen(memory, clock=True), audible, rotation)
+    silence = silence_of(memory, now, None)
+    out = layer(x, *layer.listen(memory, clock=True), silence, rotation)
     vectors = torch.where(memory.present[..., None], memory.vectors, 77.0)
     other = Memory(vectors, memory.present, memory.steps, memory.timed)
-    torch.testing.assert_close(layer(x, *layer.listen(other, clock=True), audible, rotation), out, rtol=0, atol=1e-5)
+    torch.testing.assert_close(layer(x, *layer.listen(other, clock=True), silence, rotation), out, rtol=0, atol=1e-5)
     untimed = [Memory(memory.vectors, memory.present, s, ~memory.timed) for s in (memory.steps, memory.steps * 3)]
-    a, b = (layer(x, *layer.listen(m, clock=True), audible, rotation) for m in untimed)
+    a, b = (layer(x, *layer.listen(m, clock=True), silence, rotation) for m in untimed)
     torch.testing.assert_close(a, b, rtol=0, atol=0)
     assert not torch.allclose(a, out)

@@ -64,10 +64,12 @@ class Decoder(nn.Module):
         heard = cache.heard if cache is not None else None
         if heard is None:
             heard = self.listen(memory)
-        audible = None if memory is None else memory.audible(clock, self.config.memory_window_steps)
+        silence = None
+        if memory is not None:
+            silence = torch.where(memory.audible(clock, self.config.memory_window_steps), 0.0, float("-inf"))
         x = self.dropout(x)
         for i, layer in enumerate(self.layers):
-            x = layer(x, rotation, heard[i], audible, cache.layers[i] if cache is not None else None)
+            x = layer(x, rotation, heard[i], silence, cache.layers[i] if cache is not None else None)
         if cache is not None:
             cache.heard, cache.position = heard, first + x.shape[1]
         return self.head(self.norm(x))

@@ -155,10 +155,11 @@ class _Attend(torch.autograd.Function):
     ) -> Tensor:
         outputs, kept = [], []
         places = list(blocks(q.shape[2], k.shape[2], table.shape[1], reach))
+        silence = None if present is None else torch.where(present, 0.0, float("-inf")).to(q.dtype)[:, None, None]
         for block in places:
             products = logits(q, turned_q, k, table, block, reach)
-            if present is not None:
-                products = products.masked_fill(~present[:, None, None, block.keys], float("-inf"))
+            if silence is not None:
+                products += silence[..., block.keys]
             shares = products.softmax(dim=-1).to(v.dtype)  # CUDA's autocast gives float32
             outputs.append(shares @ v[:, :, block.keys])
             if learning:
