@@ -1,7 +1,7 @@
 """Which settings to generate with: melody kept and style reached, over a grid, on validation pairs; prints JSON lines.
 
     python benchmarks/settings.py [--checkpoint DIR] [--pairs 20] [--seconds 20] [--choice 1]
-        [--melody-strength 1 2 3] [--style-strength 1 2] [--temperature 1] [--top-p 0.95] [--min-p 0]
+        [--melody-strength 1 2 3] [--style-strength 1 2] [--guidance-temperature 1] [--top-p 0.95] [--min-p 0]
 
 Every setting plays the same tunes in the styles of the same performances with the same seeds. share_50 and share_100:
 of the melody's notes that sound (`musicstyle eval melody`); hit_rate: of pairs in which a piece is nearer to the half
@@ -33,7 +33,7 @@ from musicstyle.music.similarity import similarity_matrix
 GRID = {
     "melody_strength": [2.0],
     "style_strength": [1.0],
-    "temperature": [1.0],
+    "guidance_temperature": [1.0],
     "top_p": [0.95],
     "min_p": [0.0],
 }

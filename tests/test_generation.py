@@ -135,7 +135,9 @@ def test_the_engine_draws_what_the_full_recomputation_draws(transfer: StyleTrans
     """The cache slides several times on the way; the reference computes the whole sequence at once, without a cache."""
     model = transfer.model
     melody, style = torch.randint(2, 92, (40,)), torch.randn(20)
-    options = GenerationOptions(seed=8, top_p=0.9, melody_strength=strength, exact=True)
+    options = GenerationOptions(
+        seed=8, top_p=0.9, melody_strength=strength, style_strength=1.0, guidance_temperature=1.0, exact=True
+    )
     sampled = sample_ids(model, melody, style, [Grammar(3000, 3100)], [options.seed], options)
     ids = np.array([event_id for (event_id,) in sampled if event_id != EOS])
     assert len(ids) > 4 * SMALL.window
@@ -181,6 +183,17 @@ def test_any_condition_may_be_left_out_and_the_tune_decides_the_length(transfer:
     assert result.notes.duration_seconds <= end + TAIL_STEPS / 100 + 1e-9  # seconds, not steps
     shorter = transfer.generate(style, melody, transfer.default_options(seed=1, seconds=1))
     assert (shorter.notes.start < 1).all()
+
+
+def test_guidance_temperature_warms_what_is_guided_and_nothing_else(transfer: StyleTransfer) -> None:
+    def played(**settings: float) -> Notes:
+        return transfer.generate(None, tune(), seed=4, **settings).notes  # type: ignore[arg-type]
+
+    guided = played(melody_strength=2.0, temperature=1.5, guidance_temperature=1.0)
+    assert guided.equals(played(melody_strength=2.0, temperature=0.75, guidance_temperature=2.0))
+    assert not guided.equals(played(melody_strength=2.0, temperature=0.75, guidance_temperature=1.0))
+    plain = played(melody_strength=1.0, temperature=0.75, guidance_temperature=1.0)
+    assert plain.equals(played(melody_strength=1.0, temperature=0.75, guidance_temperature=2.0))
 
 
 def test_a_degenerate_sample_is_retried_with_the_next_seed(
@@ -233,6 +246,7 @@ def test_refusals(transfer: StyleTransfer) -> None:
         deaf.generate(random_notes(1), tune())
     for field, value in (
         ("temperature", -1.0),
+        ("guidance_temperature", 0.0),
         ("top_p", 0.0),
         ("seconds", 0.5),
         ("melody_strength", 99.0),

@@ -66,7 +66,7 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
 @click.option(
     "--seed", type=click.IntRange(0, 2**32), help="The same seed gives the same music; default: drawn, and told."
 )
-@click.option("--temperature", type=float, help=f"Daring: 0 always takes the likeliest; {AS_CHECKPOINT}.")
+@click.option("--temperature", type=float, help=f"Daring: 1 as learned, 0 always takes the likeliest; {AS_CHECKPOINT}.")
 @click.option("--top-k", type=int, help=f"Draw from the k likeliest events only, 0 for all; {AS_CHECKPOINT}.")
 @click.option(
     "--top-p", type=float, help=f"Draw from the likeliest events that reach this probability; {AS_CHECKPOINT}."

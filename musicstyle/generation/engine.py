@@ -66,7 +66,8 @@ def sample_ids(
     """
     weights = guidance_weights(melody is not None, style is not None, options.melody_strength, options.style_strength)
     mix = np.array(list(weights.values()))
-    settings = (float(options.temperature), options.top_k, float(options.top_p), float(options.min_p))
+    temperature = options.temperature * (options.guidance_temperature if len(weights) > 1 else 1.0)
+    settings = (float(temperature), options.top_k, float(options.top_p), float(options.min_p))
     rows = len(grammars) * len(weights)  # a variation's guidance rows lie together
     condition = _condition(model, melody, style, list(weights) * len(grammars))
     stepper = make_stepper(model, condition, rows, exact=options.exact)

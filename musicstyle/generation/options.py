@@ -15,6 +15,7 @@ class Settings(TypedDict, total=False):
 
     seed: int
     temperature: float
+    guidance_temperature: float
     top_k: int
     top_p: float
     min_p: float
@@ -29,11 +30,12 @@ class Settings(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """Settings of one generation.
+    """Settings of one generation. The defaults were chosen by benchmarks/settings.py (docs/experiments.md).
 
     Attributes:
         seed: Of the sampling.
         temperature: Divides the logits; 0 always takes the likeliest id.
+        guidance_temperature: Multiplies the temperature where there is guidance, which sharpens what it mixes.
         top_k: Only the k likeliest ids are drawn from; 0 for all.
         top_p: Only the likeliest ids that together reach this probability are drawn from.
         min_p: Only ids at least this share as likely as the likeliest are drawn from; 0 for all.
@@ -49,12 +51,13 @@ class GenerationOptions:
 
     seed: int = 1
     temperature: float = 1.0
+    guidance_temperature: float = 1.2
     top_k: int = 0
-    top_p: float = 0.95
+    top_p: float = 0.99
     min_p: float = 0.0
     seconds: float | None = None
-    melody_strength: float = 1.0
-    style_strength: float = 1.0
+    melody_strength: float = 2.0
+    style_strength: float = 3.0
     keep_melody: bool = False
     tempo: float = 1.0
     transpose: int | Literal["auto"] = 0
@@ -70,6 +73,7 @@ class GenerationOptions:
         return {
             "seed": (self.seed >= 0, "not negative"),
             "temperature": (0 <= self.temperature <= 10, "between 0 and 10"),
+            "guidance_temperature": (0.1 <= self.guidance_temperature <= 10, "between 0.1 and 10"),
             "top_k": (self.top_k >= 0, "not negative"),
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
             "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),
