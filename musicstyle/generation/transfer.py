@@ -32,6 +32,22 @@ SHORTEST_MELODY_SECONDS = 1.0
 Source = str | Path | Notes
 
 
+class Further(Settings, total=False):
+    """What may be said beside style, melody and options: by keyword, the same at every door of `StyleTransfer`.
+
+    The fields of `GenerationOptions` are among them; they change `options`.
+
+    Attributes:
+        prime: A performance to go on from; the result begins with it, and the tune where it ends.
+        melody_track: Number or name of the track of `melody` to take as it is, in place of extracting the melody.
+        progress: Called with seconds of music done, seconds in all, and ids so far.
+    """
+
+    prime: Source | None
+    melody_track: str | None
+    progress: Progress | None
+
+
 class StyleTransfer:
     """A checkpoint, ready to play."""
 
@@ -70,11 +86,7 @@ class StyleTransfer:
         style: Source | Tensor | None = None,
         melody: Source | None = None,
         options: GenerationOptions | None = None,
-        *,
-        prime: Source | None = None,
-        melody_track: str | None = None,
-        progress: Progress | None = None,
-        **settings: Unpack[Settings],
+        **further: Unpack[Further],
     ) -> Generation:
         """Play a tune in the style of a performance.
 
@@ -85,10 +97,7 @@ class StyleTransfer:
             style: The performance, a MIDI file or Notes, or a style embedding, (width,); None: no style.
             melody: The tune, or a piece whose melody is taken; None: no tune.
             options: None takes the defaults of the checkpoint.
-            prime: A performance to go on from; the result begins with it, and the tune where it ends.
-            melody_track: Number or name of the track of `melody` to take as it is, in place of extracting the melody.
-            progress: Called with seconds of music done, seconds in all, and ids so far.
-            **settings: Fields of `GenerationOptions`; they change `options`.
+            **further: See `Further`.
 
         Raises:
             MidiError: A file that cannot be used, with the reason.
@@ -97,7 +106,7 @@ class StyleTransfer:
                 means nothing here.
             GenerationError: Every seed tried gave no notes.
         """
-        job = self._job(style, melody, options, prime, melody_track, progress, settings)
+        job = self._job(style, melody, options, **further)
         return _sampled(job, 1, ranked=False)[0]
 
     def variations(
@@ -106,11 +115,7 @@ class StyleTransfer:
         style: Source | Tensor | None = None,
         melody: Source | None = None,
         options: GenerationOptions | None = None,
-        *,
-        prime: Source | None = None,
-        melody_track: str | None = None,
-        progress: Progress | None = None,
-        **settings: Unpack[Settings],
+        **further: Unpack[Further],
     ) -> list[Generation]:
         """Play it several times in one batch, with the seeds seed, seed + 1, ...
 
@@ -118,20 +123,17 @@ class StyleTransfer:
 
         Args:
             count: How many, at least 1.
-            style: This and the others as for `generate`.
+            style: This and the others as for `generate`; `progress` gets the seconds that all variations have reached.
             melody: The tune.
             options: Settings.
-            prime: A performance to go on from.
-            melody_track: Track of `melody`.
-            progress: Called with the seconds that all variations have reached, seconds in all, and ids of all.
-            **settings: Fields of `GenerationOptions`.
+            **further: See `Further`.
 
         Returns:
             The best first, by the mean of their `measures`; in the order of seeds where there is nothing to measure.
         """
         if count < 1:
             raise UsageError(f"{count} variations cannot be made; ask for at least 1")
-        job = self._job(style, melody, options, prime, melody_track, progress, settings)
+        job = self._job(style, melody, options, **further)
         made = _sampled(job, count, ranked=True)
         return sorted(made, key=lambda one: -one.measures.mean if one.measures else 0.0)
 
@@ -140,11 +142,7 @@ class StyleTransfer:
         style: Source | Tensor | None = None,
         melody: Source | None = None,
         options: GenerationOptions | None = None,
-        *,
-        prime: Source | None = None,
-        melody_track: str | None = None,
-        progress: Progress | None = None,
-        **settings: Unpack[Settings],
+        **further: Unpack[Further],
     ) -> Stream:
         """Play it while it is being written: iterate what comes back for keys going down and up.
 
@@ -156,17 +154,18 @@ class StyleTransfer:
         Arguments and errors as `generate`; the same seed gives the same notes. A primer is heard and is part of the
         result, but has no events.
         """
-        return Stream(self._job(style, melody, options, prime, melody_track, progress, settings))
+        return Stream(self._job(style, melody, options, **further))
 
     def _job(
         self,
         style: Source | Tensor | None,
         melody: Source | None,
         options: GenerationOptions | None,
-        prime: Source | None,
-        melody_track: str | None,
-        progress: Progress | None,
-        settings: Settings,
+        *,
+        prime: Source | None = None,
+        melody_track: str | None = None,
+        progress: Progress | None = None,
+        **settings: Unpack[Settings],
     ) -> Job:
         options = dataclasses.replace(options or self.default_options(), **settings)
         self._refuse_deaf(style, melody)
