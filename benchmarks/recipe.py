@@ -17,9 +17,11 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
+from unittest import mock
 
 import torch
 
+from musicstyle.corpus import crops
 from musicstyle.corpus.crops import BatchOptions, evaluation_batches
 from musicstyle.corpus.store import Corpus
 from musicstyle.model.autoencoder import Autoencoder
@@ -36,6 +38,7 @@ class Run:
 
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    augmentation: dict[str, Any] = field(default_factory=dict)  # constants of musicstyle.corpus.crops
     adamw: bool = False
     more_data: bool = False
 
@@ -59,6 +62,7 @@ RUNS = {
     "context-2048": Run(training={"tokens": 2048, "batch_size": 1}),
     "rows-8": Run(training={"batch_size": 8}),
     "augment-off": Run(training={"augment": False}),
+    "augment-wide": Run(augmentation={"TRANSPOSITION": 6, "STRETCHES": (0.85, 0.925, 1.0, 1.075, 1.15)}),
     "more-data": Run(more_data=True),
 }
 ADAMW_RATE = 2e-3  # for all parameters, of 1e-3, 2e-3 and 4e-3 the usual middle
@@ -94,7 +98,8 @@ def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:
             adam.param_groups[0]["initial_lr"] = ADAMW_RATE
             trainer.optimizers = [adam]
         began = time.process_time()
-        losses = [report.loss for report in trainer.run()]
+        with mock.patch.dict(vars(crops), run.augmentation):
+            losses = [report.loss for report in trainer.run()]
         seconds = time.process_time() - began
     plain = trainer.plain.eval()
     return {
@@ -107,10 +112,10 @@ def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def judge(model: Autoencoder, path: Path, crops: int, heard: StyleInput) -> dict[str, float]:
+def judge(model: Autoencoder, path: Path, count: int, heard: StyleInput) -> dict[str, float]:
     """NLL by mode on the same crops for every run, whatever it was trained with."""
     judged = BatchOptions(batch_size=8, tokens=512, style_tokens=512, style_input=heard)
-    batches = [as_tensors(arrays) for arrays in evaluation_batches(Corpus.open(path), "validation", judged, crops)]
+    batches = [as_tensors(arrays) for arrays in evaluation_batches(Corpus.open(path), "validation", judged, count)]
     return {mode: round(nll, 4) for mode, nll in validation_nll(model, batches, served_modes(model.config)).items()}
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 Answer = Mapping[str, Any]
-HALF = 0.5  # the project's aim for the melody's share
 
 
 def findings(report: Answer) -> list[str]:
@@ -33,11 +32,10 @@ def default_row(melody: Answer) -> Answer:
 
 def _melody(melody: Answer) -> list[str]:
     row = default_row(melody)
-    word = "At least half" if row["share_100"] >= HALF else "Fewer than half"
     return [
         (
-            f"{word} of the melody's notes sound: {row['share_100']:.0%} within 100 ms "
-            f"(chance {row['chance_100']:.0%}); of those, {row['on_top']:.0%} are on top."
+            f"Of the melody's notes {row['share_100']:.0%} sound within 100 ms (chance {row['chance_100']:.0%}), "
+            f"{row['on_top']:.0%} of them on top."
         )
     ]
 

@@ -56,7 +56,7 @@ class GenerationOptions:
     top_p: float = 0.99
     min_p: float = 0.0
     seconds: float | None = None
-    melody_strength: float = 2.0
+    melody_strength: float = 1.5
     style_strength: float = 3.0
     keep_melody: bool = False
     tempo: float = 1.0
