@@ -189,7 +189,7 @@ def test_memory_is_heard_near_now_and_never_not_at_all() -> None:
 
 
 def silence_of(memory: Memory, now: Tensor, window_steps: int | None) -> Tensor:
-    return torch.where(memory.audible(now, window_steps), 0.0, float("-inf"))
+    return relative.silence(memory.audible(now, window_steps))
 
 
 def test_cross_attention_is_torchs_own_in_value_and_gradient() -> None:

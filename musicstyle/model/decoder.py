@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from musicstyle.model.attention import KeyValueCache, Memory, Rotation
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.layers import DecoderLayer, sinusoids
+from musicstyle.model.relative import silence
 
 
 class DecoderCache:
@@ -64,12 +65,10 @@ class Decoder(nn.Module):
         heard = cache.heard if cache is not None else None
         if heard is None:
             heard = self.listen(memory)
-        silence = None
-        if memory is not None:
-            silence = torch.where(memory.audible(clock, self.config.memory_window_steps), 0.0, float("-inf"))
+        silent = None if memory is None else silence(memory.audible(clock, self.config.memory_window_steps))
         x = self.dropout(x)
         for i, layer in enumerate(self.layers):
-            x = layer(x, rotation, heard[i], silence, cache.layers[i] if cache is not None else None)
+            x = layer(x, rotation, heard[i], silent, cache.layers[i] if cache is not None else None)
         if cache is not None:
             cache.heard, cache.position = heard, first + x.shape[1]
         return self.head(self.norm(x))

@@ -98,6 +98,11 @@ def add_columns(cells: Tensor, left: int, right: int, value: float = 0.0) -> Ten
     return F.pad(cells, (left, right), value=value)
 
 
+def silence(heard: Tensor) -> Tensor:
+    """What is added to attention's products so that only what is heard counts: 0 there, minus infinity elsewhere."""
+    return torch.where(heard, 0.0, float("-inf"))
+
+
 def hidden(block: Block, window: int, device: torch.device) -> Tensor:
     """Which keys each query may not see, (queries, keys) bool: all but itself and the window - 1 before it."""
     query = torch.arange(block.place, block.place + block.rows.stop - block.rows.start, device=device)[:, None]
@@ -155,11 +160,11 @@ class _Attend(torch.autograd.Function):
     ) -> Tensor:
         outputs, kept = [], []
         places = list(blocks(q.shape[2], k.shape[2], table.shape[1], reach))
-        silence = None if present is None else torch.where(present, 0.0, float("-inf")).to(q.dtype)[:, None, None]
+        silent = None if present is None else silence(present).to(q.dtype)[:, None, None]
         for block in places:
             products = logits(q, turned_q, k, table, block, reach)
-            if silence is not None:
-                products += silence[..., block.keys]
+            if silent is not None:
+                products += silent[..., block.keys]
             shares = products.softmax(dim=-1).to(v.dtype)  # CUDA's autocast gives float32
             outputs.append(shares @ v[:, :, block.keys])
             if learning:
