@@ -10,12 +10,12 @@ import click
 from musicstyle.cli._console import duration, give, say
 from musicstyle.errors import MidiError, UsageError
 from musicstyle.music.melody import Extractor
+from musicstyle.music.midi import MIDI_SUFFIXES
 
 if TYPE_CHECKING:
     from musicstyle.music.notes import Notes
 
 A_FILE = click.Path(path_type=Path)
-MIDI_SUFFIXES = (".mid", ".midi")
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
 
 

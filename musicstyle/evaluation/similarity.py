@@ -16,7 +16,7 @@ import numpy as np
 
 from musicstyle.errors import UsageError
 from musicstyle.files import write_atomically
-from musicstyle.music.midi import read_midi
+from musicstyle.music.midi import MIDI_SUFFIXES, read_midi
 from musicstyle.music.similarity import (
     FEATURES,
     MIN_DEVIATION,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 Pairing = Literal["name", "all"]
 
-MIDI_SUFFIXES = (".mid", ".midi")
 COLORS = ("#1f77b4", "#ff7f0e")
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+MIDI_SUFFIXES = (".mid", ".midi")
 MAX_HOURS = 24  # a wrong byte in a time can make a file of centuries
 
 # 500 ticks a quarter at 120 quarters a minute: 1000 ticks a second, so a 10 ms step is exactly 10 ticks.
