@@ -376,6 +376,18 @@ def test_eval_similarity_of_two_files(maestro: Path, tmp_path: Path) -> None:
     assert call("similarity", a, b, "--plot", plot, "--force", "--density", "kde").exit_code == 0
 
 
+def test_names_that_are_no_text_are_told_and_drawn(maestro: Path, tmp_path: Path) -> None:
+    name = tmp_path / "caf\udce9.mid"
+    try:
+        shutil.copy(maestro / "3.midi", name)
+    except OSError:
+        pytest.skip("this file system holds text only")
+    result = call("similarity", name, maestro / "4.midi", "--plot", tmp_path / "plot.png")
+    assert result.exit_code == 0, result.stderr
+    assert "caf?" in result.stdout.splitlines()[0]
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
 def test_eval_similarity_of_sets(maestro: Path) -> None:
     result = json.loads(call("similarity", "--reference", maestro, "--candidate", maestro, "--json").stdout)
     assert len(result["pairs"]) == 12

@@ -25,6 +25,7 @@ from musicstyle.cli._evaluation import (
     the_styles,
 )
 from musicstyle.errors import UsageError
+from musicstyle.files import as_text
 
 if TYPE_CHECKING:
     from musicstyle.music.similarity import Density
@@ -98,7 +99,7 @@ def _two_pieces(first: Path, second: Path, density: Density, plot: Path | None) 
         for name, f in features.items()
     ]
     if plot is not None:
-        plot_similarity(a, b, plot, density=density, labels=(first.stem, second.stem))
+        plot_similarity(a, b, plot, density=density, labels=(as_text(first.stem), as_text(second.stem)))
         say(f"drawn into {plot}")
     result = {"a": str(first), "b": str(second), "density": density, "mean": areas.mean, "features": features}
     return result, table(["feature", first.stem, second.stem, "area"], [*rows, ["mean", "", "", areas.mean]])
