@@ -15,15 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from musicstyle.evaluation.material import EXAMPLES, Performance, chosen, maestro_performances
+from musicstyle.evaluation.material import Performance, chosen, maestro_performances
 from musicstyle.generation.result import Generation
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.music.outputs import write_output
 from musicstyle.music.outputs.page import Piece, write_page
+from musicstyle.resources import examples
 
 SEEDS = (1, 2, 3)
 TUNES = {"twinkle": "Twinkle, twinkle, little star", "clair_de_lune": "Clair de lune, the opening"}
-OUT = EXAMPLES.parent / "docs" / "samples"
+OUT = Path(__file__).resolve().parent.parent / "docs" / "samples"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def samples(player: StyleTransfer, maestro: Path) -> Iterator[Sample]:
     styles = drawn_styles(maestro)
     for tune in TUNES:
         for seed, style in styles.items():
-            made = player.generate(style.path, EXAMPLES / f"{tune}.mid", seed=seed)
+            made = player.generate(style.path, examples() / f"{tune}.mid", seed=seed)
             yield Sample(tune, style, maestro, seed, made)
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place and renamed."""
+"""Files that are whole or absent: written beside their place and renamed. And their names, as text."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def as_text(message: str) -> str:
+    """A message that names files, fit to be written: "?" stands for each byte of a name that is no text."""
+    return message.encode("utf-8", "replace").decode("utf-8")
 
 
 def _mode_of_a_new_file() -> int:

@@ -12,7 +12,7 @@ from some_notes import random_notes
 
 from musicstyle.cli import main
 from musicstyle.music.melody import extract_melody
-from musicstyle.music.midi import read_midi, write_midi
+from musicstyle.music.midi import read_midi, read_tracks, write_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.plaintext import parse_tune
 
@@ -34,6 +34,16 @@ def test_a_tune_is_printed_as_it_was_given() -> None:
     assert done.exit_code == 0, done.output
     assert parse_tune(done.stdout).equals(parse_tune(TUNE))
     assert "4 of 4 notes are the melody" in done.stderr
+
+
+def test_a_name_that_is_no_text_is_written_and_drawn(piece: Path, tmp_path: Path) -> None:
+    try:
+        piece = piece.rename(tmp_path / "caf\udce9.mid")
+    except OSError:
+        pytest.skip("this file system holds text only")
+    done = call(piece, "--out", tmp_path / "out.mid", "--plot", tmp_path / "out.png")
+    assert done.exit_code == 0, done.output
+    assert read_tracks(tmp_path / "out.mid").text[0] == "melody of: caf?.mid"
 
 
 @pytest.mark.parametrize("extractor", ["line", "published"])

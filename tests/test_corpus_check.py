@@ -99,7 +99,7 @@ def test_a_folder_of_scores_lacks_nothing(tmp_path: Path) -> None:
     for seed in (1, 2):
         write_midi(tmp_path / "m" / f"{seed}.mid", random_notes(seed, 9))
     facts = check(tmp_path / "m")
-    assert facts["without_pedal"] == []
+    assert facts["without_pedal"] is facts["pedal_never_down"] is None
     assert facts["test"] == {
         "files": 0, "hours": 0.0, "notes": 0, "notes_per_second": 0.0, "tokens": 0, "tokens_per_second": 0.0,
         "with_pedal": 0, "pedal_share": 0.0, "pitch": None, "velocity": None,
@@ -118,6 +118,21 @@ def test_the_verb(folder: Path) -> None:
         assert line in done.stdout.splitlines()
     result: dict[str, Any] = json.loads(CliRunner().invoke(main, ["data", "check", str(folder), "--json"]).stdout)
     assert result == check(folder)
+
+
+def test_the_verb_on_scores_and_names_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    try:
+        (tmp_path / "m" / "caf\udce9.mid").write_bytes(b"")
+    except OSError:
+        pytest.skip("this file system holds text only")
+    write_midi(tmp_path / "m" / "score.mid", random_notes(1, 9))
+    done = CliRunner().invoke(main, ["data", "check", str(tmp_path / "m")])
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert "  caf?.mid: is empty (0 bytes)" in lines
+    assert "most files hold no pedal; not listed" in lines
+    assert not any(line.startswith(("without pedal", "pedal moved")) for line in lines)
 
 
 def test_no_folder(tmp_path: Path) -> None:

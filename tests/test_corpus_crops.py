@@ -342,13 +342,17 @@ def test_conditions_are_dropped_as_often_as_asked(corpus: Corpus) -> None:
     assert not none["use_melody"].any()
 
 
-def test_pieces_are_drawn_in_proportion_to_their_notes(corpus: Corpus) -> None:
+def test_pieces_are_drawn_in_proportion_to_their_notes(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each piece's share of 3,000 draws is its share of the notes, within three standard deviations."""
     draws = 3000
-    ends, indices = corpus.ends("train"), corpus.indices("train")
-    rolls = np.array([np.random.default_rng([0, 0, row]).integers(ends[-1]) for row in range(draws)])
-    counts = np.bincount(np.searchsorted(ends, rolls, side="right"), minlength=len(indices))
-    share = corpus.pieces.count[indices] / ends[-1]
+    drawn: list[int] = []
+    monkeypatch.setattr(crops, "example_at", lambda _, piece, *__: drawn.append(piece))
+    for row in range(draws):
+        draw(corpus, "train", 0, row, replace(OPTIONS, seed=0))
+    indices = corpus.indices("train")
+    counts = np.bincount(drawn, minlength=len(corpus))[indices]
+    share = corpus.pieces.count[indices] / corpus.pieces.count[indices].sum()
+    assert counts.sum() == draws
     assert (np.abs(counts / draws - share) <= 3 * np.sqrt(share * (1 - share) / draws) + 1 / draws).all()
 
 

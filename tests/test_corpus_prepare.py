@@ -206,9 +206,41 @@ def test_a_damaged_corpus_is_made_anew(source: Path, tmp_path: Path, opened: lis
     with pytest.raises(CorpusError, match="damaged"):
         Corpus.open(out)
     prepare(source, out)
-    (out / "manifest.json").write_text("{")
-    assert len(prepare(source, out)) == 5
-    assert len(opened) == 15
+    assert len(opened) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("notes.npy", ""), ("index.npy", ""), ("manifest.json", "{"), ("manifest.json", ""), ("manifest.json", "[]")],
+)
+def test_an_empty_or_broken_file_is_named_and_mended(
+    name: str, content: str, source: Path, tmp_path: Path, opened: list[str]
+) -> None:
+    out = prepare(source, tmp_path / "out").path
+    (out / name).write_text(content)
+    with pytest.raises(CorpusError, match=r"damaged corpus .*prepare it again"):
+        _ = Corpus.open(out).manifest
+    assert len(prepare(source, out).manifest["pieces"]) == 5
+    assert len(opened) == 10
+
+
+def test_a_new_corpus_that_cannot_take_its_place_leaves_the_old_one(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = prepare(source, tmp_path / "out").path
+    write_midi(source / "h.mid", tune(5, 37))
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path != out and target == out and not path.name.endswith("-old"):
+            raise PermissionError(13, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(CorpusError, match="cannot be written"):
+        prepare(source, out)
+    assert Corpus.open(out).pieces.count.tolist() == [11, 13, 17, 19, 23]
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out"]
 
 
 def test_a_break_leaves_the_old_corpus(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,6 +387,33 @@ def test_a_year_of_maestro_keeps_its_official_splits(tmp_path: Path) -> None:
     newer.write_text("title\nx\n")
     with pytest.raises(CorpusError, match="no midi_filename column"):
         read_csv(newer, tmp_path)
+
+
+@pytest.mark.parametrize(("inside", "typed"), [("2018", "."), ("2018/b", "..")])
+def test_a_source_named_by_dots_keeps_its_official_splits(
+    inside: str, typed: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maestro_csv(tmp_path / "maestro", [("2018/a.mid", "test", "A"), ("2018/g.mid", "validation", "G")])
+    source.rename(tmp_path / "maestro/2018")
+    monkeypatch.chdir(tmp_path / "maestro" / inside)
+    corpus = prepare(typed, tmp_path / "out")
+    assert corpus.manifest["splits_from"] == "maestro-v9.9.9.csv"
+    assert {path: rows(corpus)[path]["split"] for path in ("a.mid", "g.mid")} == {
+        "a.mid": "test",
+        "g.mid": "validation",
+    }
+
+
+def test_names_that_are_no_text(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache" / name))
+    try:
+        source = source.rename(tmp_path / "mus\udce9e")
+        (source / "a.mid").rename(source / "caf\udce9.mid")
+    except OSError:
+        pytest.skip("this file system holds text only")
+    assert "caf\udce9.mid" in rows(prepare(source, tmp_path / "out"))
+    corpus = cached_corpus(source)
+    assert corpus.notes(list(rows(corpus)).index("caf\udce9.mid")).equals(read_midi(source / "caf\udce9.mid"))
 
 
 def test_an_unknown_official_split_is_refused(tmp_path: Path) -> None:

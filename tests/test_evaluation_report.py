@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -19,19 +22,25 @@ from musicstyle.cli.evaluate import VERBS
 from musicstyle.corpus.prepare import prepare
 from musicstyle.corpus.store import Corpus
 from musicstyle.errors import UsageError
+from musicstyle.evaluation import experiments, material
 from musicstyle.evaluation.experiments import Halves, embed_crops, interpolation_test, style_test
 from musicstyle.evaluation.findings import findings
 from musicstyle.evaluation.knowledge import knowledge, names_for
 from musicstyle.evaluation.material import chosen, maestro_performances, midi_files
 from musicstyle.evaluation.page import page
 from musicstyle.evaluation.playing import pair_up, play_pairs, summarize
-from musicstyle.evaluation.report import PUBLISHED_NLL, Plan, Report, weights_identity
+from musicstyle.evaluation.report import ASKED, PLAYED, PUBLISHED_NLL, Plan, Report, file_identity
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import save_checkpoint
 from musicstyle.model.config import ModelConfig
 from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
+
+if TYPE_CHECKING:
+    from musicstyle.generation.options import GenerationOptions
+    from musicstyle.generation.result import Generation
+    from musicstyle.model.config import Conditions
 
 SMALL = ModelConfig(
     width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=1, style_layers=1, melody_layers=1, window=24,
@@ -92,7 +101,8 @@ def corpus(maestro: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 @pytest.fixture
 def without_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("MUSICSTYLE_DATA", str(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("MUSICSTYLE_DATA", str(tmp_path / "empty"))
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +150,30 @@ def test_every_mode_is_judged_by_the_same_references_and_seeds(
     )
     again = style_test(player, midi_files(maestro)[:3], tunes, options, modes=["style"])
     np.testing.assert_array_equal(again.areas["style"], test.areas["style"])
+
+
+def test_a_short_tune_makes_every_mode_and_the_real_stretch_short(
+    player: StyleTransfer, maestro: Path, tunes: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float | None] = []
+    generate, stretch = player.generate, Halves.stretch
+
+    def watched(style: Any, melody: Any, options: GenerationOptions) -> Generation:
+        asked.append(options.seconds)
+        return generate(style, melody, options)
+
+    def watched_stretch(half: Halves, seconds: float) -> Notes:
+        asked.append(seconds)
+        return stretch(half, seconds)
+
+    monkeypatch.setattr(player, "generate", watched)
+    monkeypatch.setattr(Halves, "stretch", watched_stretch)
+    start = np.arange(5) * 0.4
+    write_midi(maestro.parent / "long.mid", Notes.from_arrays(start, start + 0.4, 60 + np.arange(5), np.full(5, 80)))
+    style_test(
+        player, midi_files(maestro)[:3], [tunes[0], maestro.parent / "long.mid"], player.default_options(seconds=1.7)
+    )
+    assert asked == [1.5, 1.7, 1.5] * 5  # real and four modes; the third style plays the first tune again
 
 
 def test_one_style_alone_is_refused(player: StyleTransfer, maestro: Path, tunes: list[Path]) -> None:
@@ -193,6 +227,79 @@ def test_choices_are_seeded_and_tables_are_checked(maestro: Path, tmp_path: Path
         maestro_performances(maestro, tmp_path / "wrong.csv")
     with pytest.raises(UsageError, match=r"no \.mid"):
         midi_files(tmp_path)
+
+
+@pytest.mark.usefixtures("without_data")
+def test_examples_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(material, "examples", lambda: tmp_path)
+    write_midi(tmp_path / "styles" / "a.mid", random_notes(1, 9))
+    with pytest.raises(UsageError, match=r"no \.mid"):
+        material.tunes(2)
+    assert material.styles(2) == [tmp_path / "styles" / "a.mid"]
+
+
+@pytest.fixture
+def data(maestro: Path, tunes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as MUSICSTYLE_DATA names it: MAESTRO and two tunes."""
+    (tmp_path / "data" / "melodies" / "nottingham").mkdir(parents=True)
+    (tmp_path / "data" / "maestro-v3.0.0").symlink_to(maestro)
+    for path in tunes:
+        shutil.copy(path, tmp_path / "data" / "melodies" / "nottingham")
+    monkeypatch.setenv("MUSICSTYLE_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def test_other_music_is_another_question(player: StyleTransfer, corpus: Corpus, data: Path, tmp_path: Path) -> None:
+    def keys() -> dict[str, str]:
+        report = Report(player, "weights", PLAN, corpus, tmp_path / "report")
+        return {part: report._key(part) for part in report.parts}
+
+    first = keys()
+    assert keys() == first
+    write_midi(data / "melodies" / "nottingham" / "tune0.mid", random_notes(7, 9))
+    second = keys()
+    assert {part for part in first if first[part] != second[part]} == set(PLAYED)
+    (data / "maestro-performers.csv").write_text("midi_filename,performer\n3.midi,Cid\n")
+    third = keys()
+    assert {part for part in first if second[part] != third[part]} == {"embedding"}
+
+
+@pytest.mark.usefixtures("without_data")
+def test_the_styles_are_of_the_maestro_that_is_given_and_too_few_are_told(
+    player: StyleTransfer, corpus: Corpus, maestro: Path, tmp_path: Path
+) -> None:
+    plan = dataclasses.replace(PLAN, styles=11)
+    report = Report(player, "weights", plan, corpus, tmp_path / "report")
+    assert sorted(report.material["style"][0]) == sorted(maestro / f"{number}.midi" for number in range(2, 12))
+    assert report._lacking() == ["style: 10 styles and 2 tunes (asked: 11 of each)"]
+    for line in report._lacking():
+        assert line in report._facts()["left_out"]
+    assert len(Report(player, "weights", PLAN, None, tmp_path / "report")._lacking()) == 1  # no data was given
+
+
+@pytest.mark.usefixtures("without_data")
+@pytest.mark.parametrize(
+    ("conditions", "parts"),
+    [
+        ("both", ["melody", "style", "interpolation", "likelihood", "embedding", "memorisation"]),
+        ("melody", ["melody", "style", "likelihood", "memorisation"]),
+        ("style", ["style", "interpolation", "likelihood", "embedding", "memorisation"]),
+        ("none", ["style", "likelihood", "memorisation"]),
+    ],
+)
+def test_weights_that_hear_less_are_asked_less(
+    conditions: Conditions, parts: list[str], corpus: Corpus, tmp_path: Path
+) -> None:
+    torch.manual_seed(3)
+    model = Autoencoder(dataclasses.replace(SMALL, conditions=conditions)).eval()
+    player = StyleTransfer(model, {"training": {"tokens": 30}})
+    plan = dataclasses.replace(PLAN, strengths=(1.0,), nll_limit=1, seconds=1.0)
+    report = Report(player, "weights", plan, corpus, tmp_path / "report").run()
+    assert [part for part in report if part in ASKED] == parts
+    assert page(report).count("<h2>") == len(parts) + 2
+    if "melody" not in parts:
+        with pytest.raises(UsageError, match="hears no melody"):
+            next(play_pairs(player, [(corpus.path, corpus.path)], player.default_options(seconds=1.0)))
 
 
 @pytest.mark.usefixtures("without_data")
@@ -250,7 +357,7 @@ def test_other_weights_have_another_identity(checkpoint: Path, tmp_path: Path) -
     data = bytearray((checkpoint / "model.safetensors").read_bytes())
     data[-1] ^= 1
     copy.write_bytes(data)
-    assert weights_identity(copy) != weights_identity(checkpoint / "model.safetensors")
+    assert file_identity(copy) != file_identity(checkpoint / "model.safetensors")
 
 
 def call(*arguments: object) -> Result:
@@ -269,6 +376,18 @@ def test_eval_similarity_of_two_files(maestro: Path, tmp_path: Path) -> None:
     assert call("similarity", a, b, "--plot", plot, "--force", "--density", "kde").exit_code == 0
 
 
+def test_names_that_are_no_text_are_told_and_drawn(maestro: Path, tmp_path: Path) -> None:
+    name = tmp_path / "caf\udce9.mid"
+    try:
+        shutil.copy(maestro / "3.midi", name)
+    except OSError:
+        pytest.skip("this file system holds text only")
+    result = call("similarity", name, maestro / "4.midi", "--plot", tmp_path / "plot.png")
+    assert result.exit_code == 0, result.stderr
+    assert "caf?" in result.stdout.splitlines()[0]
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
 def test_eval_similarity_of_sets(maestro: Path) -> None:
     result = json.loads(call("similarity", "--reference", maestro, "--candidate", maestro, "--json").stdout)
     assert len(result["pairs"]) == 12
@@ -276,6 +395,44 @@ def test_eval_similarity_of_sets(maestro: Path) -> None:
         refused = call("similarity", *arguments)
         assert refused.exit_code == 2
         assert len(refused.stderr.splitlines()) == 1
+
+
+def test_eval_similarity_of_a_checkpoint_takes_the_data_and_the_density(checkpoint: Path, data: Path) -> None:
+    def of(*arguments: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(
+            call("similarity", "--checkpoint", checkpoint, "--seconds", "1.5", "--json", *arguments).stdout
+        )
+        return found
+
+    normal, kernels = of(), of("--density", "kde")
+    assert len(normal["styles"]) == 6
+    assert set(normal["styles"]) <= {str(number) for number in range(2, 12)}  # the validation split's
+    assert (normal["styles"], kernels["density"]) == (kernels["styles"], "kde")
+    assert normal["modes"]["real"]["own"] != kernels["modes"]["real"]["own"]
+
+
+def test_eval_style_refuses_before_it_plays(
+    checkpoint: Path, corpus: Corpus, maestro: Path, tunes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiments, "style_test", lambda *_, **__: pytest.fail("has played"))
+    deaf = tmp_path / "deaf"
+    config = dataclasses.replace(SMALL, conditions="melody")
+    save_checkpoint(deaf, Autoencoder(config), {"training": {"tokens": 30}})
+    (tmp_path / "wrong.csv").write_text("name,who\nx,y\n")
+    common = ("style", "--styles", maestro, "--melodies", tunes[0], "--checkpoint")
+    for arguments, words in (
+        ((checkpoint, "--data", tmp_path / "none"), "none"),
+        ((checkpoint, "--data", corpus.path, "--split", "test"), "no piece in its test split"),
+        ((checkpoint, "--data", corpus.path, "--performers", tmp_path / "wrong.csv"), "lacks the columns"),
+        ((deaf, "--data", corpus.path), "hears no style"),
+        ((checkpoint, "--split", "test"), "--data"),
+        ((checkpoint, "--crops", "3"), "--data"),
+        ((checkpoint, "--performers", maestro / "performers.csv"), "--data"),
+    ):
+        result = call(*common, *arguments)
+        assert result.exit_code in (1, 2)
+        assert words in result.stderr
+        assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("without_data")
@@ -358,6 +515,19 @@ def test_eval_report(checkpoint: Path, corpus: Corpus, tmp_path: Path, monkeypat
     refused = call("report", "--out", tmp_path)
     assert refused.exit_code == 2
     assert "diary.txt" in refused.stderr
+
+
+def test_data_that_is_named_but_not_there_is_a_mistake(
+    checkpoint: Path, tunes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUSICSTYLE_DATA", str(tmp_path / "nowhere"))
+    for arguments in (("melody", "--melodies", tunes[0]), ("report", "--out", tmp_path / "report")):
+        result = call(*arguments, "--checkpoint", checkpoint)
+        assert result.exit_code == 2
+        assert result.stderr.splitlines() == [
+            f"musicstyle: error: {tmp_path / 'nowhere'}: no such folder, though MUSICSTYLE_DATA names it"
+        ]
+    assert material.tunes(2, folder=tunes[0].parent)  # who names another folder needs no data
 
 
 def test_mistakes_are_one_line(checkpoint: Path, tmp_path: Path) -> None:

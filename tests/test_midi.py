@@ -71,6 +71,21 @@ def test_text_comes_back(tmp_path: Path) -> None:
     assert mido.MidiFile(tmp_path / "a.mid").type == 1
 
 
+def test_text_that_is_no_text_is_written_with_question_marks(tmp_path: Path) -> None:
+    write_midi(tmp_path / "a.mid", random_notes(2, 3), text=["style: caf\udce9.mid"])
+    assert read_tracks(tmp_path / "a.mid").text == ("style: caf?.mid",)
+
+
+def test_a_pedal_lifted_after_weeks_is_damage(tmp_path: Path) -> None:
+    """2,800,000 quarters of half a second: 389 hours under the pedal."""
+    pedal = [mido.Message("control_change", control=64, value=value, time=time) for value, time in ((127, 0), (0, 0))]
+    track = [pedal[0], *_note(60, 480), pedal[1].copy(time=2_800_000 * 48)]
+    path = _save(tmp_path / "a.mid", track, ticks=48)
+    with pytest.raises(MidiError, match="would last 389 hours"):
+        read_midi(path)
+    assert read_midi(path, pedal=False).duration_seconds == 5.0
+
+
 def test_a_file_of_no_notes_can_be_written_but_says_so_when_read(tmp_path: Path) -> None:
     write_midi(tmp_path / "a.mid", Notes.empty())
     with pytest.raises(MidiError, match=r"a\.mid: holds no notes$"):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from musicstyle.files import as_text
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -44,6 +46,11 @@ def give(result: Path | dict[str, Any]) -> None:
     """A result, on stdout: a path, or one line of JSON."""
     if speaks():
         click.echo(json.dumps(result) if isinstance(result, dict) else click.format_filename(result))
+
+
+def tell(line: str) -> None:
+    """A line of a result for a person, on stdout."""
+    click.echo(as_text(line))
 
 
 def duration(seconds: float) -> str:
@@ -121,5 +128,4 @@ class Meter:
 
 
 def _one_line(message: str) -> str:
-    """Without line breaks, and without the bytes of file names that are no text."""
-    return " ".join(message.splitlines()).encode("utf-8", "replace").decode("utf-8")
+    return as_text(" ".join(message.splitlines()))

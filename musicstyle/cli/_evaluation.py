@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from musicstyle.cli._console import Meter, give, say
+from musicstyle.cli._console import Meter, give, say, tell
 from musicstyle.cli._corpus import report_files, skipped_lines
 from musicstyle.errors import ConfigError, UsageError
 
@@ -146,7 +146,7 @@ def present(result: dict[str, Any], as_json: bool, lines: Sequence[str]) -> None
         give(result)
     else:
         for line in lines:
-            click.echo(line)
+            tell(line)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

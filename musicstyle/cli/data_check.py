@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from musicstyle.cli._console import Meter, give
+from musicstyle.cli._console import Meter, give, tell
 from musicstyle.cli._corpus import report_files
+from musicstyle.cli._evaluation import table
 
 SHOWN = 10  # files of a list; --json has all
 COLUMNS = ("all", "train", "validation", "test")
@@ -33,7 +34,7 @@ def check(source: Path, workers: int | None, as_json: bool) -> None:
         give(facts)
         return
     for line in [*_table(facts), "", *_findings(facts)]:
-        click.echo(line)
+        tell(line)
 
 
 # What a row shows of the facts of a split.
@@ -51,15 +52,7 @@ _ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
 
 def _table(facts: dict[str, Any]) -> list[str]:
     """A column for all and one a split."""
-    rows: list[tuple[str, ...]] = [("", *COLUMNS)]
-    rows += [(title, *(show(facts[column]) for column in COLUMNS)) for title, show in _ROWS]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
+    return table(["", *COLUMNS], [[title, *(show(facts[column]) for column in COLUMNS)] for title, show in _ROWS])
 
 
 def _range(ends: list[int] | None) -> str:
@@ -69,8 +62,11 @@ def _range(ends: list[int] | None) -> str:
 def _findings(facts: dict[str, Any]) -> list[str]:
     lines = [f"splits from {facts['splits_from']}"]
     lines += _listed("unreadable", [f"{one['path']}: {one['reason']}" for one in facts["unreadable"]])
-    lines += _listed("without pedal", facts["without_pedal"])
-    lines += _listed("pedal moved but never down", facts["pedal_never_down"])
+    if facts["without_pedal"] is None:
+        lines.append("most files hold no pedal; not listed")
+    else:
+        lines += _listed("without pedal", facts["without_pedal"])
+        lines += _listed("pedal moved but never down", facts["pedal_never_down"])
     lines += _listed("the same notes twice", [" = ".join(paths) for paths in facts["duplicates"]])
     lines += _listed("pieces in two splits", [_shared(one) for one in facts["in_two_splits"]])
     return [*lines, f"notes that no key of a piano plays: {facts['notes_off_the_piano']}"]

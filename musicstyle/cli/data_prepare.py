@@ -51,7 +51,7 @@ def _refuse_another_source(source: Path, out: Path) -> None:
         return
     try:
         earlier = Corpus.open(out).manifest.get("source")
-    except (CorpusError, ValueError):  # damaged: it can only get better
+    except CorpusError:  # damaged: it can only get better
         return
     if earlier != str(source.resolve()):
         raise UsageError(f"{out}: holds a corpus made from {earlier}; give another --out, or --force to replace it")

@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILE.mid]...", type=A_PATH)
-@click.option("--data", type=A_PATH, required=True, help="Folder of MIDI or corpus that the weights were trained on.")
+@click.option(
+    "--data",
+    type=A_PATH,
+    required=True,
+    help="Folder of MIDI or corpus that the weights were trained on; only its train split is searched.",
+)
 @click.option("--count", type=click.IntRange(1), default=20, show_default=True, help="Pieces to play in each mode.")
 @click.option("--seconds", type=float, default=30.0, show_default=True, help="Length of each piece played.")
 @the_melodies

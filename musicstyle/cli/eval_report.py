@@ -27,7 +27,11 @@ PAGE, RESULT = "index.html", "report.json"
 
 @click.command()
 @click.option("--out", required=True, type=A_PATH, help="Folder of the report; made, or gone on with.")
-@click.option("--data", type=A_PATH, help="Folder of MIDI or prepared corpus; default: MAESTRO if the data is there.")
+@click.option(
+    "--data",
+    type=A_PATH,
+    help="Folder of MIDI or prepared corpus; MAESTRO gives the styles too. Default: MAESTRO if the data is there.",
+)
 @click.option("--quick", is_flag=True, help="Half an hour on two cores; the page says what is left out.")
 @the_checkpoint
 @the_seed
@@ -48,20 +52,21 @@ def report(
 ) -> None:
     """All of it, as one page and one JSON.
 
-    Likelihood, melody, style, embedding, interpolation: index.html, which needs nothing else, and report.json. Each
-    part is kept as it is done; the same command again goes on where it stopped. With --force, everything is asked
-    again.
+    Likelihood, melody, style, embedding, interpolation, memorisation: index.html, which needs nothing else, and
+    report.json. Each part is kept as it is done; the same command again goes on where it stopped. With --force,
+    everything is asked again. The data is the folder that the environment's MUSICSTYLE_DATA names, with maestro-v3.0.0
+    and melodies/nottingham in it; without it, the examples are played.
     """
     from musicstyle.evaluation.findings import findings
     from musicstyle.evaluation.page import page
-    from musicstyle.evaluation.report import Plan, Report, weights_identity
+    from musicstyle.evaluation.report import Plan, Report, file_identity
     from musicstyle.files import write_atomically
     from musicstyle.model.checkpoint import WEIGHTS
     from musicstyle.resources import default_checkpoint
 
     _refuse_another_folder(out)
     player = load_player(checkpoint, device, threads)
-    identity = weights_identity((checkpoint or default_checkpoint()) / WEIGHTS)
+    identity = file_identity((checkpoint or default_checkpoint()) / WEIGHTS)
     folder = data or _default_data()
     corpus = None if folder is None else open_corpus(folder)
     if force:
@@ -77,7 +82,7 @@ def report(
         )
     for name, content in ((RESULT, json.dumps(_without_samples(result), indent=1) + "\n"), (PAGE, page(result))):
         with write_atomically(out / name) as beside:
-            beside.write_text(content, encoding="utf-8")
+            beside.write_text(content, encoding="utf-8", errors="replace")  # names of files may be no text
     for line in findings(result):
         say(line)
     give({"page": str(out / PAGE), **_without_samples(result)} if as_json else out / PAGE)

@@ -25,9 +25,12 @@ from musicstyle.cli._evaluation import (
     the_styles,
 )
 from musicstyle.errors import UsageError
+from musicstyle.files import as_text
 
 if TYPE_CHECKING:
     from musicstyle.music.similarity import Density
+
+PLAYED = 6  # styles and tunes of a checkpoint
 
 
 @click.command()
@@ -56,8 +59,8 @@ def similarity(
     """How alike pieces are, or a checkpoint and its styles.
 
     In eight features, 0 to 1. With two files, feature by feature. With two folders, pair by pair. With neither, a
-    checkpoint plays the examples' tunes in the examples' styles and is judged by them. The rules stand in the docstring
-    of musicstyle.music.similarity.
+    checkpoint plays six of --melodies in six of --styles and is judged by these. The rules stand in the docstring of
+    musicstyle.music.similarity.
     """
     check_plot(plot, force)
     if plot is not None and len(pieces) != 2:
@@ -71,7 +74,7 @@ def similarity(
             raise UsageError("--reference and --candidate go together")
         result, lines = _two_sets(reference, candidate, pairs, density)
     else:
-        result, lines = _checkpoint(**playing)
+        result, lines = _checkpoint(density, **playing)
     present(result, as_json, lines)
 
 
@@ -96,7 +99,7 @@ def _two_pieces(first: Path, second: Path, density: Density, plot: Path | None) 
         for name, f in features.items()
     ]
     if plot is not None:
-        plot_similarity(a, b, plot, density=density, labels=(first.stem, second.stem))
+        plot_similarity(a, b, plot, density=density, labels=(as_text(first.stem), as_text(second.stem)))
         say(f"drawn into {plot}")
     result = {"a": str(first), "b": str(second), "density": density, "mean": areas.mean, "features": features}
     return result, table(["feature", first.stem, second.stem, "area"], [*rows, ["mean", "", "", areas.mean]])
@@ -114,6 +117,8 @@ def _two_sets(reference: Path, candidate: Path, pairs: Any, density: Density) ->
 
 
 def _checkpoint(
+    density: Density,
+    *,
     melodies: Path | None,
     styles: Path | None,
     seconds: float,
@@ -123,15 +128,15 @@ def _checkpoint(
     threads: int,
 ) -> tuple[dict[str, Any], list[str]]:
     from musicstyle.evaluation.experiments import style_test
-    from musicstyle.evaluation.material import EXAMPLES
     from musicstyle.music.similarity import FEATURES
 
     player = load_player(checkpoint, device, threads)
     options = settings_of(player, seconds=seconds, seed=seed)
-    performances = choose_styles(styles or EXAMPLES / "styles", 6, seed)
-    tunes = sorted(EXAMPLES.glob("*.mid")) if melodies is None else choose_melodies(melodies, 6, seed)
+    performances, tunes = choose_styles(styles, PLAYED, seed), choose_melodies(melodies, PLAYED, seed)
     with Meter("playing") as meter:
-        judged = style_test(player, performances, tunes, options, progress=counter(meter, "pieces")).to_dict()
+        progress = counter(meter, "pieces")
+        judged = style_test(player, performances, tunes, options, progress=progress, density=density).to_dict()
     rows = [[mode, m["own"], m["others"], *m["by_feature"].values()] for mode, m in judged.items()]
-    result = {"checkpoint": player.name, "styles": [p.stem for p in performances], "modes": judged}
+    names = [path.stem for path in performances]
+    result = {"checkpoint": player.name, "styles": names, "density": density, "modes": judged}
     return result, table(["mode", "own", "others", *FEATURES], rows)

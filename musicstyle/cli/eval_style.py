@@ -22,20 +22,25 @@ from musicstyle.cli._evaluation import (
     the_player,
     the_styles,
 )
+from musicstyle.errors import UsageError
 
 if TYPE_CHECKING:
+    from musicstyle.corpus.store import Corpus
+    from musicstyle.evaluation.knowledge import Names
     from musicstyle.generation.transfer import StyleTransfer
+
+SPLIT, CROPS = "validation", 4
 
 
 @click.command()
 @click.option(
     "--data", type=A_PATH, help="Folder of MIDI or prepared corpus, for what the embedding knows; default: left out."
 )
-@click.option("--split", type=click.Choice(["train", "validation", "test"]), default="validation", show_default=True)
+@click.option("--split", type=click.Choice(["train", "validation", "test"]), help=f"Of --data; default: {SPLIT}.")
 @click.option(
     "--performers", type=A_PATH, help="Table with midi_filename and performer; default: the data's, if it is there."
 )
-@click.option("--crops", type=click.IntRange(2), default=4, show_default=True, help="Crops of each performance.")
+@click.option("--crops", type=click.IntRange(2), help=f"Crops of each performance of --data; default: {CROPS}.")
 @click.option("--count", type=click.IntRange(2), default=8, show_default=True, help="Styles to play in.")
 @click.option("--seconds", type=float, default=20.0, show_default=True, help="Length of each piece played.")
 @click.option("--style-strength", type=float, help="Default: the checkpoint's.")
@@ -44,9 +49,9 @@ if TYPE_CHECKING:
 @the_player
 def style(
     data: Path | None,
-    split: str,
+    split: str | None,
     performers: Path | None,
-    crops: int,
+    crops: int | None,
     count: int,
     melodies: Path | None,
     styles: Path | None,
@@ -58,18 +63,23 @@ def style(
 ) -> None:
     """Whether style is carried, and what the embedding knows.
 
-    Plays in several styles and asks how often a piece is nearer to its own than to another (.5 by chance; "real" is the
-    ceiling). With --data, asks whether the nearest crop by style embedding is of the same performance, composer,
-    performer, beside the eight features. The rules stand in the docstring of musicstyle.evaluation.style.
+    Plays in several styles and asks how often a piece is nearer to its own than to another (.5 by chance; "real" is a
+    stretch of the performance itself). With --data, asks whether the nearest crop by style embedding is of the same
+    performance, composer, performer, beside the eight features. The rules stand in the docstring of
+    musicstyle.evaluation.style.
     """
     from musicstyle.evaluation.experiments import style_test
 
+    if data is None and (performers or split or crops):
+        raise UsageError("--performers, --split and --crops ask about --data; name it, or leave them out")
     player = load_player(checkpoint, device, threads)
     options, seed = settings_of(player, **settings), settings["seed"]
     chosen = choose_styles(styles, count, seed), choose_melodies(melodies, count, seed)
+    # What cannot be answered is refused before all the playing.
+    asked = None if data is None else _open(player, data, split or SPLIT, performers)
     with Meter("playing") as meter:
         judged = style_test(player, *chosen, options, progress=counter(meter, "pieces")).to_dict()
-    knows = None if data is None else _knowledge(player, data, split, performers, crops, seed)
+    knows = None if asked is None else _knowledge(player, *asked, split or SPLIT, crops or CROPS, seed)
     present(
         {"checkpoint": player.name, "hits": judged, "embedding": knows},
         as_json,
@@ -77,17 +87,32 @@ def style(
     )
 
 
-def _knowledge(
-    player: StyleTransfer, data: Path, split: str, performers: Path | None, crops: int, seed: int
-) -> dict[str, Any]:
-    from musicstyle.evaluation.experiments import embed_crops
-    from musicstyle.evaluation.knowledge import knowledge, names_for
+def _open(player: StyleTransfer, data: Path, split: str, performers: Path | None) -> tuple[Corpus, Names]:
+    """The corpus, and the names that are known of its files.
 
+    Raises:
+        CorpusError: `data` is of no use, or has nothing in that split.
+        UsageError: The checkpoint hears no style, or `performers` is no such table.
+    """
+    from musicstyle.evaluation.experiments import refuse_without_style
+    from musicstyle.evaluation.knowledge import names_for
+
+    refuse_without_style(player)
     corpus = open_corpus(data)
+    corpus.indices(split)
     names = names_for(corpus, performers)
     for what, found in names.items():
         if not found:
             say(f"no table of {what}s for this data; that question is left out")
+    return corpus, names
+
+
+def _knowledge(
+    player: StyleTransfer, corpus: Corpus, names: Names, split: str, crops: int, seed: int
+) -> dict[str, Any]:
+    from musicstyle.evaluation.experiments import embed_crops
+    from musicstyle.evaluation.knowledge import knowledge
+
     with Meter("embedding") as meter:
         embedded = embed_crops(player, corpus, split, crops, progress=counter(meter, "pieces"))
     return knowledge(embedded, names, seed)

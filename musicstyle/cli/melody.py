@@ -9,13 +9,14 @@ import click
 
 from musicstyle.cli._console import duration, give, say
 from musicstyle.errors import MidiError, UsageError
+from musicstyle.files import as_text
 from musicstyle.music.melody import Extractor
+from musicstyle.music.midi import MIDI_SUFFIXES
 
 if TYPE_CHECKING:
     from musicstyle.music.notes import Notes
 
 A_FILE = click.Path(path_type=Path)
-MIDI_SUFFIXES = (".mid", ".midi")
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
 
 
@@ -61,7 +62,7 @@ def melody(
     if plot is not None:
         from musicstyle.cli._melody_picture import draw
 
-        draw(plot, notes, found, f"{file.name}: the melody, by the {extractor} extractor")
+        draw(plot, notes, found, as_text(f"{file.name}: the melody, by the {extractor} extractor"))
     say(f"{len(found)} of {len(notes)} notes are the melody, {duration(notes.duration_seconds)}")
     _give(found, notes, as_json, {"file": str(file), "extractor": extractor}, {"out": out, "plot": plot})
 

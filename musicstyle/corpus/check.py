@@ -33,7 +33,7 @@ def check(source: Path | str, *, workers: int | None = None, progress: Progress 
         "all" and each split's name: files, hours, notes, notes_per_second, tokens, tokens_per_second, with_pedal,
         pedal_share, and the ranges pitch and velocity (lowest, highest; None without notes);
         "without_pedal", "pedal_never_down": paths of files without pedal events, and of those whose pedal is moved but
-        never half down; no paths where most files are like that, as scores are;
+        never half down; both None where most files are like that, as scores are;
         "duplicates": lists of paths with the same notes, in whatever key and tempo;
         "in_two_splits": pieces found in more than one split: {"shared_by": "notes" or "name" (the csv's), "files":
         [{"path", "split"}]};
@@ -86,11 +86,13 @@ def _velocity_range(corpus: Corpus, pieces: np.ndarray) -> list[int] | None:
     return [min(low for low, _ in ranges), max(high for _, high in ranges)] if ranges else None
 
 
-def _pedal_faults(rows: list[Row], source: Path) -> dict[str, list[str]]:
+def _pedal_faults(rows: list[Row], source: Path) -> dict[str, list[str]] | dict[str, None]:
     """The files that hold notes nowhere, by why. A file that has gone since is taken to move its pedal."""
-    found: dict[str, list[str]] = {"without_pedal": [], "pedal_never_down": []}
     silent = [row["path"] for row in rows if not row["pedal"]]
-    for path in silent if 2 * len(silent) < len(rows) else []:
+    if 2 * len(silent) > len(rows):
+        return {"without_pedal": None, "pedal_never_down": None}
+    found: dict[str, list[str]] = {"without_pedal": [], "pedal_never_down": []}
+    for path in silent:
         found["pedal_never_down" if _moves_pedal(source / path) else "without_pedal"].append(path)
     return found
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -50,8 +51,8 @@ def prepare(
     Raises:
         CorpusError: no such folder, no MIDI file, no usable notes, `out` holds something else or can't be written.
     """
-    source, out = Path(source), Path(out)
-    files = find_files(source)
+    files = find_files(Path(source))
+    source, out = Path(source).resolve(), Path(out)  # resolved: "." has no folder above it to hold the csv
     if out.exists() and not (out.is_dir() and (is_corpus(out) or not any(out.iterdir()))):
         raise CorpusError(f"{out}: is there already and is no corpus; choose another folder")
     old = _Earlier.load(out, source)
@@ -68,9 +69,7 @@ def prepare(
     return Corpus.open(out)
 
 
-def cached_corpus(
-    source: Path | str, *, seed: int = 0, workers: int | None = None, progress: Progress | None = None
-) -> Corpus:
+def cached_corpus(source: Path | str, *, workers: int | None = None, progress: Progress | None = None) -> Corpus:
     """The corpus of a folder of MIDI, prepared once in the user's cache. A prepared corpus is opened as it is.
 
     Raises:
@@ -79,7 +78,7 @@ def cached_corpus(
     source = Path(source)
     if is_corpus(source):
         return Corpus.open(source)
-    return prepare(source, cache_path(source), seed=seed, workers=workers, progress=progress)
+    return prepare(source, cache_path(source), workers=workers, progress=progress)
 
 
 def cache_path(source: Path) -> Path:
@@ -87,7 +86,7 @@ def cache_path(source: Path) -> Path:
     import platformdirs
 
     resolved = source.resolve()
-    name = f"{resolved.name or 'root'}-{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}"
+    name = f"{resolved.name or 'root'}-{hashlib.sha256(os.fsencode(resolved)).hexdigest()[:12]}"
     return Path(platformdirs.user_cache_dir("musicstyle")) / "corpora" / name
 
 
@@ -100,7 +99,7 @@ class _Earlier:
         self.pieces: dict[str, Row] = {row["path"]: row for row in manifest.get("pieces", [])}
         self.skipped: dict[str, Row] = {row["path"]: row for row in manifest.get("skipped", [])}
         self.places = {path: place for place, path in enumerate(self.pieces)}
-        self.same_source = manifest.get("source") == str(source.resolve())
+        self.same_source = manifest.get("source") == str(source)
 
     @classmethod
     def load(cls, out: Path, source: Path) -> _Earlier:
@@ -185,7 +184,7 @@ def _write_index(folder: Path, source: Path, rows: Sequence[Row], seed: int) -> 
         row["split"] = splits[row["path"]]
     np.save(folder / "index.npy", _index(pieces, np.load(folder / "notes.npy", mmap_mode="r")))
     versions = {"musicstyle": __version__, "numpy": np.__version__, "symusic": importlib.metadata.version("symusic")}
-    manifest = {"format": FORMAT, "source": str(source.resolve()), "splits_from": splits_from, "seed": seed}
+    manifest = {"format": FORMAT, "source": str(source), "splits_from": splits_from, "seed": seed}
     manifest |= {"versions": versions, "totals": _totals(pieces, skipped), "pieces": pieces, "skipped": skipped}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
@@ -219,13 +218,23 @@ def _folder_beside(out: Path) -> Iterator[Path]:
     """A fresh folder beside `out`. It takes its place if all goes well and is removed if not."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    replaced = folder.with_name(f"{folder.name}-old")
     try:
         yield folder
         folder.chmod(0o755)  # mkdtemp makes folders only their owner can read
+        _take_place(folder, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _take_place(folder: Path, out: Path) -> None:
+    """Rename the folder to `out`. What stands there is removed once that has succeeded, and put back if it fails."""
+    replaced = folder.with_name(f"{folder.name}-old")
+    try:
         if out.exists():
             out.rename(replaced)
         folder.rename(out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+    except BaseException:  # Ctrl-C too
+        if replaced.exists() and not out.exists():
+            replaced.rename(out)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)

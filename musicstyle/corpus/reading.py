@@ -17,12 +17,11 @@ import numpy as np
 from musicstyle.corpus.store import records_of
 from musicstyle.errors import CorpusError, MidiError
 from musicstyle.music.melody import melody_flags
-from musicstyle.music.midi import read_tracks
+from musicstyle.music.midi import MIDI_SUFFIXES, read_tracks
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import encode
 from musicstyle.music.vocabulary import MAX_PITCH, MIN_PITCH
 
-SUFFIXES = (".mid", ".midi")
 FEW_FILES = 16  # below this, starting worker processes takes longer than reading
 
 
@@ -69,7 +68,7 @@ def find_files(source: Path) -> list[File]:
     for folder, _, names in os.walk(source):
         for name in names:
             path = Path(folder, name)
-            if path.suffix.lower() in SUFFIXES and path.is_file():
+            if path.suffix.lower() in MIDI_SUFFIXES and path.is_file():
                 stat = path.stat()
                 found.append(File(path.relative_to(source).as_posix(), stat.st_size, stat.st_mtime_ns))
     if not found:

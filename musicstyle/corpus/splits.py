@@ -95,7 +95,8 @@ def assign(fingerprints: Mapping[str, str], listed: Mapping[str, Listed], seed: 
 
 def _assign_free(groups: Sequence[list[str]], seed: int) -> dict[str, str]:
     def draw(group: list[str]) -> str:
-        return hashlib.sha256(f"{seed}/{group[0]}".encode()).hexdigest()
+        # A path may hold bytes that are no text; they stand in it as surrogates.
+        return hashlib.sha256(f"{seed}/{group[0]}".encode("utf-8", "surrogateescape")).hexdigest()
 
     sizes = [len(group) for group in groups]
     tenth = int(sum(sizes) / 10 + 0.5)

@@ -64,11 +64,6 @@ class Pieces:
         return self.records["tokens"]
 
     @property
-    def seconds(self) -> np.ndarray:
-        """Time of each piece's last note end, (pieces,)."""
-        return self.records["seconds"]
-
-    @property
     def split(self) -> np.ndarray:
         """Place of each piece's split in SPLITS, (pieces,)."""
         return self.records["split"]
@@ -96,7 +91,7 @@ class Corpus:
         try:
             notes = np.load(path / "notes.npy", mmap_mode="r").view(np.ndarray)  # memmap's own slicing is slow
             index = np.load(path / "index.npy")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:  # EOFError: an empty file
             raise CorpusError(f"{path}: damaged corpus ({error}); prepare it again") from error
         if notes.dtype != NOTE or index.dtype != PIECE or not len(index):
             raise CorpusError(f"{path}: made by another version of musicstyle; prepare it again")
@@ -114,8 +109,17 @@ class Corpus:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What was read, skipped and why: parsed when first asked for."""
-        manifest: dict[str, Any] = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+        """What was read, skipped and why: parsed when first asked for.
+
+        Raises:
+            CorpusError: it is damaged.
+        """
+        try:
+            manifest = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CorpusError(f"{self.path}: damaged corpus (manifest.json: {error}); prepare it again") from error
+        if not isinstance(manifest, dict):
+            raise CorpusError(f"{self.path}: damaged corpus (manifest.json holds no table); prepare it again")
         return manifest
 
     def indices(self, split: str) -> np.ndarray:

@@ -15,7 +15,7 @@ from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.errors import UsageError
 from musicstyle.evaluation.interpolation import Line, relative_distance
 from musicstyle.evaluation.style import Hits, hit_rate
-from musicstyle.generation.transfer import StyleTransfer
+from musicstyle.generation.transfer import StyleTransfer, read_melody
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps
@@ -24,6 +24,7 @@ from musicstyle.training.loss import MODES, served_modes
 
 if TYPE_CHECKING:
     from musicstyle.generation.options import GenerationOptions
+    from musicstyle.music.similarity import Density
 
 Progress = Callable[[int, int], None]
 SHORTEST_HALF_SECONDS = 4.0
@@ -66,12 +67,10 @@ class StyleTest:
     Attributes:
         names: Of the performances.
         areas: By mode ("both", "melody", "style", "none", and "real"), (candidates, references, 8).
-        candidates: The notes, by mode.
     """
 
     names: list[str]
     areas: dict[str, np.ndarray]
-    candidates: dict[str, list[Notes]]
 
     def hits(self) -> dict[str, Hits]:
         """The hit rate of every mode."""
@@ -92,6 +91,7 @@ def style_test(
     options: GenerationOptions,
     modes: Sequence[str] | None = None,
     progress: Progress | None = None,
+    density: Density = "normal",
 ) -> StyleTest:
     """Play one piece a style and mode, and compare all with all.
 
@@ -99,22 +99,23 @@ def style_test(
         player: The checkpoint.
         styles: Performances, at least two.
         melodies: Tunes; style i gets number i, taken in turn.
-        options: `seconds` must be set: all candidates and the stretches of real playing are at most that long.
+        options: `seconds` must be set; see `piece_seconds` for how long candidate i and its real stretch are.
         modes: Of those that the weights serve; None: all.
         progress: Called with pieces played and pieces in all.
+        density: As in `musicstyle.music.similarity.similarity`.
 
     Raises:
         UsageError: Fewer than two styles, or a performance too short.
     """
     if len(styles) < 2:
         raise UsageError("a style is recognised among others: at least 2 performances are needed")
-    assert options.seconds is not None
     halves = [Halves.of(path) for path in styles]
     references = [half.judge for half in halves]
-    played: dict[str, list[Notes]] = {"real": [half.stretch(options.seconds) for half in halves]}
+    lengths = piece_seconds(melodies, len(styles), options)
+    played = {"real": [half.stretch(length) for half, length in zip(halves, lengths, strict=True)]}
     played |= play_modes(player, [half.heard for half in halves], melodies, options, modes, progress)
-    areas = {mode: similarity_matrix(notes, references) for mode, notes in played.items()}
-    return StyleTest([half.name for half in halves], areas, played)
+    areas = {mode: similarity_matrix(notes, references, density) for mode, notes in played.items()}
+    return StyleTest([half.name for half in halves], areas)
 
 
 def play_modes(
@@ -135,17 +136,29 @@ def play_modes(
     served = served_modes(player.model.config)
     wanted = [mode for mode in modes or served if mode in served]
     embeddings = [player.embed_style(style) for style in styles] if player.model.config.hears_style else []
+    lengths = piece_seconds(melodies, len(styles), options)
     played: dict[str, list[Notes]] = {mode: [] for mode in wanted}
     for mode, pieces in played.items():
         hears_melody, hears_style = MODES[mode]
         for i in range(len(styles)):
             style = embeddings[i] if hears_style else None
             melody = melodies[i % len(melodies)] if hears_melody else None
-            made = player.generate(style, melody, dataclasses.replace(options, seed=options.seed + i))
+            mine = dataclasses.replace(options, seed=options.seed + i, seconds=lengths[i])
+            made = player.generate(style, melody, mine)
             pieces.append(made.notes)
             if progress is not None:
                 progress(sum(map(len, played.values())), len(wanted) * len(styles))
     return played
+
+
+def piece_seconds(melodies: Sequence[Path], count: int, options: GenerationOptions) -> list[float]:
+    """Length of piece i in every mode: the options' `seconds`, or its tune's if that is shorter.
+
+    A piece with a tune ends with it. Played longer without one, it would be judged by more music.
+    """
+    assert options.seconds is not None
+    tunes = [read_melody(path).duration_seconds for path in melodies[:count]]
+    return [min(options.seconds, tunes[i % len(tunes)]) for i in range(count)]
 
 
 def interpolation_test(
@@ -162,7 +175,7 @@ def interpolation_test(
     Args:
         player: A checkpoint that hears styles.
         pairs: Performances.
-        melodies: Tunes, taken in turn; none: style alone.
+        melodies: Tunes, taken in turn; none, or weights that hear no melody: style alone.
         options: `seconds` must be set.
         steps: Mixes, the ends among them.
         repeats: Pieces at each mix of each pair.
@@ -171,8 +184,8 @@ def interpolation_test(
     Raises:
         UsageError: The checkpoint hears no style.
     """
-    if not player.model.config.hears_style:
-        raise UsageError(f"checkpoint {player.name} hears no style; there is nothing to interpolate")
+    refuse_without_style(player, "nothing to interpolate")
+    melodies = melodies if player.model.config.hears_melody else []
     mixes = np.linspace(0, 1, steps)
     rows: list[np.ndarray] = []
     for number, (a, b) in enumerate(pairs):
@@ -216,17 +229,15 @@ def embed_crops(
     corpus: Corpus,
     split: str,
     crops: int = 4,
-    limit: int | None = None,
     progress: Progress | None = None,
 ) -> Crops:
     """Embed crops spread evenly over each piece of a split, as long as those that the weights were trained on.
 
     Pieces too short for as many crops without overlap give fewer; a piece that gives fewer than two is left out.
     """
-    if not player.model.config.hears_style:
-        raise UsageError(f"checkpoint {player.name} hears no style; there is no embedding to ask")
+    refuse_without_style(player)
     tokens = int(player.facts["training"]["tokens"])
-    pieces = corpus.indices(split)[:limit]
+    pieces = corpus.indices(split)
     device = next(player.model.parameters()).device
     embedding, features, origin = [], [], []
     for done, piece in enumerate(pieces.tolist()):
@@ -254,6 +265,16 @@ def _places(corpus: Corpus, piece: int, tokens: int, crops: int) -> list[int]:
     if fitting < 2:
         return []
     return np.linspace(0, max(count - size, 0), fitting).astype(int).tolist()
+
+
+def refuse_without_style(player: StyleTransfer, lacking: str = "no embedding to ask") -> None:
+    """Say early what there is not.
+
+    Raises:
+        UsageError: The checkpoint hears no style.
+    """
+    if not player.model.config.hears_style:
+        raise UsageError(f"checkpoint {player.name} hears no style; there is {lacking}")
 
 
 def labelled(crops: Crops, names: dict[str, str]) -> np.ndarray:

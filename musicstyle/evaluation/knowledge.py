@@ -29,8 +29,7 @@ def names_for(corpus: Corpus, performers: Path | None = None) -> Names:
     Raises:
         UsageError: `performers` lacks its columns.
     """
-    data = data_folder()
-    if performers is None and data is not None and (data / PERFORMERS).is_file():
+    if performers is None and (data := data_folder()) is not None and (data / PERFORMERS).is_file():
         performers = data / PERFORMERS
     known = listed(corpus, performers)
     return {

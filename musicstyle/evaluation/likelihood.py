@@ -3,9 +3,10 @@
 Specification. From every piece of a split with at least `tokens` (2048) ids, `crops` crops of exactly that many are
 drawn at random beginnings among those that leave room, without augmentation. A crop begins at a note, which becomes
 time 0, and the model sees nothing before it. NLL is the sum of -ln p(id | ids before, melody, style) over all ids,
-divided by their number: sum, then divide; PAD is left out, EOS (where a crop ends with its piece) counts. The same
-crops serve every mode: "both", "melody", "style", "none". Per kind of token (note_on, note_off, time_shift, velocity),
-sum and number are those of the targets of that kind, so the kinds' numbers weigh to the whole.
+divided by their number: sum, then divide. All crops are full, so neither PAD nor EOS is among the ids: a crop that ends
+with its piece has no room left for EOS. The same crops serve every mode: "both", "melody", "style", "none". Per kind of
+token (note_on, note_off, time_shift, velocity), sum and number are those of the targets of that kind, so the kinds'
+numbers weigh to the whole.
 
 The interval is the bootstrap's over pieces (crops of one piece stay together): pieces are drawn with replacement 2,000
 times, the ratio of sums is taken each time, the 2.5th and 97.5th percentiles are given. `gain` is how many nats a mode

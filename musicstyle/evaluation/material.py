@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from musicstyle.errors import UsageError
+from musicstyle.music.midi import MIDI_SUFFIXES
+from musicstyle.resources import examples
 
 if TYPE_CHECKING:
     from musicstyle.corpus.store import Corpus
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
-EXAMPLES = _CHECKOUT / "examples"
 MAESTRO, CSV = "maestro-v3.0.0", "maestro-v3.0.0.csv"
 
 
@@ -40,9 +42,17 @@ class Performance:
 
 
 def data_folder() -> Path | None:
-    """$MUSICSTYLE_DATA, or shared/data beside the repository; None if neither is there."""
-    folder = Path(os.environ.get("MUSICSTYLE_DATA", _CHECKOUT.parent / "shared" / "data"))
-    return folder if folder.is_dir() else None
+    """$MUSICSTYLE_DATA, or if that isn't set shared/data beside the repository; None if that isn't there.
+
+    Raises:
+        UsageError: $MUSICSTYLE_DATA is no folder.
+    """
+    if named := os.environ.get("MUSICSTYLE_DATA"):
+        if not Path(named).is_dir():
+            raise UsageError(f"{named}: no such folder, though MUSICSTYLE_DATA names it")
+        return Path(named)
+    beside = _CHECKOUT.parent / "shared" / "data"
+    return beside if beside.is_dir() else None
 
 
 def midi_files(folder: Path) -> list[Path]:
@@ -51,10 +61,7 @@ def midi_files(folder: Path) -> list[Path]:
     Raises:
         UsageError: There is none.
     """
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi"))
-    if not files:
-        raise UsageError(f"{folder}: no .mid or .midi files there")
-    return files
+    return _midi_among(folder.rglob("*"), folder)
 
 
 def maestro_performances(folder: Path, performers: Path | None = None) -> list[Performance]:
@@ -106,28 +113,53 @@ def titles(corpus: Corpus) -> dict[str, str]:
 
 
 def tunes(count: int, seed: int = 1, folder: Path | None = None) -> list[Path]:
-    """A seeded choice of the tunes in a folder, by default the Nottingham tunes; without the data, the examples."""
-    data = data_folder()
-    if folder is None and data is not None and (data / "melodies" / "nottingham").is_dir():
+    """A seeded choice of the tunes in a folder, by default the Nottingham tunes; without the data, the examples.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if folder is None and (data := data_folder()) is not None and (data / "melodies" / "nottingham").is_dir():
         folder = data / "melodies" / "nottingham"
-    files = sorted(EXAMPLES.glob("*.mid")) if folder is None else midi_files(folder)
+    # Not below the examples: their styles lie there.
+    files = _midi_among(examples().glob("*"), examples()) if folder is None else midi_files(folder)
     return chosen(files, count, seed)
 
 
-def styles(count: int, seed: int = 1, folder: Path | None = None, split: str = "validation") -> list[Path]:
-    """A seeded choice of the performances in a folder, by default MAESTRO's split; without the data, the examples."""
-    data = data_folder()
-    if folder is None and data is not None and (data / MAESTRO / CSV).is_file():
-        files = [one.path for one in maestro_performances(data / MAESTRO) if one.split == split]
-    else:
-        files = midi_files(EXAMPLES / "styles" if folder is None else folder)
-    return chosen(sorted(files), count, seed)
+def styles(count: int, seed: int = 1, folder: Path | None = None, corpus: Corpus | None = None) -> list[Path]:
+    """A seeded choice of the performances in a folder, by default MAESTRO's validation split; without it, the examples.
+
+    Args:
+        count: How many; fewer if no more are there.
+        seed: Of the choice.
+        folder: Where to look; the rest is then not asked.
+        corpus: If it was made of MAESTRO, the performances are those of its source; otherwise those of the data.
+
+    Raises:
+        UsageError: There is none.
+    """
+    files = _validation_split(corpus) if folder is None else []
+    return chosen(sorted(files or midi_files(folder or examples() / "styles")), count, seed)
 
 
 def chosen(files: list[Path], count: int, seed: int) -> list[Path]:
     """So many of the files in a random order; all of them if there are no more."""
     order = np.random.default_rng(seed).permutation(len(files))
     return [files[i] for i in order[:count]]
+
+
+def _validation_split(corpus: Corpus | None) -> list[Path]:
+    """MAESTRO's, of the corpus or else of the data; empty without either."""
+    known = [] if corpus is None else list(listed(corpus).values())
+    if not known and (data := data_folder()) is not None and (data / MAESTRO / CSV).is_file():
+        known = maestro_performances(data / MAESTRO)
+    return [one.path for one in known if one.split == "validation"]
+
+
+def _midi_among(paths: Iterable[Path], folder: Path) -> list[Path]:
+    files = sorted(path for path in paths if path.suffix.lower() in MIDI_SUFFIXES and path.is_file())
+    if not files:
+        raise UsageError(f"{folder}: no .mid or .midi files there")
+    return files
 
 
 def _rows(path: Path, column: str) -> list[dict[str, str]]:

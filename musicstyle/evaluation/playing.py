@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from musicstyle.errors import UsageError
 from musicstyle.evaluation.melody import MelodyScore, score_melody
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
@@ -51,13 +52,20 @@ def play_pairs(
 ) -> Iterator[Played]:
     """Play each (style, melody) pair with a seed of its own, counted from the options' seed.
 
-    Where the length is limited, only the melody notes before the limit are asked for.
+    Where the length is limited, only the melody notes before the limit are asked for. Weights that hear no style play
+    the melody alone; the style is then only the real playing that it is compared with.
+
+    Raises:
+        UsageError: The checkpoint hears no melody.
     """
+    if not player.model.config.hears_melody:
+        raise UsageError(f"checkpoint {player.name} hears no melody; there is nothing to count")
     styles: dict[Path, Notes] = {}
     for number, (style, melody) in enumerate(pairs):
         if style not in styles:
             styles[style] = read_midi(style)
-        made = player.generate(styles[style], melody, dataclasses.replace(options, seed=options.seed + number))
+        heard = styles[style] if player.model.config.hears_style else None
+        made = player.generate(heard, melody, dataclasses.replace(options, seed=options.seed + number))
         assert made.melody is not None
         asked = made.melody if options.seconds is None else made.melody.crop(0.0, options.seconds)
         yield Played(

@@ -1,7 +1,7 @@
 """Everything that is asked of a checkpoint, part by part; each part's answer is kept as soon as it is there.
 
-A part's answer is taken from an earlier run if it was given by the same weights to the same question (settings and
-seed), so an interrupted report goes on where it stopped and a changed setting repeats only its own part.
+A part's answer is taken from an earlier run if it was given by the same weights to the same question (settings, seed
+and music), so an interrupted report goes on where it stopped and a changed setting repeats only its own part.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ ASKED = {
 }
 OF_THE_CORPUS = ("likelihood", "embedding", "memorisation")
 PLAYED = ("melody", "style", "interpolation", "memorisation")
+Material = tuple[list[Path], list[Path]]  # styles, tunes
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,10 @@ class Plan:
             samples=4,
         )
 
+    def count(self, part: str) -> int:
+        """How many styles and as many tunes a part that plays is given."""
+        return {"style": self.styles, "interpolation": 2 * self.lines}.get(part, self.tunes)
+
     def left_out(self) -> list[str]:
         """What this plan asks less of than the full one, a line each."""
         full = Plan(seed=self.seed)
@@ -116,6 +121,7 @@ class Report:
         """`identity` names the weights: an answer of others is not taken over."""
         self.player, self.identity, self.plan, self.corpus, self.out = player, identity, plan, corpus, out
         self.options = player.default_options(seed=plan.seed, seconds=plan.seconds)
+        self.material = {name: self._material(plan.count(name)) for name in PLAYED}
 
     @property
     def parts(self) -> list[str]:
@@ -159,11 +165,19 @@ class Report:
             "weights": self.identity,
             "step": self.player.facts.get("step"),
             "plan": dataclasses.asdict(self.plan),
-            "left_out": self.plan.left_out()
-            + ([] if self.corpus else [f"{', '.join(OF_THE_CORPUS)}: no data was given"]),
+            "left_out": self.plan.left_out() + self._lacking(),
             "generation": dataclasses.asdict(self.options),
             "published": {"nll": PUBLISHED_NLL, "similarity": PUBLISHED_SIMILARITY},
         }
+
+    def _lacking(self) -> list[str]:
+        """What there is less of than the plan asks for, a line each."""
+        lines = []
+        for part in (part for part in PLAYED if part in self.parts):
+            count, (performances, melodies) = self.plan.count(part), self.material[part]
+            if min(len(performances), len(melodies)) < count:
+                lines.append(f"{part}: {len(performances)} styles and {len(melodies)} tunes (asked: {count} of each)")
+        return lines + ([] if self.corpus else [f"{', '.join(OF_THE_CORPUS)}: no data was given"])
 
     def _answer(
         self, name: str, ask: Callable[[Callable[[int, int], None]], Answer], progress: PartProgress | None
@@ -187,14 +201,16 @@ class Report:
         asked = {setting: getattr(self.plan, setting) for setting in ASKED[name]}
         corpus = self.corpus.manifest["totals"] if self.corpus is not None and name in OF_THE_CORPUS else None
         options = dataclasses.asdict(self.options) if name in PLAYED else None
-        question = [name, musicstyle.__version__, self.identity, asked, options, corpus]
+        music = [[(p.name, file_identity(p)) for p in paths] for paths in self.material[name]] if name in PLAYED else []
+        names = names_for(self.corpus) if self.corpus is not None and name == "embedding" else None
+        question = [name, musicstyle.__version__, self.identity, asked, options, corpus, music, names]
         return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
 
-    def _material(self, count: int) -> tuple[list[Path], list[Path]]:
-        return styles(count, self.plan.seed), tunes(count, self.plan.seed)
+    def _material(self, count: int) -> Material:
+        return styles(count, self.plan.seed, corpus=self.corpus), tunes(count, self.plan.seed)
 
     def _melody(self, report: Callable[[int, int], None]) -> Answer:
-        pairs = pair_up(*self._material(self.plan.tunes))
+        pairs = pair_up(*self.material["melody"])
         strengths = sorted({*self.plan.strengths, self.options.melody_strength})
         rows: list[Answer] = []
         samples: list[Answer] = []
@@ -212,12 +228,11 @@ class Report:
         return {"strengths": rows, "default_strength": self.options.melody_strength, "samples": samples}
 
     def _style(self, report: Callable[[int, int], None]) -> Answer:
-        performances, melodies = self._material(self.plan.styles)
-        judged = style_test(self.player, performances, melodies, self.options, progress=report)
+        judged = style_test(self.player, *self.material["style"], self.options, progress=report)
         return {"modes": judged.to_dict(), "styles": judged.names}
 
     def _interpolation(self, report: Callable[[int, int], None]) -> Answer:
-        performances, melodies = self._material(2 * self.plan.lines)
+        performances, melodies = self.material["interpolation"]
         pairs = list(zip(performances[::2], performances[1::2], strict=False))
         line = interpolation_test(
             self.player, pairs, melodies, self.options, self.plan.mixes, self.plan.repeats, progress=report
@@ -247,7 +262,7 @@ class Report:
         assert self.corpus is not None
         self.corpus.indices("validation")  # what there is nothing to compare with need not be played
         known = KnownRuns(self.corpus)
-        played = play_modes(self.player, *self._material(self.plan.tunes), self.options, progress=report)
+        played = play_modes(self.player, *self.material["memorisation"], self.options, progress=report)
         return {"modes": judge_modes(known, played, self.plan.seed)}
 
 
@@ -262,8 +277,8 @@ def rows_of(notes: Notes) -> list[list[float]]:
     ]
 
 
-def weights_identity(path: Path) -> str:
-    """A short hash of a file of weights."""
+def file_identity(path: Path) -> str:
+    """A short hash of a file's content."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):

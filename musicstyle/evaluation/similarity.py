@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from musicstyle.errors import UsageError
-from musicstyle.files import write_atomically
-from musicstyle.music.midi import read_midi
+from musicstyle.evaluation.figures import save_figure
+from musicstyle.music.midi import MIDI_SUFFIXES, read_midi
 from musicstyle.music.similarity import (
     FEATURES,
     MIN_DEVIATION,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 Pairing = Literal["name", "all"]
 
-MIDI_SUFFIXES = (".mid", ".midi")
 COLORS = ("#1f77b4", "#ff7f0e")
 
 
@@ -77,7 +76,7 @@ class SetSimilarity:
         }
 
 
-def read_set(folder: str | os.PathLike[str], *, pedal: bool = True) -> dict[str, Notes]:
+def read_set(folder: str | os.PathLike[str]) -> dict[str, Notes]:
     """Every MIDI file below a folder, by its path in it without the suffix, sorted.
 
     Raises:
@@ -92,7 +91,7 @@ def read_set(folder: str | os.PathLike[str], *, pedal: bool = True) -> dict[str,
         name = path.relative_to(root).with_suffix("").as_posix()
         if name in pieces:
             raise UsageError(f"{path}: another file is also named {name}; rename one")
-        pieces[name] = read_midi(path, pedal=pedal)
+        pieces[name] = read_midi(path)
     if not pieces:
         raise UsageError(f"{root}: no .mid or .midi file in it")
     return pieces
@@ -160,9 +159,6 @@ def plot_similarity(
     from matplotlib.figure import Figure
 
     target, figure = Path(out), Figure(figsize=(14, 6.5), layout="constrained")
-    known = figure.canvas.get_supported_filetypes()
-    if target.suffix[1:].lower() not in known:
-        raise UsageError(f"{target}: cannot draw {target.suffix or 'without a suffix'}; use {', '.join(sorted(known))}")
     if not (len(a) and len(b)):
         raise UsageError(f"{labels[0] if not len(a) else labels[1]}: no notes, so no densities to draw")
     result = similarity(a, b, density)
@@ -173,8 +169,7 @@ def plot_similarity(
         _draw(axes, lines, labels)
         axes.set_title(f"{FEATURES[index].replace('_', ' ')}  {result.by_feature[index]:.3f}", fontsize=10)
         axes.set_xlabel(UNITS[index])
-    with write_atomically(target) as beside:
-        figure.savefig(beside, dpi=120)
+    save_figure(figure, target)
     return target
 
 

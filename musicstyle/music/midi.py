@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musicstyle.errors import MidiError
-from musicstyle.files import write_atomically
+from musicstyle.files import as_text, write_atomically
 from musicstyle.music.notes import Notes
 from musicstyle.music.parse import PEDAL_DOWN, RawTrack, parse
 from musicstyle.music.smf import TickClock, check_and_unwrap, find_text, with_ticks_a_quarter
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+MIDI_SUFFIXES = (".mid", ".midi")
 MAX_HOURS = 24  # a wrong byte in a time can make a file of centuries
 
 # 500 ticks a quarter at 120 quarters a minute: 1000 ticks a second, so a 10 ms step is exactly 10 ticks.
@@ -111,7 +112,7 @@ def write_midi(path: str | os.PathLike[str], notes: Notes, *, text: Sequence[str
     Args:
         path: Written beside and renamed.
         notes: Pitches 0..127, times from 0.
-        text: Text events at time 0, UTF-8.
+        text: Text events at time 0, UTF-8; bytes of file names that are no text become "?".
         program: General MIDI program.
 
     Raises:
@@ -122,7 +123,7 @@ def write_midi(path: str | os.PathLike[str], notes: Notes, *, text: Sequence[str
     if len(notes) and (notes.start.min() < 0 or notes.pitch.min() < 0 or notes.pitch.max() > 127):
         raise ValueError("MIDI holds pitches 0..127 and times from 0 only")
     conductor = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=MICROSECONDS_PER_QUARTER)])
-    conductor.extend(mido.MetaMessage("text", text=line) for line in text)
+    conductor.extend(mido.MetaMessage("text", text=as_text(line)) for line in text)
     piano = mido.MidiTrack([mido.Message("program_change", program=program), *_note_messages(notes)])
     file = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_QUARTER, charset="utf-8", tracks=[conductor, piano])
     with write_atomically(path) as beside:
@@ -190,16 +191,21 @@ def _read(path: str | os.PathLike[str], pedal: bool) -> tuple[list[MidiTrack], b
         raise MidiError(path, f"damaged MIDI data ({error})") from None
     clock = TickClock.of(data, piece.tempos)
     notes = [_notes_in_seconds(track, clock) for track in piece.tracks]
-    hours = max((part.duration_seconds for part in notes), default=0.0) / 3600
-    if hours > MAX_HOURS:
-        raise MidiError(path, f"would last {hours:,.0f} hours, so it must be damaged (the limit is {MAX_HOURS})")
+    _refuse_endless(path, notes)
     if pedal:
         notes = _with_pedal(notes, piece.tracks, clock)
+        _refuse_endless(path, notes)  # a pedal may hold a note for centuries too
     voiced = [(track, part) for track, part in zip(piece.tracks, notes, strict=True) if len(part)]
     tracks = [
         MidiTrack(index, track.name, track.program, track.is_drum, part) for index, (track, part) in enumerate(voiced)
     ]
     return tracks, any((track.pedal[:, 1] >= PEDAL_DOWN).any() for track in piece.tracks), data
+
+
+def _refuse_endless(path: str | os.PathLike[str], notes: Sequence[Notes]) -> None:
+    hours = max((part.duration_seconds for part in notes), default=0.0) / 3600
+    if hours > MAX_HOURS:
+        raise MidiError(path, f"would last {hours:,.0f} hours, so it must be damaged (the limit is {MAX_HOURS})")
 
 
 def _notes_in_seconds(track: RawTrack, clock: TickClock) -> Notes:

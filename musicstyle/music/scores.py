@@ -27,14 +27,13 @@ from xml.parsers import expat
 import numpy as np
 
 from musicstyle.errors import MidiError, UsageError
-from musicstyle.music.midi import MAX_HOURS, read_midi, read_tracks
+from musicstyle.music.midi import MAX_HOURS, MIDI_SUFFIXES, read_midi, read_tracks
 from musicstyle.music.notes import Notes
 from musicstyle.music.plaintext import looks_like_tune, parse_tune
 from musicstyle.music.vocabulary import DEFAULT_VELOCITY
 
 PathLike = str | os.PathLike[str]
 
-MIDI_SUFFIXES = (".mid", ".midi")
 TUNE_SUFFIXES = (".txt", ".melody")
 # What music21 calls the format.
 SCORE_FORMATS = {
