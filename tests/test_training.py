@@ -21,9 +21,9 @@ from musicstyle.model.config import ModelConfig
 from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
 from musicstyle.training import loop
-from musicstyle.training.batches import training_batches, validation_batches
+from musicstyle.training.batches import SCALE_ROWS, training_batches, training_features, validation_batches
 from musicstyle.training.loop import Report, Trainer, choose_precision, make_fabric
-from musicstyle.training.loss import nll_sum, served_modes, validation_nll
+from musicstyle.training.loss import feature_scale, nll_sum, served_modes, style_error, validation_nll
 from musicstyle.training.optimizers import is_matrix, make_optimizers
 from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
@@ -167,6 +167,44 @@ def test_the_schedule_rises_holds_and_falls(steps: int, warmup: int, share: floa
 
 def test_trapezoid_by_hand() -> None:
     assert [trapezoid(s, 10, 2, 0.4) for s in range(10)] == [0.5, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+
+
+def test_the_style_features_scale_is_of_the_training_data_and_not_of_the_rows_of_a_step(corpus: Path) -> None:
+    features = training_features(corpus, OPTIONS)
+    assert features.shape == (SCALE_ROWS, 8)
+    drawn = torch.cat([batch["style_features"] for batch in training_batches(corpus, OPTIONS, 0)])
+    assert torch.equal(features[: OPTIONS.batch_size], drawn[: OPTIONS.batch_size])  # augmented, as they are trained on
+    for change in ({"validation_crops": 1}, {"batch_size": 8}, {"workers": 2}, {"steps": 3}):
+        assert torch.equal(training_features(corpus, dataclasses.replace(OPTIONS, **change)), features)
+
+
+def test_a_feature_that_never_changes_weighs_nothing() -> None:
+    features = torch.tensor([[60.0, 0.0, 3.0], [64.0, 1e-4, 3.0]])
+    mean, deviation = feature_scale(features)
+    assert mean.tolist() == pytest.approx([62, 5e-5, 3])
+    assert deviation.tolist() == [2, math.inf, math.inf]
+    surprise = torch.tensor([[62.0, 500.0, 900.0]])
+    assert style_error(torch.zeros(1, 3), surprise, mean, deviation) == 0
+
+
+def test_one_piece_and_one_validation_crop_do_not_drown_the_training(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = np.arange(30) * 0.25
+    notes = Notes.from_arrays(start, start + 0.2, 50 + np.arange(30) % 12, np.full(30, 70))
+    write_midi(tmp_path / "midi" / "alone.mid", notes)
+    prepare(tmp_path / "midi", tmp_path / "alone", seed=1)
+    errors: list[float] = []
+
+    def noting(*arguments: torch.Tensor) -> torch.Tensor:
+        errors.append(float((error := style_error(*arguments)).detach()))
+        return error
+
+    monkeypatch.setattr(loop, "style_error", noting)
+    for data in (corpus, tmp_path / "alone"):
+        run(data, tmp_path / data.name, dataclasses.replace(OPTIONS, steps=6, validation_crops=1))
+    assert len(errors) == 12
+    assert max(errors) < 20
 
 
 def test_padding_has_no_share_in_the_loss() -> None:

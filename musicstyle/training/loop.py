@@ -19,8 +19,8 @@ from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import WEIGHTS, load_weights
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.encoders import PAD
-from musicstyle.training.batches import Batch, training_batches, validation_batches
-from musicstyle.training.loss import nll_sum, served_modes, style_error, validation_nll
+from musicstyle.training.batches import Batch, training_batches, training_features, validation_batches
+from musicstyle.training.loss import feature_scale, nll_sum, served_modes, style_error, validation_nll
 from musicstyle.training.optimizers import make_optimizers
 from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
@@ -125,7 +125,8 @@ class Trainer:
         fabric, o = self.fabric, self.options
         model, *optimizers = fabric.setup(self.plain, *self.optimizers)
         validation = [self._to_device(b) for b in validation_batches(self.corpus, self.options)]
-        self.feature_mean, self.feature_deviation = _feature_scale(validation)
+        scale = feature_scale(training_features(self.corpus, o))
+        self.feature_mean, self.feature_deviation = (part.to(fabric.device) for part in scale)
         on_gpu = fabric.device.type == "cuda"
         batches = training_batches(
             self.corpus, self.options, self.step, fabric.global_rank, fabric.world_size, pinned=on_gpu
@@ -215,9 +216,3 @@ class Trainer:
             "validation_nll": scores,
             "training": {**asdict(self.options), "precision": self.precision},
         }
-
-
-def _feature_scale(batches: list[Batch]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of the style features, (8,) each, so that the style head's errors weigh alike."""
-    features = torch.cat([b["style_features"] for b in batches])
-    return features.mean(dim=0), features.std(dim=0, correction=0).clamp(min=1e-3)
