@@ -248,21 +248,13 @@ def as_row(path: Path) -> None:
     save_file({**tensors, "0.0.momentum_buffer": tensors["0.0.momentum_buffer"].reshape(1, -1)}, path)
 
 
-def renamed(path: Path) -> None:
-    save_file({f"momentum.{name}": tensor for name, tensor in load_file(path).items()}, path)
-
-
-def of_one_more(path: Path) -> None:
-    save_file({**load_file(path), "1.999.exp_avg": torch.zeros(3)}, path)
-
-
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
         ("optimizers.safetensors", cut_short),
         ("optimizers.safetensors", as_row),
-        ("optimizers.safetensors", renamed),
-        ("optimizers.safetensors", of_one_more),
+        ("optimizers.safetensors", lambda path: save_file({"momentum": torch.zeros(3)}, path)),
+        ("optimizers.safetensors", lambda path: save_file({"1.999.exp_avg": torch.zeros(3)}, path)),
         ("history.json", cut_short),
         ("history.json", Path.unlink),
         ("history.json", lambda path: path.write_text("{}")),
