@@ -117,10 +117,7 @@ def train(
     if precision == "auto":
         precision = saved.get("training", {}).get("precision", precision)
     trainer = _make_trainer(config, options, corpus, out, (device, precision, devices, nodes), threads)
-    if resume:
-        trainer.resume()
-    elif init is not None:
-        trainer.start_from(init)
+    _take_up(trainer, init, resume)
     if force and speaks():
         _remove_run(out)
     again = f"musicstyle train --data {shlex.quote(str(data))} --out {shlex.quote(str(out))} --resume"
@@ -218,6 +215,14 @@ def _make_trainer(
     except Exception as error:  # Fabric refuses impossible machines with many types
         raise UsageError(f"--device, --precision, --devices and --nodes don't fit this machine: {error}") from error
     return Trainer(config, options, corpus.path, out, fabric)
+
+
+def _take_up(trainer: Trainer, init: Path | None, resume: bool) -> None:
+    """Begin where an earlier run or another checkpoint ended, if one is named."""
+    if resume:
+        trainer.resume()
+    elif init is not None:
+        trainer.start_from(init)
 
 
 def _introduce(trainer: Trainer, corpus: Corpus) -> None:
