@@ -87,7 +87,7 @@ def main() -> None:
 def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     """Train from nothing and judge."""
     config = replace(PRESETS["tiny"], **run.model)
-    training = replace(TrainingOptions(), workers=0, seed=options.seed, validation_crops=1, **run.training)
+    training = replace(TrainingOptions(), workers=0, seed=options.seed, **run.training)
     steps = options.tokens // (training.batch_size * training.tokens)
     training = replace(training, steps=steps, validate_every=steps, save_every=10 * steps)
     with tempfile.TemporaryDirectory() as folder:

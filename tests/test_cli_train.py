@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,15 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from lightning_fabric import Fabric
 
 from musicstyle.cli import main
-from musicstyle.cli.train import _model_config, _training_options
+from musicstyle.cli.train import _as_json, _model_config, _training_options
 from musicstyle.corpus.store import Corpus
 from musicstyle.model.config import PRESETS, ModelConfig
 from musicstyle.music.midi import read_midi, write_midi
 from musicstyle.music.notes import Notes
-from musicstyle.training.loop import Trainer
+from musicstyle.training.loop import Report, Trainer
 from musicstyle.training.options import TrainingOptions
 
 SMALL = ModelConfig(
@@ -195,7 +198,9 @@ def test_a_run_is_not_written_over_unasked(folder: Path) -> None:
         (["--out", "new", "--resume"], 2, ["new", "--resume"]),
         (["--steps", "0"], 2, ["--steps"]),
         (["--learning-rate", "0"], 2, ["--learning-rate"]),
-        (["--precision", "8-bit"], 2, ["--precision", "8-bit"]),
+        *((["--precision", kind], 2, ["--precision", kind]) for kind in ("8-bit", "16-mixed", "bf16-true", "64-true")),
+        (["--device", "cuda:9"], 2, ["--device", "cuda:9"]),
+        (["--devices", "2", "--batch-size", "3"], 1, ["batch_size is 3", "multiple of 2"]),
     ],
 )
 def test_what_train_cannot_do_is_refused(folder: Path, arguments: list[str], code: int, words: list[str]) -> None:
@@ -206,10 +211,15 @@ def test_what_train_cannot_do_is_refused(folder: Path, arguments: list[str], cod
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
-    result = call("train", "--data", "midi", "--device", "cuda", "--out", "run")
-    assert result.exit_code == 1
-    assert "device cuda" in result.stderr.splitlines()[-1]
-    assert not (folder / "run").exists()
+    before = sorted(folder.rglob("*"))
+    for verb in (
+        ("train", "--data", "midi", "--out", "run"),
+        ("generate", "--seconds", "1"),
+        ("eval", "nll", "--data", "midi"),
+    ):
+        refused(call(*verb, "--device", "cuda"), 2, "--device cuda", "use --device cpu")
+        refused(call(*verb, "--device", "cpu:x"), 2, "--device", "cpu:x")
+    assert sorted(folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -219,6 +229,64 @@ def test_a_handful_of_files_trains_and_says_what_it_cannot_promise(folder: Path,
     result = call("train", "--data", "midi", "--out", "run", "--steps", "1", *QUICK)
     assert result.exit_code == 0, result.stderr
     assert f"{count} pieces are few" in result.stderr
+
+
+def test_a_report_is_json_whatever_its_numbers() -> None:
+    report = Report(2, 3, float("nan"), 80, 9.0, 1.0, {"both": 3.0, "none": float("inf")})
+    facts = json.loads(json.dumps(_as_json(report), allow_nan=False))
+    assert (facts["loss"], facts["validation"], facts["step"]) == (None, {"both": 3.0, "none": None}, 2)
+
+
+def test_after_a_stop_only_the_first_process_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Trainer) -> Any:
+        yield Report(1, 9, 5.0, 80, 9.0, 1.0)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Trainer, "run", interrupted)
+    run = ("train", "--data", "midi", "--out", "run", *QUICK)
+    assert call(*run).exit_code == 130
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    second = call(*run)
+    assert (second.exit_code, second.stdout, second.stderr) == (0, "", "")
+
+
+def test_a_process_that_an_early_interrupt_ended_is_no_traceback(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def alone(self: Trainer) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise RuntimeError("Connection closed by peer")
+
+    monkeypatch.setattr(Trainer, "run", alone)
+    run = ("train", "--data", "midi", "--out", "run", *QUICK)
+    with pytest.raises(RuntimeError, match="by peer"):  # one process has no peer: this would be a fault of ours
+        CliRunner().invoke(main, run, catch_exceptions=False)
+    monkeypatch.setattr(Fabric, "world_size", property(lambda _: 2))
+    stopped = call(*run)
+    assert stopped.exit_code == 130
+    assert stopped.stderr.splitlines()[-1] == "musicstyle: stopped at step 0; nothing was saved yet"
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_and_save_once(folder: Path) -> None:
+    command = [sys.executable, "-m", "musicstyle", "train", "--data", "midi", "--out", "run", *QUICK]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    process = subprocess.Popen(
+        [*command, "--devices", "2", "--steps", "100000", "--validate-every", "3"],
+        stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if "validation NLL (nats" in line:
+            os.killpg(process.pid, signal.SIGINT)  # what a terminal does at Ctrl-C
+            break
+    lines += process.stderr.read().splitlines()
+    process.stderr.close()
+    assert process.wait(60) == 130, lines
+    stopped = [line for line in lines if "stopped at step" in line]
+    assert len(stopped) == 1, lines
+    saved = json.loads((folder / "run" / "last" / "config.json").read_text())["step"]
+    assert f"stopped at step {saved}; saved at step {saved}" in stopped[0]
 
 
 def none_given(**given: Any) -> dict[str, Any]:

@@ -170,13 +170,19 @@ def test_masked_mean_leaves_padding_out() -> None:
         ("combine", "product"),
         ("conditions", "all"),
         ("activation", "gelu"),
+        *((size, 0) for size in ("heads", "head_width", "width", "feedforward_width", "decoder_layers", "window")),
+        *((size, 0) for size in ("steps_per_frame", "encoder_max_distance", "max_distance", "vocabulary_size")),
+        ("melody_vocabulary_size", 0),
+        ("memory_window_steps", 3),
+        ("memory_window_steps", -5),
         ("width", -3),
+        ("held_keys", -1),
         ("dropout", 1.0),
         ("max_distance", 12),
     ],
 )
 def test_an_impossible_config_is_refused_where_it_is_made(field: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=str(value)):
+    with pytest.raises(ConfigError, match=rf"^{field}\b.*{value}"):
         dataclasses.replace(SMALL, **{field: value})
 
 

@@ -6,12 +6,16 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning_fabric import Fabric
+from safetensors.torch import load_file, save_file
 
 from musicstyle.corpus.prepare import prepare
 from musicstyle.errors import CheckpointError, ConfigError, TrainingError
@@ -21,12 +25,13 @@ from musicstyle.model.config import ModelConfig
 from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
 from musicstyle.training import loop
-from musicstyle.training.batches import training_batches, validation_batches
+from musicstyle.training.batches import SCALE_ROWS, training_batches, training_features, validation_batches
 from musicstyle.training.loop import Report, Trainer, choose_precision, make_fabric
-from musicstyle.training.loss import nll_sum, served_modes, validation_nll
+from musicstyle.training.loss import feature_scale, nll_sum, served_modes, style_error, validation_nll
 from musicstyle.training.optimizers import is_matrix, make_optimizers
 from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
+from musicstyle.training.state import find_last
 
 SMALL = ModelConfig(
     width=24, heads=2, head_width=12, feedforward_width=40, decoder_layers=1, style_layers=1, melody_layers=1,
@@ -144,6 +149,127 @@ def test_a_loss_that_is_no_number_ends_the_run(corpus: Path, tmp_path: Path, mon
     assert not (tmp_path / "last").exists()
 
 
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_validation_that_is_no_number_ends_the_run_and_leaves_the_best(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: float
+) -> None:
+    def second_fails(model: Autoencoder, batches: Any, modes: Any) -> dict[str, float]:
+        scores = validation_nll(model, batches, modes)
+        return {**scores, "style": number} if (tmp_path / "best").exists() else scores
+
+    monkeypatch.setattr(loop, "validation_nll", second_fails)
+    with pytest.raises(TrainingError, match=rf"step 10: .* no number .*{number}"):
+        run(corpus, tmp_path, dataclasses.replace(OPTIONS, save_every=5))
+    assert load_checkpoint(tmp_path / "best")[1]["step"] == 5
+    assert load_checkpoint(tmp_path / "last")[1]["step"] == 5
+
+
+def test_a_run_without_a_validation_yet_is_saved_as_json_and_resumed(corpus: Path, tmp_path: Path) -> None:
+    run(corpus, tmp_path, OPTIONS, stop=4)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    facts = json.loads((tmp_path / "last" / "config.json").read_text(), parse_constant=refuse)
+    assert facts["best_validation_nll"] is None
+    trainer = Trainer(SMALL, OPTIONS, corpus, tmp_path, make_fabric("cpu"))
+    trainer.resume()
+    assert (trainer.step, trainer.best) == (4, math.inf)
+
+
+def test_the_optimizers_are_made_where_the_model_computes(corpus: Path, tmp_path: Path) -> None:
+    elsewhere = SimpleNamespace(device=torch.device("meta"), world_size=1)  # stands for a GPU
+    trainer = Trainer(SMALL, OPTIONS, corpus, tmp_path, elsewhere)  # type: ignore[arg-type]
+    steered = [p for o in trainer.optimizers for group in o.param_groups for p in group["params"]]
+    assert {p.device.type for p in steered} == {"meta"}
+    assert {id(p) for p in steered} == {id(p) for p in trainer.plain.parameters()}
+
+
+@pytest.fixture
+def second_process(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Makes this process one of two as far as Fabric tells; `asks` is what the other says, `heard` what it is told."""
+    other = SimpleNamespace(asks=0.0, heard=[], rank=0)
+
+    def all_reduce(_fabric: Fabric, ours: torch.Tensor, **_: Any) -> torch.Tensor:
+        other.heard.append(float(ours))
+        return ours + other.asks
+
+    monkeypatch.setattr(Fabric, "world_size", property(lambda _: 2))
+    monkeypatch.setattr(Fabric, "global_rank", property(lambda _: other.rank))
+    monkeypatch.setattr(Fabric, "all_reduce", all_reduce)
+    return other
+
+
+def test_processes_stop_together_whichever_was_asked(
+    corpus: Path, tmp_path: Path, second_process: SimpleNamespace
+) -> None:
+    options = dataclasses.replace(OPTIONS, batch_size=4, save_every=100)
+    trainer = Trainer(SMALL, options, corpus, tmp_path / "asked-there", make_fabric("cpu"))
+    for report in trainer.run():
+        second_process.asks = float(report.step == 3)
+    assert (trainer.step, trainer.stop) == (3, True)
+    assert load_checkpoint(tmp_path / "asked-there" / "last")[1]["step"] == 3
+    second_process.asks, second_process.heard = 0.0, []
+    trainer = Trainer(SMALL, options, corpus, tmp_path / "asked-here", make_fabric("cpu"))
+    for report in trainer.run():
+        trainer.stop = report.step == 2
+    assert second_process.heard == [0, 1]
+
+
+def test_processes_draw_dropout_of_their_own_and_the_first_as_one_alone(
+    corpus: Path, tmp_path: Path, second_process: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = dataclasses.replace(OPTIONS, batch_size=4, steps=2)
+    seeds: list[int] = []
+    seed = torch.manual_seed
+    monkeypatch.setattr(torch, "manual_seed", lambda n: seeds.append(n) or seed(n))  # type: ignore[func-returns-value]
+    for rank in range(2):
+        second_process.rank = rank
+        list(Trainer(SMALL, options, corpus, tmp_path / "run", make_fabric("cpu")).run())
+    first, second = seeds[:3], seeds[3:]
+    assert first == [OPTIONS.seed, OPTIONS.seed * 1_000_003, OPTIONS.seed * 1_000_003 + 1]
+    assert second[0] == OPTIONS.seed  # the same weights
+    assert not set(first[1:]) & set(second[1:])
+
+
+def test_crops_that_processes_cannot_share_are_refused(
+    corpus: Path, tmp_path: Path, second_process: SimpleNamespace
+) -> None:
+    with pytest.raises(ConfigError, match=r"batch_size is 3 .* 2 processes; make it a multiple of 2"):
+        Trainer(SMALL, OPTIONS, corpus, tmp_path, make_fabric("cpu"))
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def as_row(path: Path) -> None:
+    tensors = load_file(path)
+    save_file({**tensors, "0.0.momentum_buffer": tensors["0.0.momentum_buffer"].reshape(1, -1)}, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("optimizers.safetensors", cut_short),
+        ("optimizers.safetensors", as_row),
+        ("optimizers.safetensors", lambda path: save_file({"momentum": torch.zeros(3)}, path)),
+        ("optimizers.safetensors", lambda path: save_file({"1.999.exp_avg": torch.zeros(3)}, path)),
+        ("history.json", cut_short),
+        ("history.json", Path.unlink),
+        ("history.json", lambda path: path.write_text("{}")),
+        ("config.json", lambda path: path.write_text(path.read_text().replace('"tokens": ', '"tocks": '))),
+    ],
+)
+def test_a_damaged_state_is_refused_by_name(corpus: Path, tmp_path: Path, name: str, damage: Any) -> None:
+    run(corpus, tmp_path, dataclasses.replace(OPTIONS, steps=4))
+    folder = find_last(tmp_path)
+    assert folder is not None
+    damage(folder / name)
+    with pytest.raises(CheckpointError, match=name):
+        Trainer(SMALL, OPTIONS, corpus, tmp_path, make_fabric("cpu")).resume()
+
+
 def test_refusals(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="nothing to resume"):
         run(corpus, tmp_path / "empty", OPTIONS, resume=True)
@@ -167,6 +293,44 @@ def test_the_schedule_rises_holds_and_falls(steps: int, warmup: int, share: floa
 
 def test_trapezoid_by_hand() -> None:
     assert [trapezoid(s, 10, 2, 0.4) for s in range(10)] == [0.5, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+
+
+def test_the_style_features_scale_is_of_the_training_data_and_not_of_the_rows_of_a_step(corpus: Path) -> None:
+    features = training_features(corpus, OPTIONS)
+    assert features.shape == (SCALE_ROWS, 8)
+    drawn = torch.cat([batch["style_features"] for batch in training_batches(corpus, OPTIONS, 0)])
+    assert torch.equal(features[: OPTIONS.batch_size], drawn[: OPTIONS.batch_size])  # augmented, as they are trained on
+    for change in ({"validation_crops": 1}, {"batch_size": 8}, {"workers": 2}, {"steps": 3}):
+        assert torch.equal(training_features(corpus, dataclasses.replace(OPTIONS, **change)), features)
+
+
+def test_a_feature_that_never_changes_weighs_nothing() -> None:
+    features = torch.tensor([[60.0, 0.0, 3.0], [64.0, 1e-4, 3.0]])
+    mean, deviation = feature_scale(features)
+    assert mean.tolist() == pytest.approx([62, 5e-5, 3])
+    assert deviation.tolist() == [2, math.inf, math.inf]
+    surprise = torch.tensor([[62.0, 500.0, 900.0]])
+    assert style_error(torch.zeros(1, 3), surprise, mean, deviation) == 0
+
+
+def test_one_piece_and_one_validation_crop_do_not_drown_the_training(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = np.arange(30) * 0.25
+    notes = Notes.from_arrays(start, start + 0.2, 50 + np.arange(30) % 12, np.full(30, 70))
+    write_midi(tmp_path / "midi" / "alone.mid", notes)
+    prepare(tmp_path / "midi", tmp_path / "alone", seed=1)
+    errors: list[float] = []
+
+    def noting(*arguments: torch.Tensor) -> torch.Tensor:
+        errors.append(float((error := style_error(*arguments)).detach()))
+        return error
+
+    monkeypatch.setattr(loop, "style_error", noting)
+    for data in (corpus, tmp_path / "alone"):
+        run(data, tmp_path / data.name, dataclasses.replace(OPTIONS, steps=6, validation_crops=1))
+    assert len(errors) == 12
+    assert max(errors) < 20
 
 
 def test_padding_has_no_share_in_the_loss() -> None:
@@ -214,8 +378,12 @@ def test_every_parameter_has_one_optimizer_and_tables_are_no_matrices() -> None:
     assert is_matrix(
         "decoder.layers.0.attention.project_in.weight", named["decoder.layers.0.attention.project_in.weight"]
     )
-    for table in ("embedding.weight", "aligned.weight", "decoder.head.weight", "decoder.layers.0.attention.table"):
-        assert not is_matrix(table, named[table])
+    tables = {
+        "embedding.weight", "melody_encoder.embedding.weight", "phase.weight", "aligned.weight", "held.weight",
+        "style_counts.weight", "style_head.weight", "decoder.head.weight",
+    }  # fmt: skip
+    assert {n for n, p in named.items() if p.ndim == 2 and not is_matrix(n, p)} == tables
+    assert not is_matrix("decoder.layers.0.attention.table", named["decoder.layers.0.attention.table"])
 
 
 @pytest.mark.parametrize(

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from musicstyle.cli._console import Meter, give, say, tell
-from musicstyle.cli._corpus import report_files, skipped_lines
+from musicstyle.cli._console import Meter, give, tell
+from musicstyle.cli._device import device_option, find_device
 from musicstyle.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from musicstyle.corpus.store import Corpus
     from musicstyle.generation.options import GenerationOptions
     from musicstyle.generation.transfer import StyleTransfer
 
 A_PATH = click.Path(path_type=Path)
 
 the_checkpoint = click.option("--checkpoint", type=A_PATH, help="Folder of the model; default: the one in the box.")
-the_device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or mps.")
+the_device = device_option("cpu")
 the_threads = click.option(
     "--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the CPU; more help large models only."
 )
@@ -51,29 +50,16 @@ def load_player(checkpoint: Path | None, device: str, threads: int) -> StyleTran
     """The checkpoint, ready to play.
 
     Raises:
-        UsageError: torch knows no such device here.
+        UsageError: torch sees no such device here.
         CheckpointError: There is no checkpoint.
     """
     import torch
 
     from musicstyle.generation.transfer import StyleTransfer
 
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(device.split(":", maxsplit=1)[0]):
-        raise UsageError(f"--device {device}: torch sees none here; use --device cpu")
+    there = find_device(device)
     torch.set_num_threads(threads)
-    return StyleTransfer.load(checkpoint, device)
-
-
-def open_corpus(data: Path) -> Corpus:
-    """The prepared corpus in `data`, or the one made of the MIDI below it."""
-    from musicstyle.corpus.prepare import cached_corpus
-
-    with Meter("preparing") as meter:
-        corpus = cached_corpus(data, progress=report_files(meter))
-    for line in skipped_lines(corpus.manifest):
-        say(line)
-    return corpus
+    return StyleTransfer.load(checkpoint, there)
 
 
 def settings_of(player: StyleTransfer, **changes: Any) -> GenerationOptions:

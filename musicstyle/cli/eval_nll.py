@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from musicstyle.cli._console import Meter
+from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._evaluation import (
     A_PATH,
     counter,
     load_player,
-    open_corpus,
     present,
     table,
     the_checkpoint,

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from musicstyle.cli._console import Meter, give, say
+from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._evaluation import (
     A_PATH,
     load_player,
-    open_corpus,
     the_checkpoint,
     the_device,
     the_force,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from musicstyle.cli._console import Meter, say
+from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._evaluation import (
     A_PATH,
     choose_melodies,
     choose_styles,
     counter,
     load_player,
-    open_corpus,
     present,
     settings_of,
     table,

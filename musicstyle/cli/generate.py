@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from musicstyle.cli._console import Meter, duration, give, say
+from musicstyle.cli._device import device_option, find_device
 from musicstyle.cli._group import StoppedError
 from musicstyle.errors import ConfigError, UsageError
 from musicstyle.generation.options import GenerationOptions
@@ -112,7 +113,7 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
     help="Compute with 32-bit weights: slower; the default takes 8-bit ones, nearly the same.",
 )
 @click.option("--checkpoint", type=A_FILE, help="Folder of the model; default: the one that comes with musicstyle.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="cpu", show_default=True)
+@device_option("cpu")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def generate(
     style: Path | None,
@@ -148,7 +149,7 @@ def generate(
         from musicstyle.generation.transfer import StyleTransfer
 
         stack.enter_context(told_of_compiling(lambda: meter.say(COMPILING)))
-        player = StyleTransfer.load(checkpoint, _device(device))
+        player = StyleTransfer.load(checkpoint, find_device(device))
         arguments: dict[str, Any] = {
             **inputs,
             "options": player.default_options(**settings),
@@ -210,17 +211,6 @@ def _refuse_to_write(out: Path, force: bool, inputs: list[Path | None]) -> None:
     folder = next(parent for parent in out.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"{out}: cannot be written, {folder} is {'not writable' if folder.is_dir() else 'no folder'}")
-
-
-def _device(name: str) -> str:
-    import torch
-
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return next(device for device in ("cuda", "mps", "cpu") if there[device])
-    if not there[name]:
-        raise UsageError(f"--device {name}: torch sees none here; use --device cpu")
-    return name
 
 
 def _report(meter: Meter) -> Callable[[float, float, int], None]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from musicstyle.cli._console import Meter, give, say, speaks
-from musicstyle.cli._corpus import report_files, skipped_lines
+from musicstyle.cli._corpus import open_corpus
+from musicstyle.cli._device import device_option, find_device
 from musicstyle.cli._group import StoppedError
-from musicstyle.errors import ConfigError, MusicstyleError, UsageError
+from musicstyle.errors import MusicstyleError, UsageError
 from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
 from musicstyle.training.options import StyleInput, TrainingOptions
 
@@ -33,7 +34,7 @@ MODEL_CHOICES = ("combine", "conditions")
 DEFAULT_PRESET = "tiny"
 A_FOLDER = click.Path(path_type=Path)
 AT_LEAST_1 = click.IntRange(1)
-PRECISIONS = ["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"]
+PRECISIONS = ["auto", "32-true", "bf16-mixed"]
 
 
 def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
@@ -69,7 +70,7 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @_setting("--validate-every", "validate_every", "Steps between validations.", AT_LEAST_1)
 @_setting("--save-every", "save_every", "Steps between saves for --resume.", AT_LEAST_1)
 @_setting("--workers", "workers", "Processes that draw batches.", click.IntRange(0))
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@device_option("auto")
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
@@ -107,17 +108,16 @@ def train(
     out = out or Path("runs") / f"{data.resolve().name}-{preset or DEFAULT_PRESET}"
     _refuse_early(out, resume, force)
     _refuse_two_models(init, resume, preset, given)
+    device = find_device(device)
     saved = _saved_facts(out) if resume else {}
     config = _model_config(preset, given, _facts(init) if init else saved)
-    corpus = _open_corpus(data)
     options = _training_options(given, saved, tuning=init is not None)
+    options.rows_each(devices * nodes)  # before more processes begin, each of which would say it
+    corpus = open_corpus(data)
     if precision == "auto":
         precision = saved.get("training", {}).get("precision", precision)
     trainer = _make_trainer(config, options, corpus, out, (device, precision, devices, nodes), threads)
-    if resume:
-        trainer.resume()
-    elif init is not None:
-        trainer.start_from(init)
+    _take_up(trainer, init, resume)
     if force and speaks():
         _remove_run(out)
     again = f"musicstyle train --data {shlex.quote(str(data))} --out {shlex.quote(str(out))} --resume"
@@ -155,16 +155,6 @@ def _remove_run(out: Path) -> None:
     for name in (BEST, LAST):
         for folder in (out / name, out / f"{name}.old", out / f"{name}.new"):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _open_corpus(data: Path) -> Corpus:
-    from musicstyle.corpus.prepare import cached_corpus
-
-    with Meter("preparing") as meter:
-        corpus = cached_corpus(data, progress=report_files(meter))
-    for line in skipped_lines(corpus.manifest):
-        say(line)
-    return corpus
 
 
 def _facts(checkpoint: Path) -> dict[str, Any]:
@@ -222,11 +212,17 @@ def _make_trainer(
     try:
         fabric = make_fabric(*machine)
         fabric.launch()
-    except ConfigError:
-        raise
     except Exception as error:  # Fabric refuses impossible machines with many types
         raise UsageError(f"--device, --precision, --devices and --nodes don't fit this machine: {error}") from error
     return Trainer(config, options, corpus.path, out, fabric)
+
+
+def _take_up(trainer: Trainer, init: Path | None, resume: bool) -> None:
+    """Begin where an earlier run or another checkpoint ended, if one is named."""
+    if resume:
+        trainer.resume()
+    elif init is not None:
+        trainer.start_from(init)
 
 
 def _introduce(trainer: Trainer, corpus: Corpus) -> None:
@@ -259,11 +255,16 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
                     if as_json:
                         give(_as_json(report))
     except KeyboardInterrupt:
-        raise StoppedError(f"stopped at step {trainer.step}; {_saved_text(trainer.out, again)}") from None
+        raise _stopped(trainer, again) from None
     except torch.OutOfMemoryError:
         raise MusicstyleError(f"out of memory on {trainer.fabric.device}; lower --batch-size or --tokens") from None
-    if trainer.stop:
-        raise StoppedError(f"stopped at step {trainer.step}; {_saved_text(trainer.out, again)}")
+    except RuntimeError:
+        if not trainer.stop or trainer.fabric.world_size == 1:
+            raise
+        # The Ctrl-C ended another process before it could agree, and torch misses it.
+        raise _stopped(trainer, again) from None
+    if trainer.stop and speaks():  # the others end well: a child's failure would have Fabric kill the one that saves
+        raise _stopped(trainer, again)
     return report
 
 
@@ -283,9 +284,10 @@ def _interrupt_sets(trainer: Trainer) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _saved_text(out: Path, again: str) -> str:
-    saved = _saved_facts(out)
-    return f"saved at step {saved['step']}, go on with: {again}" if saved else "nothing was saved yet"
+def _stopped(trainer: Trainer, again: str) -> StoppedError:
+    saved = _saved_facts(trainer.out)
+    what = f"saved at step {saved['step']}, go on with: {again}" if saved else "nothing was saved yet"
+    return StoppedError(f"stopped at step {trainer.step}; {what}")
 
 
 def _progress_text(report: Report) -> str:
@@ -314,16 +316,17 @@ def _conclude(trainer: Trainer, report: Report | None, as_json: bool) -> None:
         )
     if as_json:
         last = {} if report is None else _as_json(report)
-        give({**last, "done": True, "checkpoint": str(best), "best_validation_nll": _number(trainer.best)})
+        give({**last, "done": True, "checkpoint": str(best), "best_validation_nll": _without_infinity(trainer.best)})
     else:
         give(best)
 
 
 def _as_json(report: Report) -> dict[str, Any]:
-    facts = dataclasses.asdict(report)
-    return {name: _number(value) for name, value in facts.items()}
+    return _without_infinity(dataclasses.asdict(report))
 
 
-def _number(value: Any) -> Any:
-    """JSON knows no infinity."""
+def _without_infinity(value: Any) -> Any:
+    """The same for JSON, which knows neither infinity nor NaN."""
+    if isinstance(value, dict):
+        return {name: _without_infinity(one) for name, one in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from musicstyle.generation.blocks import LANES, PANEL
 from musicstyle.generation.kept import kept_with_model
-from musicstyle.model.attention import LONGEST_PERIOD_STEPS, SHORTEST_PERIOD_STEPS, Memory
+from musicstyle.model.attention import Memory, rotation_periods
 from musicstyle.model.autoencoder import Autoencoder, Condition
 from musicstyle.model.config import ModelConfig
+from musicstyle.model.layers import sinusoid_rates
 
 Arrays = tuple[np.ndarray, ...]
 Matrices = list[list[tuple[Tensor, Tensor]]]  # weights and biases, layer by layer
@@ -95,7 +96,8 @@ def pack_weights(model: Autoencoder, int8: bool) -> tuple[Any, ...]:
         down.append([(layer.feedforward.narrow.weight, layer.feedforward.narrow.bias)])
     head = [[_after_norm(decoder.norm, decoder.head)]]
     tables = panels(array(torch.stack([layer.attention.table for layer in modules])), int8)
-    return *(_stack(matrices, int8) for matrices in (inward, across, down, head)), *tables, _periods(c)
+    periods = array(rotation_periods(c.head_width // 4 if c.clock else 0))
+    return *(_stack(matrices, int8) for matrices in (inward, across, down, head)), *tables, periods
 
 
 def _after_norm(norm: nn.LayerNorm, linear: nn.Linear, queries: int = 0, scale: float = 1) -> tuple[Tensor, Tensor]:
@@ -117,13 +119,6 @@ def _filled(rows: Tensor) -> np.ndarray:
     return np.pad(array(rows), ((0, round_up(len(rows), PANEL) - len(rows)), (0, 0)))
 
 
-def _periods(c: ModelConfig) -> np.ndarray:
-    if not c.clock:
-        return np.zeros(0, np.float32)
-    exponent = torch.linspace(0, 1, c.head_width // 4)
-    return array(SHORTEST_PERIOD_STEPS * (LONGEST_PERIOD_STEPS / SHORTEST_PERIOD_STEPS) ** exponent)
-
-
 def pack_inputs(model: Autoencoder, condition: Condition, rows: int) -> tuple[Any, ...]:
     """See `kernel.step`, inputs."""
     c = model.config
@@ -134,13 +129,11 @@ def pack_inputs(model: Autoencoder, condition: Condition, rows: int) -> tuple[An
     frames, melody = 0, np.zeros((rows, 1), np.int64)
     if condition.melody is not None and c.aligned_frames:
         frames, melody = c.aligned_frames, condition.melody.expand(rows, -1).numpy().astype(np.int64, order="C")
-    half = c.width // 2
-    rates = torch.exp(-np.log(10000.0) * torch.arange(half) / max(1, half - 1))
     tables = (
         model.embedding.weight,
         model.phase.weight if c.clock else nothing,
         model.aligned.weight if frames else nothing,
-        torch.empty(0) if c.clock else rates,
+        torch.empty(0) if c.clock else sinusoid_rates(c.width),
     )
     sizes = (c.steps_per_frame, c.melody_frames_behind, frames, c.melody_vocabulary_size)
     return array(constant), melody, tuple(array(table) for table in tables), sizes

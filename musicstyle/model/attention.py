@@ -18,6 +18,12 @@ SHORTEST_PERIOD_STEPS = 4.0  # of the rotations: 40 ms ...
 LONGEST_PERIOD_STEPS = 4000.0  # ... to 40 s
 
 
+def rotation_periods(pairs: int, device: torch.device | None = None) -> Tensor:
+    """Steps of one turn for each pair of rotated dimensions, (pairs,), from the shortest to the longest."""
+    exponent = torch.linspace(0, 1, pairs, device=device, dtype=torch.float32)
+    return SHORTEST_PERIOD_STEPS * (LONGEST_PERIOD_STEPS / SHORTEST_PERIOD_STEPS) ** exponent
+
+
 @dataclass(frozen=True)
 class Rotation:
     """Cosines and sines of elapsed time, (batch, 1, length, pairs) each; None stands for "no clock" elsewhere."""
@@ -33,9 +39,7 @@ class Rotation:
             steps: Elapsed time in 10 ms steps, (batch, length), any real number.
             rotated_width: How many of a head's dimensions turn (even).
         """
-        pairs = rotated_width // 2
-        exponent = torch.linspace(0, 1, pairs, device=steps.device, dtype=torch.float32)
-        periods = SHORTEST_PERIOD_STEPS * (LONGEST_PERIOD_STEPS / SHORTEST_PERIOD_STEPS) ** exponent
+        periods = rotation_periods(rotated_width // 2, steps.device)
         # Whole turns are taken off before the cosine: after minutes of music float32 angles would lose the phase.
         turns = torch.remainder(steps[:, None, :, None].float() / periods, 1.0)
         return cls(torch.cos(2 * torch.pi * turns), torch.sin(2 * torch.pi * turns))

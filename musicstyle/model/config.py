@@ -12,6 +12,8 @@ Combination = Literal["sum", "concat", "tile"]
 Conditions = Literal["both", "melody", "style", "none"]
 Activation = Literal["relu", "relu_squared"]
 
+MAY_BE_0 = ("style_layers", "melody_layers", "melody_frames_ahead", "melody_frames_behind", "held_keys")
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -81,14 +83,20 @@ class ModelConfig:
                 raise ConfigError(f"{name} {value!r} is unknown; choose one of {', '.join(get_args(choices))}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.type == "int" and (not isinstance(value, int) or value < 0):
-                raise ConfigError(f"{field.name} is {value!r}; it must be a whole number, not negative")
+            least = 0 if field.name in MAY_BE_0 else 1
+            if field.type == "int" and (not isinstance(value, int) or value < least):
+                raise ConfigError(f"{field.name} is {value!r}; it must be a whole number of {least} or more")
         if self.head_width % 4:
             raise ConfigError(
                 f"head_width is {self.head_width}; it must be a multiple of 4 (half of it rotates in pairs)"
             )
-        if not 0 < self.max_distance <= self.window:
+        if self.max_distance > self.window:
             raise ConfigError(f"max_distance is {self.max_distance}; it must lie between 1 and window = {self.window}")
+        steps = self.memory_window_steps
+        if steps is not None and steps < self.steps_per_frame:
+            raise ConfigError(
+                f"memory_window_steps is {steps}; it must be None or at least steps_per_frame = {self.steps_per_frame}"
+            )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}; it must lie in [0, 1)")
 

@@ -92,15 +92,19 @@ class DecoderLayer(nn.Module):
         return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
 
 
+def sinusoid_rates(width: int, device: torch.device | None = None) -> Tensor:
+    """Radians a position of each pair of sine and cosine in `sinusoids`, (width // 2,)."""
+    half = width // 2
+    return torch.exp(-math.log(10000.0) * torch.arange(half, device=device) / max(1, half - 1))
+
+
 def sinusoids(positions: Tensor, width: int) -> Tensor:
     """The published index encoding: (batch, length) positions to (batch, length, width).
 
     Source: Vaswani et al. 2017; kept for the `paper` preset, which has no clock.
     """
-    half = width // 2
-    rates = torch.exp(-math.log(10000.0) * torch.arange(half, device=positions.device) / max(1, half - 1))
-    angles = positions[..., None].float() * rates
-    return F.pad(torch.cat((angles.sin(), angles.cos()), dim=-1), (0, width - 2 * half))
+    angles = positions[..., None].float() * sinusoid_rates(width, positions.device)
+    return F.pad(torch.cat((angles.sin(), angles.cos()), dim=-1), (0, width % 2))
 
 
 SILENT = ("project_out.weight", "narrow.weight", "decoder.head.weight", "held.weight", "style_counts.weight")

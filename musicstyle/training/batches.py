@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +11,26 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from musicstyle.corpus.crops import BatchOptions, batch, evaluation_batches
+from musicstyle.corpus.crops import BatchOptions, batch, draw, evaluation_batches
 from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.training.options import TrainingOptions
 
 Batch = dict[str, Tensor]
 
+SCALE_ROWS = 64  # crops whose style features say how far each of them spreads
 
-def batch_options(options: TrainingOptions, *, training: bool = True) -> BatchOptions:
-    """How crops are drawn: as the run says, or for validation without augmentation and with both conditions."""
+
+def batch_options(options: TrainingOptions) -> BatchOptions:
+    """How the run's crops are drawn."""
     return BatchOptions(
         batch_size=options.batch_size,
         tokens=options.tokens,
         style_tokens=options.tokens,
         style_input=options.style_input,
-        augment=options.augment and training,
-        drop_style=options.drop_style if training else 0.0,
-        drop_melody=options.drop_melody if training else 0.0,
-        seed=options.seed if training else 0,
+        augment=options.augment,
+        drop_style=options.drop_style,
+        drop_melody=options.drop_melody,
+        seed=options.seed,
     )
 
 
@@ -72,9 +75,19 @@ def training_batches(
     )
 
 
+def training_features(path: Path, options: TrainingOptions) -> Tensor:
+    """Style features of SCALE_ROWS crops as the run draws them, (SCALE_ROWS, 8).
+
+    Each row is drawn by itself, so neither batch size nor the number of processes changes them, nor does a resumed run.
+    """
+    corpus, drawn = Corpus.open(path), batch_options(options)
+    rows = [draw(corpus, "train", 0, row, drawn).style_features for row in range(SCALE_ROWS)]
+    return torch.from_numpy(np.stack(rows))
+
+
 def validation_batches(path: Path, options: TrainingOptions) -> list[Batch]:
-    """The same crops of the validation split at every call; of the train split if there is no other."""
+    """The same crops of the validation split whatever the run's seed; of the train split if there is no other."""
     corpus = Corpus.open(path)
     split = "validation" if (corpus.pieces.split == SPLITS.index("validation")).any() else "train"
-    drawn = evaluation_batches(corpus, split, batch_options(options, training=False), options.validation_crops)
+    drawn = evaluation_batches(corpus, split, replace(batch_options(options), seed=0), options.validation_crops)
     return [as_tensors(arrays) for arrays in drawn]

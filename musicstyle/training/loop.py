@@ -14,17 +14,17 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim import Optimizer
 
-from musicstyle.errors import CheckpointError, ConfigError, TrainingError
+from musicstyle.errors import CheckpointError, TrainingError
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import WEIGHTS, load_weights
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.encoders import PAD
-from musicstyle.training.batches import Batch, training_batches, validation_batches
-from musicstyle.training.loss import nll_sum, served_modes, style_error, validation_nll
+from musicstyle.training.batches import Batch, training_batches, training_features, validation_batches
+from musicstyle.training.loss import feature_scale, nll_sum, served_modes, style_error, validation_nll
 from musicstyle.training.optimizers import make_optimizers
 from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
-from musicstyle.training.state import BEST, LAST, find_last, restore, save
+from musicstyle.training.state import BEST, LAST, RESUMED, find_last, restore, save
 
 LOSS_EVERY = 10  # steps: reading the loss makes the CPU wait for a GPU, which then waits for the CPU
 
@@ -32,6 +32,8 @@ LOSS_EVERY = 10  # steps: reading the loss makes the CPU wait for a GPU, which t
 @dataclass(frozen=True)
 class Report:
     """Where the run stands after a step.
+
+    With several processes, `tokens` is estimated from the first one's share of the crops and `loss` is the first one's.
 
     Attributes:
         step: Steps done, of `steps`.
@@ -61,18 +63,8 @@ def choose_precision(device: str) -> str:
     return "bf16-mixed" if device == "cuda" or (device == "cpu" and in_bf16) else "32-true"
 
 
-def make_fabric(device: str = "auto", precision: str = "auto", devices: int = 1, nodes: int = 1) -> Fabric:
-    """Lightning Fabric for a device; "auto" takes the fastest device and its `choose_precision`.
-
-    Raises:
-        ConfigError: The device isn't there.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device cuda: torch sees no NVIDIA GPU here; use --device cpu")
-    if device == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("device mps: torch sees no Apple GPU here; use --device cpu")
+def make_fabric(device: str, precision: str = "auto", devices: int = 1, nodes: int = 1) -> Fabric:
+    """Lightning Fabric for a device that is there, in torch's words; precision "auto" is its `choose_precision`."""
     if precision == "auto":
         precision = choose_precision(device)
     return Fabric(accelerator=device, devices=devices, num_nodes=nodes, precision=precision)  # type: ignore[arg-type]
@@ -82,14 +74,15 @@ class Trainer:
     """One run: model, optimizers and history between two steps."""
 
     def __init__(self, config: ModelConfig, options: TrainingOptions, corpus: Path, out: Path, fabric: Fabric) -> None:
+        options.rows_each(fabric.world_size)
         self.config, self.options, self.corpus, self.out, self.fabric = config, options, corpus, out, fabric
         torch.manual_seed(options.seed)
-        self.plain = Autoencoder(config)
+        self.plain = Autoencoder(config).to(fabric.device)  # before the optimizers, whose restored state goes with it
         self.optimizers: list[Optimizer] = make_optimizers(self.plain, options)
         self.history: list[dict[str, Any]] = []
         self.step = self.tokens = 0
         self.best = float("inf")
-        self.stop = False  # set from outside: save after the step that is being taken, and end
+        self.stop = False  # set from outside, in any process: save after the step that is being taken, and end
 
     @property
     def precision(self) -> str:
@@ -108,24 +101,26 @@ class Trainer:
         """Take up the last saved state of `out`.
 
         Raises:
-            CheckpointError: There is none, or it is of another model.
+            CheckpointError: There is none, it is of another model, or a file of it is damaged.
         """
         folder = find_last(self.out)
         if folder is None:
             raise CheckpointError(f"{self.out}: nothing to resume there (no saved state); start without --resume")
         facts, self.history = restore(folder, self.plain, self.optimizers)
-        self.step, self.tokens, self.best = facts["step"], facts["tokens"], facts["best_validation_nll"]
+        self.step, self.tokens, best = (facts[name] for name in RESUMED)
+        self.best = math.inf if best is None else best
 
     def run(self) -> Iterator[Report]:
         """Train to the last step; yields after every step.
 
         Raises:
-            TrainingError: The loss is no number.
+            TrainingError: The loss or a validation's NLL is no number.
         """
         fabric, o = self.fabric, self.options
         model, *optimizers = fabric.setup(self.plain, *self.optimizers)
         validation = [self._to_device(b) for b in validation_batches(self.corpus, self.options)]
-        self.feature_mean, self.feature_deviation = _feature_scale(validation)
+        scale = feature_scale(training_features(self.corpus, o))
+        self.feature_mean, self.feature_deviation = (part.to(fabric.device) for part in scale)
         on_gpu = fabric.device.type == "cuda"
         batches = training_batches(
             self.corpus, self.options, self.step, fabric.global_rank, fabric.world_size, pinned=on_gpu
@@ -147,9 +142,23 @@ class Trainer:
             eta = seconds / (self.step - first_step) * (o.steps - self.step)
             speed = (self.tokens - first_tokens) / seconds
             yield Report(self.step, o.steps, loss, self.tokens, speed, eta, scores, best)
-            if self.stop:
+            if self._agree_to_stop(on_gpu):
                 self._save_last(optimizers, scores)
                 return
+
+    def _agree_to_stop(self, on_gpu: bool) -> bool:
+        """Whether any process was asked to stop; all of them learn it after the same step, so that none waits in vain.
+
+        GPUs ask each other only every LOSS_EVERY steps, for the reason given there.
+        """
+        if self.fabric.world_size > 1 and (not on_gpu or self._due(LOSS_EVERY)):
+            asked = torch.tensor(float(self.stop), device=self.fabric.device)
+            together = self.fabric.all_reduce(asked, reduce_op="sum")
+            assert isinstance(together, Tensor)
+            agreed = bool(together > 0)
+            self.stop = self.stop or agreed  # a Ctrl-C of this moment stays, for the next step
+            return agreed
+        return self.stop and self.fabric.world_size == 1
 
     def _save_last(self, optimizers: list[Any], scores: dict[str, float] | None) -> None:
         if self.fabric.is_global_zero:
@@ -169,8 +178,8 @@ class Trainer:
     def _train_step(self, model: Any, optimizers: list[Any], batch: Batch) -> Tensor:
         """Take one step; the loss stays where it was computed."""
         o = self.options
-        # Dropout is seeded by the step, so that a resumed run draws what an unbroken one would.
-        torch.manual_seed(o.seed * 1_000_003 + self.step)
+        # Dropout is seeded by the step, so that a resumed run draws what an unbroken one would; and by the process.
+        torch.manual_seed(o.seed * 1_000_003 + self.step + self.fabric.global_rank * 1_000_000_007)
         factor = trapezoid(self.step, o.steps, o.warmup_steps, o.decay_share)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
@@ -194,7 +203,12 @@ class Trainer:
     def _validate(self, batches: list[Batch]) -> dict[str, float]:
         self.plain.eval()
         with self.fabric.autocast():
-            return validation_nll(self.plain, batches, served_modes(self.config))
+            scores = validation_nll(self.plain, batches, served_modes(self.config))
+        if not all(map(math.isfinite, scores.values())):
+            raise TrainingError(
+                f"step {self.step}: a validation NLL is no number ({scores}); begin again with a lower --learning-rate"
+            )
+        return scores
 
     def _note(self, scores: dict[str, float], loss: float) -> bool:
         """Write a validation into the history; True if it is the best yet."""
@@ -211,13 +225,7 @@ class Trainer:
         return {
             "step": self.step,
             "tokens": self.tokens,
-            "best_validation_nll": self.best,
+            "best_validation_nll": self.best if math.isfinite(self.best) else None,  # JSON has no infinity
             "validation_nll": scores,
             "training": {**asdict(self.options), "precision": self.precision},
         }
-
-
-def _feature_scale(batches: list[Batch]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of the style features, (8,) each, so that the style head's errors weigh alike."""
-    features = torch.cat([b["style_features"] for b in batches])
-    return features.mean(dim=0), features.std(dim=0, correction=0).clamp(min=1e-3)

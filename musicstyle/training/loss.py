@@ -14,6 +14,7 @@ from musicstyle.model.config import ModelConfig
 from musicstyle.model.encoders import PAD
 
 MODES = {"both": (True, True), "melody": (True, False), "style": (False, True), "none": (False, False)}
+LEAST_SPREAD = 0.01  # of a style feature, in parts of 1 + its mean: below it the crops at hand are all alike in it
 
 
 def served_modes(config: ModelConfig) -> tuple[str, ...]:
@@ -34,6 +35,20 @@ def nll_sum(logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
     """
     total = F.cross_entropy(logits.flatten(0, 1).float(), ids.flatten(), ignore_index=PAD, reduction="sum")
     return total, (ids != PAD).sum()
+
+
+def feature_scale(features: Tensor) -> tuple[Tensor, Tensor]:
+    """What makes the style features' errors weigh alike.
+
+    Args:
+        features: Of some crops of the training data, (crops, 8).
+
+    Returns:
+        Mean and deviation, (8,) each. A feature that hardly changes has an infinite deviation: it tells nothing about
+        the style, and a finite one would let the first crop that differs drown the NLL.
+    """
+    mean, deviation = features.mean(dim=0), features.std(dim=0, correction=0)
+    return mean, torch.where(deviation < LEAST_SPREAD * (1 + mean.abs()), torch.inf, deviation)
 
 
 def style_error(guess: Tensor, features: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:

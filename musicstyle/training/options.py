@@ -72,3 +72,16 @@ class TrainingOptions:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
         if self.style_input not in ("other", "same"):
             raise ConfigError(f"style_input {self.style_input!r} is unknown; choose other or same")
+
+    def rows_each(self, processes: int) -> int:
+        """Crops a step in each of several processes.
+
+        Raises:
+            ConfigError: They can't share them evenly, and an empty or smaller share would weigh wrong in the mean.
+        """
+        if self.batch_size % processes:
+            raise ConfigError(
+                f"batch_size is {self.batch_size} and must be shared evenly by {processes} processes; "
+                f"make it a multiple of {processes}"
+            )
+        return self.batch_size // processes

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
 
 from musicstyle.errors import CheckpointError
 from musicstyle.model.autoencoder import Autoencoder
-from musicstyle.model.checkpoint import WEIGHTS, load_weights, read_config, save_checkpoint, save_tensors
+from musicstyle.model.checkpoint import CONFIG, WEIGHTS, load_weights, read_config, save_checkpoint, save_tensors
 
 LAST, BEST, HISTORY, OPTIMIZERS = "last", "best", "history.json", "optimizers.safetensors"
+RESUMED = ("step", "tokens", "best_validation_nll")  # facts that a run goes on from
 
 
 def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -44,13 +47,21 @@ def optimizer_tensors(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
 
 
 def restore_optimizers(optimizers: Sequence[Optimizer], tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` took."""
-    for i, optimizer in enumerate(optimizers):
-        state: dict[int, dict[str, Any]] = {}
-        for key, value in tensors.items():
-            owner, parameter, name = key.split(".", 2)
-            if int(owner) == i:
-                state.setdefault(int(parameter), {})[name] = value
+    """Put back what `optimizer_tensors` took.
+
+    Raises:
+        ValueError: Names that it does not give, or shapes that are not the parameters'.
+        IndexError: A parameter that the optimizers do not have.
+    """
+    parameters = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in optimizers]
+    states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
+    for key, value in tensors.items():
+        owner, number, name = key.split(".", 2)
+        wanted = () if name == "step" else tuple(parameters[int(owner)][int(number)].shape)
+        if tuple(value.shape) != wanted:
+            raise ValueError(f"{key} is {tuple(value.shape)}, the model asks for {wanted}")
+        states[int(owner)].setdefault(int(number), {})[name] = value
+    for optimizer, state in zip(optimizers, states, strict=True):
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -92,6 +103,22 @@ def restore(
     if facts["model"] != model.config.to_dict():
         changed = [k for k, v in model.config.to_dict().items() if facts["model"].get(k) != v]
         raise CheckpointError(f"{folder}: cannot resume with another model; it differs in {', '.join(changed)}")
+    if missing := [name for name in RESUMED if name not in facts]:
+        raise CheckpointError(f"{folder / CONFIG}: does not say where the run stood ({', '.join(missing)} missing)")
     load_weights(model, folder / WEIGHTS)
-    restore_optimizers(optimizers, load_file(folder / OPTIMIZERS))
-    return facts, json.loads((folder / HISTORY).read_text())
+    with _damage_named(folder / OPTIMIZERS) as path:
+        restore_optimizers(optimizers, load_file(path))
+    with _damage_named(folder / HISTORY) as path:
+        history = json.loads(path.read_text())
+        if not isinstance(history, list):
+            raise TypeError("not a list")
+    return facts, history
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[Path]:
+    """Whatever reading the file raises becomes a CheckpointError that names it."""
+    try:
+        yield path
+    except (OSError, SafetensorError, ValueError, TypeError, IndexError) as error:
+        raise CheckpointError(f"{path}: damaged or of another run ({error}); begin anew without --resume") from None
