@@ -14,7 +14,7 @@ disturb less; ratios and shares are taken from it there, and ratios are medians 
 does too, so it is the one that is compared with it; it has relative attention, the clock and the keys' input besides.
 "no_relative": decoder_alone with torch's fused causal attention in place of the relative one (and no window).
 "hugging_face": GPT2LMHeadModel of the same width, heads, depth, feed-forward, vocabulary, context and dropout, same
-optimizers, precision and batch. Needs `pip install transformers`; left out without it.
+optimizers, precision and batch. Needs `pip install '.[bench]'`; left out without it.
 "matrix_share" (MFU): FLOPs that the sizes ask for, forward once and backward twice, over the rate of one large matrix
 product in the same precision, measured in the same turns. Keys and memory frames count as far as a window lets a
 position see them, relative products too; embeddings, norms, softmax and the optimizers don't count.

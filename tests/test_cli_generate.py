@@ -234,6 +234,12 @@ def test_force_writes_over_a_file(folder: Path) -> None:
     assert len(read_midi(folder / "old.mid"))
 
 
+def test_force_with_a_tune_in_text_that_is_longer_than_a_files_name(folder: Path) -> None:
+    (folder / "old.mid").write_text("old")
+    result = generate("--melody", "C4 " * 90, "--seconds", "1", "--out", "old.mid", "--force")
+    assert result.exit_code == 0, result.stderr
+
+
 def test_ctrl_c_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StyleTransfer, "generate", Mock(side_effect=KeyboardInterrupt))
     before = sorted(folder.rglob("*"))

@@ -11,6 +11,7 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from musicstyle.cli import main
+from musicstyle.generation.transfer import read_melody
 from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
 
@@ -74,6 +75,18 @@ def test_the_tune_is_laid_where_it_is_played(folder: Path) -> None:
     notes = json.loads(data)
     assert [row[0] for row in notes["melody"]] == [0, 250, 500, 750, 1000]
     assert [row[4] for row in notes["notes"]] == [0, 1] * 5
+
+
+def test_the_tune_of_a_polyphonic_piece_is_the_one_that_generate_plays(folder: Path) -> None:
+    # A long, soft, high note over a loud tune: the published search would take it.
+    pad = Notes.from_arrays([0.0], [6.0], [96], [20])
+    loud = Notes.from_arrays(np.arange(12) * 0.5, np.arange(12) * 0.5 + 0.45, 70 + np.arange(12) % 5, np.full(12, 100))
+    write_midi("both.mid", Notes.concatenate([pad, loud]))
+    render("both.mid", "--out", "b.html", "--melody", "both.mid")
+    data = Path("b.html").read_text(encoding="utf-8").split('<script type="application/json">')[1].split("</script>")[0]
+    shown = [row[0] for row in json.loads(data)["melody"]]
+    assert shown == [round(1000 * seconds) for seconds in read_melody("both.mid").start]
+    assert len(shown) > 1
 
 
 def test_a_file_that_is_there_is_kept_without_force(folder: Path) -> None:

@@ -172,7 +172,7 @@ def test_fine_tuning_begins_with_the_weights_of_a_checkpoint(folder: Path) -> No
     assert gentle.exit_code == 0, gentle.stderr
     facts = json.loads((folder / "tuned" / "best" / "config.json").read_text())
     rates = {name: facts["training"][name] for name in ("learning_rate", "matrix_learning_rate")}
-    assert rates == {name: pytest.approx(getattr(TrainingOptions(), name) / 4) for name in rates}
+    assert rates == {name: pytest.approx(getattr(TrainingOptions(), name) / 10) for name in rates}
     refused(call(*tuned, "--force", "--preset", "tiny"), 2, "--init", "--preset")
     refused(call(*tuned[:4], "elsewhere", "--init", "nowhere", *QUICK), 1, "nowhere", "no checkpoint")
 

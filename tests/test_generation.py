@@ -126,8 +126,8 @@ def test_guidance_weights_sum_to_one_and_neutral_dials_cost_nothing(
     assert sum(weights.values()) == pytest.approx(1)
     assert all((not hears_m or melody) and (not hears_s or style) for hears_m, hears_s in weights)
     assert guidance_weights(melody, style, 1, 1) == {(melody, style): 1}
-    if melody:
-        assert guidance_weights(True, style, 0, 1) == {(False, style): 1}
+    assert guidance_weights(melody, style, 0, s) == guidance_weights(False, style, 1, s)
+    assert guidance_weights(melody, style, m, 0) == guidance_weights(melody, False, m, 1)
 
 
 @pytest.mark.parametrize("strength", [1.0, 2.5])
@@ -238,9 +238,21 @@ def test_a_polyphonic_piece_gives_its_melody_and_a_track_can_be_named(tmp_path: 
         read_melody(tmp_path / "both.mid", "violin")
 
 
+def test_what_is_cut_before_its_first_note_is_nothing(transfer: StyleTransfer) -> None:
+    for prime in (None, tune()):
+        stream = transfer.stream(None, tune(12), prime=prime, seconds=5)
+        assert list(stream)
+        assert stream.result(stream.begin_seconds) is None
+        assert stream.result() is not None
+
+
 def test_refusals(transfer: StyleTransfer) -> None:
     with pytest.raises(MidiError, match="at least 1 s"):
         transfer.generate(None, tune(1, 0.5))
+    with pytest.raises(UsageError, match="melody track 0 means nothing"):
+        transfer.generate(None, tune(), melody_track="0")
+    with pytest.raises(UsageError, match="keep_melody means nothing"):
+        transfer.generate(random_notes(1), keep_melody=True)
     deaf = StyleTransfer(Autoencoder(dataclasses.replace(SMALL, conditions="melody")).eval(), transfer.facts)
     with pytest.raises(UsageError, match="hears no style"):
         deaf.generate(random_notes(1), tune())

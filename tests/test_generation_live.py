@@ -128,6 +128,26 @@ def test_ctrl_c_stops_the_writing_lets_go_and_tells_how_far() -> None:
     assert {pitch for _, pitch, velocity in keys.log if not velocity} == struck == {60, 61, 62}
 
 
+def test_keys_are_let_go_before_the_writer_has_ended() -> None:
+    clock = Clock()
+    keys = Recorder(clock, interrupt_after=0)
+    closed_while_writing = []
+
+    class Slow(Script):
+        def stop(self) -> None:
+            """As in a prefill, nobody listens."""
+
+        def __iter__(self) -> Iterator[KeyEvent]:
+            yield from super().__iter__()
+            until = time.monotonic() + 5
+            while not keys.closed and time.monotonic() < until:
+                time.sleep(0.001)
+            closed_while_writing.append(keys.closed)
+
+    assert play(Slow(*scale(0.0, 1.0, 2.0), clock=clock), keys, clock).stopped
+    assert closed_while_writing == [True]
+
+
 def test_an_error_of_the_writer_is_the_players() -> None:
     clock = Clock()
     keys = Recorder(clock)
@@ -195,6 +215,9 @@ def test_a_midi_port_is_found_by_a_part_of_its_name_and_gets_the_notes(monkeypat
     assert sent == ["Grand Piano 20:0", "note_on 60 70", "note_off 60 0", "reset", "close"]
     with pytest.raises(UsageError, match="no such MIDI port; there are Through 14:0, Grand Piano 20:0"):
         open_keys("organ")
+    monkeypatch.setattr(mido, "open_output", lambda _: (_ for _ in ()).throw(OSError("device or resource busy")))
+    with pytest.raises(UsageError, match=r"Grand Piano 20:0 cannot be opened .*busy"):
+        open_keys("grand")
 
 
 def test_the_loudspeaker_is_filled_by_the_mixer(monkeypatch: pytest.MonkeyPatch) -> None:

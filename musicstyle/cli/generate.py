@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SEEDS = 1_000_000  # short enough to type again
 A_FILE = click.Path(path_type=Path)
-AS_CHECKPOINT = "default: the checkpoint's"
+DEFAULTS = GenerationOptions()
 MOST_VARIATIONS = 64
 COMPILING = "compiling for this processor, once: about 10 s"
 NEEDS = {  # settings that mean nothing without an input
@@ -67,19 +67,43 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
 @click.option(
     "--seed", type=click.IntRange(0, 2**32), help="The same seed gives the same music; default: drawn, and told."
 )
-@click.option("--temperature", type=float, help=f"Daring: 1 as learned, 0 always takes the likeliest; {AS_CHECKPOINT}.")
-@click.option("--top-k", type=int, help=f"Draw from the k likeliest events only, 0 for all; {AS_CHECKPOINT}.")
 @click.option(
-    "--top-p", type=float, help=f"Draw from the likeliest events that reach this probability; {AS_CHECKPOINT}."
+    "--temperature",
+    type=float,
+    help=f"Daring: 1 as learned, 0 always takes the likeliest; default: {DEFAULTS.temperature:g}.",
 )
 @click.option(
-    "--min-p", type=float, help=f"Draw from events at least this share as likely as the likeliest; {AS_CHECKPOINT}."
+    "--top-k", type=int, help=f"Draw from the k likeliest events only, 0 for all; default: {DEFAULTS.top_k:g}."
+)
+@click.option(
+    "--top-p",
+    type=float,
+    help=f"Draw from the likeliest events that reach this probability; default: {DEFAULTS.top_p:g}.",
+)
+@click.option(
+    "--min-p",
+    type=float,
+    help=f"Draw from events at least this share as likely as the likeliest; default: {DEFAULTS.min_p:g}.",
+)
+@click.option(
+    "--guidance-temperature",
+    type=float,
+    help="Multiplies the temperature where a strength isn't 1, which sharpens; "
+    f"default: {DEFAULTS.guidance_temperature:g}.",
 )
 @click.option("--seconds", type=float, help="Longest length; default: the tune's, or 30 without a tune.")
-@click.option("--melody-strength", type=float, help=f"1 as learned, more clings to the tune; {AS_CHECKPOINT}.")
-@click.option("--style-strength", type=float, help=f"1 as learned, more exaggerates the style; {AS_CHECKPOINT}.")
 @click.option(
-    "--keep-melody/--free-melody", default=None, help=f"Leave no melody note out, or let it be; {AS_CHECKPOINT}."
+    "--melody-strength",
+    type=float,
+    help=f"1 as learned, more clings to the tune; default: {DEFAULTS.melody_strength:g}.",
+)
+@click.option(
+    "--style-strength",
+    type=float,
+    help=f"1 as learned, more exaggerates the style; default: {DEFAULTS.style_strength:g}.",
+)
+@click.option(
+    "--keep-melody/--free-melody", default=None, help="Leave no melody note out, or let it be; default: let it be."
 )
 @click.option("--melody-track", metavar="N|NAME", help="Take the melody from this track of the file, not from all.")
 @click.option("--tempo", callback=_tempo, metavar="FACTOR|PERCENT%", help="Play the tune faster: 1.2 or 120%.")
@@ -157,7 +181,7 @@ def generate(
             "progress": _report(meter),
         }
         if keys is not None:
-            made = [_play(player.stream(**arguments), keys, meter, outs[0])]
+            made = [_play(player.stream(**arguments), keys, meter, outs[0], as_json)]
         elif variations > 1:
             made = player.variations(variations, **arguments)
         else:
@@ -193,7 +217,8 @@ def _refuse_meaningless(
     for needed, names in NEEDS.items():
         for name in names:
             if name in given and inputs[needed] is None:
-                raise UsageError(f"--{name.replace('_', '-')} means nothing without --{needed}")
+                flag = "free-melody" if given[name] is False else name.replace("_", "-")
+                raise UsageError(f"--{flag} means nothing without --{needed}")
     if given.get("transpose") == "auto" and inputs["style"] is None:
         raise UsageError("--transpose auto means nothing without --style, whose register it takes")
     if play is not None and variations > 1:
@@ -206,7 +231,8 @@ def _refuse_to_write(out: Path, force: bool, inputs: list[Path | None]) -> None:
     if out.exists() and (out.is_dir() or not force):
         how = "give the name of a file" if out.is_dir() else "give another --out, or --force to write over it"
         raise UsageError(f"{out}: is there already; {how}")
-    if out.exists() and any(path is not None and path.exists() and path.samefile(out) for path in inputs):
+    # os.path's, which takes a tune in text, longer than any file's name, for a file that isn't there.
+    if out.exists() and any(path is not None and os.path.exists(path) and path.samefile(out) for path in inputs):  # noqa: PTH110
         raise UsageError(f"{out}: is an input too; give another --out")
     folder = next(parent for parent in out.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -228,7 +254,7 @@ def _open(play: str) -> Keys:
     return open_keys(play)
 
 
-def _play(stream: Stream, keys: Keys, meter: Meter, out: Path) -> Generation:
+def _play(stream: Stream, keys: Keys, meter: Meter, out: Path, as_json: bool) -> Generation:
     """Play it; on Ctrl-C, write what was heard and stop."""
     from musicstyle.generation import live
 
@@ -240,7 +266,7 @@ def _play(stream: Stream, keys: Keys, meter: Meter, out: Path) -> Generation:
         raise StoppedError("stopped before the first note; nothing was written")
     if heard.stopped:
         result.save(out)
-        give(out)
+        _give([out], [result], as_json)
         raise StoppedError(f"stopped; what was played until then, {duration(result.notes.duration_seconds)}, is kept")
     return result
 

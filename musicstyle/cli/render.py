@@ -75,11 +75,11 @@ def _refuse_early(file: Path, melody: Path | None, outs: tuple[Path, ...], force
 def _tune(path: Path, notes: Notes) -> Notes:
     """The melody of a file on the clock of the notes: as it stands, or from 0 as `generate` plays it."""
     from musicstyle.music.melody import extract_melody
-    from musicstyle.music.midi import read_midi
     from musicstyle.music.outputs.picture import plays_melody
+    from musicstyle.music.scores import read_notes
 
-    whole = read_midi(path)
-    tune = extract_melody(whole[whole.in_piano_range()])
+    whole = read_notes(path)
+    tune = extract_melody(whole[whole.in_piano_range()], "line")
     if not len(tune):
         raise UsageError(f"{path}: holds no melody")
     # Whichever place more of the notes agree with.

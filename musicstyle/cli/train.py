@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from musicstyle.training.loop import Report, Trainer
 
 FEW_PIECES = 20
-TUNING_SHARE = 0.25  # of the learning rates, when weights are there to be kept
+TUNING_SHARE = 0.1  # of the learning rates, when weights are there to be kept
 MODEL_CHOICES = ("combine", "conditions")
 DEFAULT_PRESET = "tiny"
 A_FOLDER = click.Path(path_type=Path)
@@ -81,7 +81,7 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @click.option("--devices", type=AT_LEAST_1, default=1, show_default=True, help="GPUs (or CPU processes) of a machine.")
 @click.option("--nodes", type=AT_LEAST_1, default=1, show_default=True, help="Machines.")
 @click.option("--threads", type=AT_LEAST_1, help="CPU threads; default: torch's choice.")
-@click.option("--init", type=A_FOLDER, help="Fine-tune this checkpoint, by default at a quarter of the rates.")
+@click.option("--init", type=A_FOLDER, help="Fine-tune this checkpoint, by default at a tenth of the rates.")
 @click.option("--resume", is_flag=True, help="Go on from the last save of --out.")
 @click.option("--force", is_flag=True, help="Begin anew in an --out that holds a run; the old run is removed.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a validation and one at the end.")

@@ -26,8 +26,11 @@ def guidance_weights(
 
     log p = log p(both) + (m - 1) (log p(both) - log p(no melody)) + (s - 1) (log p(both) - log p(no style)).
 
+    A strength of 0 is an absent condition.
+
     Source: Ho & Salimans 2022, arXiv:2207.12598, with one dial a condition.
     """
+    has_melody, has_style = has_melody and melody_strength > 0, has_style and style_strength > 0
     weights = {(has_melody, has_style): 1.0}
     dials = ((has_melody, melody_strength, (False, has_style)), (has_style, style_strength, (has_melody, False)))
     for present, strength, without in dials:

@@ -69,12 +69,12 @@ class Job:
     def result(
         self, ids: np.ndarray, seed: int, retries: int, until_seconds: float | None = None, *, ranked: bool = False
     ) -> Generation | None:
-        """What came of a seed; None if it gave no notes.
+        """What came of a seed; None if it gave no notes, or none before the cut.
 
         Args:
             ids: Without the primer, (ids,).
             seed: The one that gave them.
-            retries: How many seeds before it gave nothing.
+            retries: How many rounds of seeds before it were not enough.
             until_seconds: Where to cut, on the time axis of the result.
             ranked: Measure it.
         """
@@ -84,10 +84,12 @@ class Job:
         begin_seconds = self.plan.begin_steps / STEPS_PER_SECOND
         if until_seconds is not None:
             notes = notes.crop(0.0, until_seconds)
+        new = notes[notes.start >= begin_seconds]
+        if not len(new):
+            return None
         measures = None
         if ranked:
             asked = None if melody is None else melody.crop(0.0, self.plan.end_steps / STEPS_PER_SECOND)
-            new = notes[notes.start >= begin_seconds]
             measures = measure(new, asked, self.style_notes)
         settings = {**self.settings, "seed": seed, "retries": retries}
         taken = time.monotonic() - self.began

@@ -146,7 +146,9 @@ def play(
         last = max(last, min(player.reached(), writer.reached_seconds))
     finally:
         stream.stop()
+        try:  # before the writer ends, which may take as long as a prefill
+            player.let_go()
+        finally:
+            keys.close()
         writer.join()
-        player.let_go()
-        keys.close()
     return Heard(last, stopped, latency, player.waited_seconds)

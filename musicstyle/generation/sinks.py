@@ -42,7 +42,10 @@ class MidiPort:
         found = next((known for known in names if name.casefold() in known.casefold()), None)
         if found is None:
             raise UsageError(f"--play {name}: no such MIDI port; there are {', '.join(names) or 'none'}")
-        self._port = mido.open_output(found)
+        try:
+            self._port = mido.open_output(found)
+        except Exception as error:  # noqa: BLE001 - rtmidi's own: the port is in use
+            raise UsageError(f"--play {name}: the MIDI port {found} cannot be opened ({error})") from None
 
     def strike(self, pitch: int, velocity: int) -> None:
         """See `Keys`."""

@@ -68,7 +68,7 @@ class Stream:
                 yield event
             if any_event or self._stopped:
                 return
-        raise nothing_to_keep(self.job)
+        raise nothing_to_keep(self.job, self.job.options.seed + TRIES - 1)
 
     def stop(self) -> None:
         """Let the iteration end at the next id; may be called from another thread."""
@@ -113,7 +113,6 @@ class Stream:
             yield KeyEvent(clock / STEPS_PER_SECOND, pitch - plan.shift, 0)
 
 
-def nothing_to_keep(job: Job) -> GenerationError:
-    """Of a job whose seeds all gave no notes."""
-    first = job.options.seed
-    return GenerationError(f"seeds {first} to {first + TRIES - 1} gave no notes; try other settings")
+def nothing_to_keep(job: Job, last_seed: int) -> GenerationError:
+    """Of a job for which too many seeds, up to the last one tried, gave no notes."""
+    return GenerationError(f"too many of the seeds {job.options.seed} to {last_seed} gave no notes; try other settings")

@@ -169,6 +169,7 @@ class StyleTransfer:
     ) -> Job:
         options = dataclasses.replace(options or self.default_options(), **settings)
         self._refuse_deaf(style, melody)
+        _refuse_meaningless(melody, melody_track, options)
         tune = None if melody is None else read_melody(melody, melody_track)
         style_notes = None if style is None or isinstance(style, Tensor) else _piano_notes(style)
         embedding = style if style is None or isinstance(style, Tensor) else self.embed_style(style_notes or style)
@@ -222,7 +223,14 @@ def _sampled(job: Job, count: int, *, ranked: bool) -> list[Generation]:
         made += [result for result in results if result is not None]
         if len(made) == count:
             return made
-    raise nothing_to_keep(job)
+    raise nothing_to_keep(job, seed - 1)
+
+
+def _refuse_meaningless(melody: Source | None, track: str | None, options: GenerationOptions) -> None:
+    if track is not None and (melody is None or isinstance(melody, Notes)):
+        raise UsageError(f"melody track {track} means nothing without a file that has tracks")
+    if options.keep_melody and melody is None:
+        raise UsageError("keep_melody means nothing without a melody")
 
 
 def _name(source: Source | Tensor | None) -> str | None:

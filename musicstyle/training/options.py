@@ -44,8 +44,8 @@ class TrainingOptions:
     drop_melody: float = 0.15
     augment: bool = True
     seed: int = 1
-    learning_rate: float = 4e-3
-    matrix_learning_rate: float = 0.02
+    learning_rate: float = 0.03
+    matrix_learning_rate: float = 0.01
     weight_decay: float = 0.01
     warmup_steps: int = 50
     decay_share: float = 0.6
