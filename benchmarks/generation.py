@@ -4,14 +4,14 @@
 
 Prints one JSON object. Every entry generates from an empty cache up to so many tokens a row, with ids and clock fixed
 beforehand, so that only the decoder's step is timed. "engine" is all that `generate` does for a token, sampling and
-grammar included, with the step that it chooses on this machine; "engine_guided" with melody strength 2, which is two
-rows a variation. Weights are random: they do not change the work. "tokens_per_second" counts the tokens of all rows by
-the wall clock, "per_cpu_second" by the process's CPU time, which neighbours on a busy machine disturb less; ratios of
-one thread are taken from the latter.
+grammar included, with the step that it chooses on this machine; "engine_guided" at the default strengths of melody
+and style, which is three rows a variation, where "engine" has none and one row. Weights are random: they do not
+change the work. "tokens_per_second" counts the tokens of all rows by the wall clock, "per_cpu_second" by the
+process's CPU time, which neighbours on a busy machine disturb less; ratios of one thread are taken from the latter.
 "ms_at" is the median wall time of a step around that token.
 
 "hugging_face": GPT2LMHeadModel of the same width, heads, depth and feed-forward, with its key-value cache. It has no
-memory to attend to and no relative keys, so it does less than our decoder. Needs `pip install transformers`; left out
+memory to attend to and no relative keys, so it does less than our decoder. Needs `pip install '.[bench]'`; left out
 without it. "naive": `model.decode` of the whole sequence for each token, its cost measured at nine lengths.
 "reference": `model.decode` with its cache.
 "limit": a token needs every weight of the decoder once. Bytes of the weights (relative tables included, caches not)
@@ -42,6 +42,8 @@ from musicstyle.model.config import PRESETS, ModelConfig
 
 MUSIC_TOKENS_A_SECOND = 42.0  # of MAESTRO's performances
 NEAR = 40  # steps around a token of which the median is given
+
+UNGUIDED = GenerationOptions(melody_strength=1, style_strength=1)
 
 
 def random_model(config: ModelConfig) -> Autoencoder:
@@ -176,12 +178,11 @@ def limit(model: Autoencoder, tokens: int) -> dict[str, Any]:
 
 
 def of_engine(
-    model: Autoencoder, variations: int, tokens: int, marks: Iterable[int], strength: float
+    model: Autoencoder, variations: int, tokens: int, marks: Iterable[int], options: GenerationOptions
 ) -> dict[str, Any]:
-    """Sampling and grammar included, with the stepper that `make_stepper` chooses; guided if the strength isn't 1."""
+    """Sampling and grammar included, with the stepper that `make_stepper` chooses; guided if a strength isn't 1."""
     grammars = [Grammar(10**7, 10**7 + 1) for _ in range(variations)]
     melody, style = torch.randint(2, 92, (800,)), torch.randn(model.config.width)
-    options = GenerationOptions(melody_strength=strength)
     ids = sample_ids(model, melody, style, grammars, list(range(variations)), options)
     for _ in range(3):
         next(ids)
@@ -209,8 +210,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 lambda i, slow=slow, fixed=fixed, up=up: slow.step(fixed, fixed * i, up), some, rows, [some]
             )
             table["hugging_face"][place] = of_hugging_face(config, tokens, rows, marks)
-            for kind, strength in (("engine", 1.0), ("engine_guided", 2.0)):
-                table[kind][place] = of_engine(model, rows, tokens, marks, strength)
+            table["engine"][place] = of_engine(model, rows, tokens, marks, UNGUIDED)
+            table["engine_guided"][place] = of_engine(model, rows, tokens, marks, GenerationOptions())
     torch.set_num_threads(1)
     result = {
         "machine": {"processor": platform.processor() or platform.machine(), "torch": torch.__version__},

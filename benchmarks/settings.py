@@ -3,11 +3,12 @@
     python benchmarks/settings.py [--checkpoint DIR] [--pairs 20] [--seconds 20] [--choice 1]
         [--melody-strength 1 2 3] [--style-strength 1 2] [--guidance-temperature 1] [--top-p 0.95] [--min-p 0]
 
-Every setting plays the same tunes in the styles of the same performances with the same seeds. share_50 and share_100:
-of the melody's notes that sound (`musicstyle eval melody`); hit_rate: of pairs in which a piece is nearer to the half
-of its performance that was not heard than to another's (`musicstyle eval style`); own: the mean overlapping area with
-it; real: the same of real playing; density: its notes for each of the performance's in the same time, the median.
-Data: $MUSICSTYLE_DATA or shared/data beside the repository; without it, the repository's examples.
+What isn't given is as in GenerationOptions. Every setting plays the same tunes in the styles of the same performances
+with the same seeds. share_50 and share_100: of the melody's notes that sound (`musicstyle eval melody`); hit_rate: of
+pairs in which a piece is nearer to the half of its performance that was not heard than to another's (`musicstyle eval
+style`); own: the mean overlapping area with it; real: the same of real playing; density: its notes for each of the
+performance's in the same time, the median. Data: $MUSICSTYLE_DATA or shared/data beside the repository; without it,
+the repository's examples.
 """
 
 from __future__ import annotations
@@ -26,17 +27,13 @@ from musicstyle.evaluation.experiments import Halves
 from musicstyle.evaluation.material import styles, tunes
 from musicstyle.evaluation.melody import MelodyScore, score_melody
 from musicstyle.evaluation.style import hit_rate
+from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.music.notes import Notes
 from musicstyle.music.similarity import similarity_matrix
 
-GRID = {
-    "melody_strength": [2.0],
-    "style_strength": [1.0],
-    "guidance_temperature": [1.0],
-    "top_p": [0.95],
-    "min_p": [0.0],
-}
+SWEPT = ("melody_strength", "style_strength", "guidance_temperature", "top_p", "min_p")
+GRID = {name: [getattr(GenerationOptions(), name)] for name in SWEPT}
 
 
 def main() -> None:

@@ -70,10 +70,24 @@ def test_a_picture(piece: Path, tmp_path: Path, suffix: str, begins: bytes) -> N
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["piece.mid", plot.name])
 
 
+def test_the_title_stands_as_it_is_and_tells_what_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    from musicstyle.music.outputs import melody_rows
+
+    said: list[str] = []
+    monkeypatch.setattr(Figure, "suptitle", lambda _self, text, **_more: said.append(text))
+    monkeypatch.setattr(melody_rows, "MAX_ROWS", 2)
+    notes = random_notes(7, 40, seconds=70)
+    for piece in (notes.crop(0.0, 40.0), notes):
+        melody_rows.draw(tmp_path / "p.svg", piece, piece[:1], "5 $ a $ dance")
+    assert said == ["5 $ a $ dance", "5 $ a $ dance (the first 1 minutes)"]
+
+
 def test_the_picture_shows_melody_and_others_in_two_colours(tmp_path: Path) -> None:
     import matplotlib.image
 
-    from musicstyle.cli._melody_picture import draw
+    from musicstyle.music.outputs.melody_rows import draw
 
     notes = random_notes(7, 40, seconds=70)
     melody = extract_melody(notes, "line")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -246,7 +247,8 @@ def test_without_anything_to_measure_variations_come_in_the_order_of_seeds(playe
 
 def test_measures_are_one_for_the_thing_itself() -> None:
     notes = performance(2)
-    assert measure(notes, tune(), None).melody_kept == 0 or measure(tune(), tune(), None).melody_kept == 1
+    assert measure(tune(), tune(), None).melody_kept == 1
+    assert measure(notes.shift(1000.0), tune(), None).melody_kept == 0
     assert measure(notes, None, notes).mean == pytest.approx(1)
     assert measure(tune(), tune(), notes).mean == pytest.approx(
         (1 + (measure(tune(), None, notes).style_near or 0)) / 2
@@ -302,9 +304,7 @@ def test_keywords_change_the_options_and_wrong_ones_are_refused(player: StyleTra
 
 
 def test_ten_minutes_in_constant_memory(player: StyleTransfer) -> None:
-    """The caches are made once and the tensors alive do not grow with the piece."""
-    import gc
-
+    """The caches are made once: what Python and NumPy hold grows by the ids alone, some 160 bytes each in lists."""
     torch.manual_seed(5)
     model = Autoencoder(SMALL).eval()
     with torch.no_grad():  # long shifts, or untrained weights would write a hundred ids a second of music
@@ -312,15 +312,20 @@ def test_ten_minutes_in_constant_memory(player: StyleTransfer) -> None:
     slow = StyleTransfer(model, player.facts)
     asked = tune(150, 4.0)
     assert asked.duration_seconds == pytest.approx(600)
-    alive: list[int] = []
+    alive: list[tuple[int, int]] = []
 
     def count(done_seconds: float, total_seconds: float, tokens: int) -> None:
         if tokens % 200 == 1:
-            tensors = (thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor))
-            alive.append(sum(t.numel() for t in tensors))
+            alive.append((tokens, tracemalloc.get_traced_memory()[0]))
 
-    made = slow.generate(performance(1), asked, seed=2, progress=count, keep_melody=True)
+    tracemalloc.start()
+    try:
+        made = slow.generate(performance(1), asked, seed=2, progress=count, keep_melody=True)
+    finally:
+        tracemalloc.stop()
     assert 595 < made.notes.duration_seconds <= 602
     assert len(match(asked, made.notes, 0.1)[0]) == len(asked)
     assert made.tokens > 10 * SMALL.window
-    assert max(alive[1:]) <= 1.01 * alive[1]
+    tokens, held = np.diff([alive[1], alive[-1]], axis=0)[0]
+    keys_and_values = 2 * SMALL.decoder_layers * SMALL.heads * SMALL.head_width  # bytes of a token in 8 bits
+    assert held < 200 * tokens < (160 + keys_and_values) * tokens

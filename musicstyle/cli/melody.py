@@ -60,7 +60,7 @@ def melody(
     if out is not None:
         _write(found, file, out, extractor)
     if plot is not None:
-        from musicstyle.cli._melody_picture import draw
+        from musicstyle.music.outputs.melody_rows import draw
 
         draw(plot, notes, found, as_text(f"{file.name}: the melody, by the {extractor} extractor"))
     say(f"{len(found)} of {len(notes)} notes are the melody, {duration(notes.duration_seconds)}")

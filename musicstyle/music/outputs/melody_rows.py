@@ -1,4 +1,4 @@
-"""A piano roll with the melody highlighted."""
+"""A piano roll in rows of half a minute, the melody highlighted."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from musicstyle.music.notes import Notes
 
 ROW_SECONDS = 30.0
-MAX_ROWS = 40  # of a longer piece the first 20 minutes
+MAX_ROWS = 40
 _HEIGHT_INCHES = 1.9
 _OTHERS, _MELODY = "#b9c3cf", "#c8102e"
 
 
 def draw(path: Path, notes: Notes, melody: Notes, title: str) -> None:
-    """Draw all notes, 30 s a row, and the melody over them.
+    """Draw all notes, 30 s a row, and the melody over them; of a piece over 20 minutes the beginning, which is said.
 
     Args:
         path: .png, .pdf or .svg, written beside and renamed.
@@ -32,7 +32,9 @@ def draw(path: Path, notes: Notes, melody: Notes, title: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = max(1, min(MAX_ROWS, int(np.ceil(notes.duration_seconds / ROW_SECONDS))))
+    needed = max(1, int(np.ceil(notes.duration_seconds / ROW_SECONDS)))
+    rows = min(MAX_ROWS, needed)
+    title += f" (the first {rows * ROW_SECONDS / 60:g} minutes)" if rows < needed else ""
     figure = Figure(figsize=(14, 0.9 + _HEIGHT_INCHES * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     low, high = int(notes.pitch.min()) - 2, int(notes.pitch.max()) + 2
@@ -40,7 +42,7 @@ def draw(path: Path, notes: Notes, melody: Notes, title: str) -> None:
         _row(axes, row * ROW_SECONDS, notes, melody)
         axes.set(xlim=(row * ROW_SECONDS, (row + 1) * ROW_SECONDS), ylim=(low, high))
     axes.set_xlabel("seconds")
-    figure.suptitle(title.replace("$", r"\$"), fontsize=11, parse_math=False)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower right", ncols=2, fontsize=8, frameon=False)
     with write_atomically(path) as beside, mpl.rc_context({"svg.hashsalt": "musicstyle"}):
