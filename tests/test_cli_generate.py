@@ -15,6 +15,8 @@ from click.testing import CliRunner, Result
 
 from musicstyle.cli import main
 from musicstyle.cli.generate import default_out
+from musicstyle.generation import live
+from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import CONFIG, WEIGHTS, save_checkpoint
@@ -299,6 +301,7 @@ def test_auto_transposition_is_said(folder: Path) -> None:
         (["--melody", "tune.mid", "--transpose", "auto"], ["--transpose auto", "--style"]),
         (["--tempo", "2"], ["--tempo", "--melody"]),
         (["--keep-melody"], ["--keep-melody", "--melody"]),
+        (["--free-melody"], ["--free-melody", "--melody"]),
         (["--variations", "0"], ["--variations"]),
         (["--variations", "2", "--play"], ["--play", "--variations"]),
         (["--prime", "etude.mid", "--out", "etude.mid", "--force"], ["etude.mid", "input"]),
@@ -308,6 +311,15 @@ def test_what_cannot_be_meant_of_the_newer_settings_is_refused_too(
     folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: list[str]
 ) -> None:
     test_what_cannot_be_meant_is_refused_before_any_work(folder, monkeypatch, arguments, words)
+
+
+def test_help_tells_the_defaults_and_that_a_checkpoint_may_have_others() -> None:
+    shown = " ".join(CliRunner().invoke(main, ["generate", "--help"]).stdout.split())
+    for name in (
+        "temperature", "top_k", "top_p", "min_p", "guidance_temperature", "melody_strength", "style_strength"
+    ):  # fmt: skip
+        says = shown.split(f"--{name.replace('_', '-')} ")[1].split(" --")[0]
+        assert f"default: {getattr(GenerationOptions(), name):g}, or the checkpoint's." in says, name
 
 
 class Silent:
@@ -344,3 +356,25 @@ def test_play_writes_what_was_heard(folder: Path, monkeypatch: pytest.MonkeyPatc
     else:
         assert result.exit_code == 0
         assert played.equals(notes)
+
+
+def test_what_was_heard_is_told_as_json_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("musicstyle.generation.sinks.open_keys", lambda _: Silent(interrupt=True))
+    result = generate("--melody", "tune.mid", "--keep-melody", "--play", "--out", "x.mid", "--json")
+    assert result.exit_code == 130
+    facts = json.loads(result.stdout)
+    assert (facts["out"], facts["notes"]) == ("x.mid", len(read_midi(folder / "x.mid")))
+
+
+@pytest.mark.parametrize("more", [[], ["--prime", "etude.mid"]])
+def test_ctrl_c_during_the_lead_leaves_nothing_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    """Half a second is written and nothing has sounded yet."""
+    monkeypatch.setattr("musicstyle.generation.sinks.open_keys", lambda _: Silent(interrupt=False))
+    monkeypatch.setattr(live._Writer, "next", Mock(side_effect=KeyboardInterrupt))
+    before = sorted(folder.rglob("*"))
+    result = generate("--melody", "tune.mid", "--keep-melody", *more, "--play", "--out", "x.mid")
+    assert (result.exit_code, result.stdout) == (130, ""), result.exception
+    assert result.stderr.splitlines()[-1] == "musicstyle: stopped before the first note; nothing was written"
+    assert sorted(folder.rglob("*")) == before

@@ -75,13 +75,13 @@ def test_the_title_stands_as_it_is_and_tells_what_is_left_out(tmp_path: Path, mo
 
     from musicstyle.music.outputs import melody_rows
 
-    said: list[str] = []
-    monkeypatch.setattr(Figure, "suptitle", lambda _self, text, **_more: said.append(text))
+    said: list[tuple[str, bool]] = []
+    monkeypatch.setattr(Figure, "suptitle", lambda _self, text, **more: said.append((text, more["parse_math"])))
     monkeypatch.setattr(melody_rows, "MAX_ROWS", 2)
     notes = random_notes(7, 40, seconds=70)
     for piece in (notes.crop(0.0, 40.0), notes):
         melody_rows.draw(tmp_path / "p.svg", piece, piece[:1], "5 $ a $ dance")
-    assert said == ["5 $ a $ dance", "5 $ a $ dance (the first 1 minutes)"]
+    assert said == [("5 $ a $ dance", False), ("5 $ a $ dance (the first 1 minutes)", False)]
 
 
 def test_the_picture_shows_melody_and_others_in_two_colours(tmp_path: Path) -> None:

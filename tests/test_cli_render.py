@@ -89,6 +89,13 @@ def test_the_tune_of_a_polyphonic_piece_is_the_one_that_generate_plays(folder: P
     assert len(shown) > 1
 
 
+def test_the_tune_may_be_text(folder: Path) -> None:
+    result = render("piece.mid", "--out", "a.html", "--melody", "tempo=240 C4 C#4 D4 D#4 E4")
+    assert result.exit_code == 0, result.stderr
+    data = Path("a.html").read_text(encoding="utf-8").split('<script type="application/json">')[1].split("</script>")[0]
+    assert [row[0] for row in json.loads(data)["melody"]] == [0, 250, 500, 750, 1000]
+
+
 def test_a_file_that_is_there_is_kept_without_force(folder: Path) -> None:
     Path("a.wav").write_text("mine")
     refused(render("piece.mid", "--out", "b.png", "--out", "a.wav"), 2, "a.wav", "--force")

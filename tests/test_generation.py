@@ -246,6 +246,43 @@ def test_what_is_cut_before_its_first_note_is_nothing(transfer: StyleTransfer) -
         assert stream.result() is not None
 
 
+def test_weights_that_keep_the_melody_by_themselves_may_play_without_one(transfer: StyleTransfer) -> None:
+    keeping = StyleTransfer(transfer.model, {**transfer.facts, "generation": {"keep_melody": True}})
+    assert len(keeping.generate(seconds=1.0).notes)
+
+
+def test_variations_make_up_for_seeds_without_notes_and_tell_rounds_and_seeds_truly(
+    transfer: StyleTransfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good: set[int] = {5, 9}
+
+    def sample(self: Job, tried: range) -> list[np.ndarray]:
+        return [encode(random_notes(3)) if seed in good else np.zeros(0, dtype=np.int64) for seed in tried]
+
+    monkeypatch.setattr(Job, "sample_all", sample)
+    options = transfer.default_options(seed=5)
+    # Seeds 5, 6 and 7 are the first round, 8 and 9 the second, 10 the third, and one more in each of five further ones.
+    good |= {10}
+    made = transfer.variations(3, None, None, options)
+    assert sorted((one.seed, one.retries) for one in made) == [(5, 0), (9, 1), (10, 2)]
+    good -= {10}
+    with pytest.raises(GenerationError, match="too many of the seeds 5 to 15 gave no notes"):
+        transfer.variations(3, None, None, options)
+
+
+def test_the_guide_tells_the_defaults() -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "generation.md").read_text(encoding="utf-8")
+    rows = [row.split("|")[1:4:2] for row in guide.splitlines() if row.startswith("| `--")]
+    told: dict[str, str] = {}
+    for flags, defaults in rows:
+        names = [flag.strip(" `-").replace("-", "_") for flag in flags.split(",")]
+        told |= dict(zip(names, map(str.strip, defaults.split(",")), strict=False))
+    for name in (
+        "temperature", "top_k", "top_p", "min_p", "melody_strength", "style_strength", "guidance_temperature"
+    ):  # fmt: skip
+        assert told[name] == f"{getattr(GenerationOptions(), name):g}", name
+
+
 def test_refusals(transfer: StyleTransfer) -> None:
     with pytest.raises(MidiError, match="at least 1 s"):
         transfer.generate(None, tune(1, 0.5))

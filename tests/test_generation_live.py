@@ -128,6 +128,19 @@ def test_ctrl_c_stops_the_writing_lets_go_and_tells_how_far() -> None:
     assert {pitch for _, pitch, velocity in keys.log if not velocity} == struck == {60, 61, 62}
 
 
+def test_keys_are_closed_even_if_ctrl_c_is_pressed_again_while_they_are_let_go() -> None:
+    class Impatient(Recorder):
+        def release(self, pitch: int) -> None:
+            super().release(pitch)
+            raise KeyboardInterrupt
+
+    clock = Clock()
+    keys = Impatient(clock, interrupt_after=0)
+    with pytest.raises(KeyboardInterrupt):
+        play(Script(*scale(0.0, 1.0), clock=clock), keys, clock)
+    assert keys.closed
+
+
 def test_keys_are_let_go_before_the_writer_has_ended() -> None:
     clock = Clock()
     keys = Recorder(clock, interrupt_after=0)

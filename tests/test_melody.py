@@ -12,7 +12,7 @@ from some_notes import any_notes, random_notes, real_files
 
 from musicstyle.music import _viterbi
 from musicstyle.music.interop import to_note_sequence
-from musicstyle.music.melody import extract_melody, frames_to_melody, melody_flags, melody_frames
+from musicstyle.music.melody import extract_melody, frames_to_melody, melody_flags, melody_frames, piano_melody
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
 
@@ -142,6 +142,13 @@ def test_any_ids_spell_one_voice(ids: list[int]) -> None:
     assert (melody.end[:-1] <= melody.start[1:]).all()
     assert melody.in_piano_range().all()
     assert melody.duration_seconds <= len(ids) / 10
+
+
+def test_the_melody_of_a_file_is_among_the_notes_of_a_piano_and_keeps_its_clock() -> None:
+    inside, outside = Notes.from_arrays([3, 4], [4, 5], [60, 62], [80, 80]), Notes.from_arrays([1], [9], [120], [80])
+    assert piano_melody(Notes.concatenate([inside, outside])).equals(inside)
+    assert not len(piano_melody(outside))
+    assert not len(piano_melody(outside, "published"))
 
 
 def test_frames_behind_eos_are_padding() -> None:

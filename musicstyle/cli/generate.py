@@ -35,6 +35,11 @@ NEEDS = {  # settings that mean nothing without an input
 }
 
 
+def _default(name: str) -> str:
+    """What help says of a setting that a checkpoint may bring."""
+    return f"default: {getattr(DEFAULTS, name):g}, or the checkpoint's"
+
+
 def _tempo(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:
     """A factor, 1.2, or a percentage, 120%, to the factor."""
     try:
@@ -70,40 +75,40 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
 @click.option(
     "--temperature",
     type=float,
-    help=f"Daring: 1 as learned, 0 always takes the likeliest; default: {DEFAULTS.temperature:g}.",
+    help=f"Daring: 1 as learned, 0 always takes the likeliest; {_default('temperature')}.",
 )
-@click.option(
-    "--top-k", type=int, help=f"Draw from the k likeliest events only, 0 for all; default: {DEFAULTS.top_k:g}."
-)
+@click.option("--top-k", type=int, help=f"Draw from the k likeliest events only, 0 for all; {_default('top_k')}.")
 @click.option(
     "--top-p",
     type=float,
-    help=f"Draw from the likeliest events that reach this probability; default: {DEFAULTS.top_p:g}.",
+    help=f"Draw from the likeliest events that reach this probability; {_default('top_p')}.",
 )
 @click.option(
     "--min-p",
     type=float,
-    help=f"Draw from events at least this share as likely as the likeliest; default: {DEFAULTS.min_p:g}.",
+    help=f"Draw from events at least this share as likely as the likeliest; {_default('min_p')}.",
 )
 @click.option(
     "--guidance-temperature",
     type=float,
-    help="Multiplies the temperature where a strength isn't 1, which sharpens; "
-    f"default: {DEFAULTS.guidance_temperature:g}.",
+    help="Multiplies the temperature where a strength is neither 0 nor 1, which sharpens; "
+    f"{_default('guidance_temperature')}.",
 )
 @click.option("--seconds", type=float, help="Longest length; default: the tune's, or 30 without a tune.")
 @click.option(
     "--melody-strength",
     type=float,
-    help=f"1 as learned, more clings to the tune; default: {DEFAULTS.melody_strength:g}.",
+    help=f"1 as learned, more clings to the tune; {_default('melody_strength')}.",
 )
 @click.option(
     "--style-strength",
     type=float,
-    help=f"1 as learned, more exaggerates the style; default: {DEFAULTS.style_strength:g}.",
+    help=f"1 as learned, more exaggerates the style; {_default('style_strength')}.",
 )
 @click.option(
-    "--keep-melody/--free-melody", default=None, help="Leave no melody note out, or let it be; default: let it be."
+    "--keep-melody/--free-melody",
+    default=None,
+    help="Leave no melody note out, or let it be; default: let it be, or the checkpoint's.",
 )
 @click.option("--melody-track", metavar="N|NAME", help="Take the melody from this track of the file, not from all.")
 @click.option("--tempo", callback=_tempo, metavar="FACTOR|PERCENT%", help="Play the tune faster: 1.2 or 120%.")

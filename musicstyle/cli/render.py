@@ -26,7 +26,9 @@ LONGEST_FACT = 200  # characters; text of other programs' files may be anything
     "with both, .mid. May be given several times.",
 )  # fmt: skip
 @click.option("--title", help="Heading of the picture and the page; default: the file's name.")
-@click.option("--melody", type=A_FILE, help="MIDI file of the tune it plays: outlined in the picture and on the page.")
+@click.option(
+    "--melody", type=A_FILE, help="The tune it plays, as for generate: outlined in the picture and on the page."
+)
 @click.option("--force", is_flag=True, help="Write over files that are already there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def render(
@@ -74,12 +76,11 @@ def _refuse_early(file: Path, melody: Path | None, outs: tuple[Path, ...], force
 
 def _tune(path: Path, notes: Notes) -> Notes:
     """The melody of a file on the clock of the notes: as it stands, or from 0 as `generate` plays it."""
-    from musicstyle.music.melody import extract_melody
+    from musicstyle.music.melody import piano_melody
     from musicstyle.music.outputs.picture import plays_melody
     from musicstyle.music.scores import read_notes
 
-    whole = read_notes(path)
-    tune = extract_melody(whole[whole.in_piano_range()], "line")
+    tune = piano_melody(read_notes(path))
     if not len(tune):
         raise UsageError(f"{path}: holds no melody")
     # Whichever place more of the notes agree with.

@@ -23,7 +23,7 @@ class Generation:
         notes: What was played; a primer comes first.
         melody: The tune it was asked to play, on the time axis and at the pitch of `notes`; None without one.
         seed: The seed that gave it.
-        retries: How many seeds before it gave nothing worth keeping.
+        retries: How many rounds of seeds before its own were not enough: a round tries as many as are still missing.
         tokens: Ids sampled for it.
         seconds_taken: Wall-clock time; of several variations, until all were there.
         settings: Everything needed to repeat it.

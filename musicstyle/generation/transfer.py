@@ -19,7 +19,7 @@ from musicstyle.generation.result import Generation
 from musicstyle.generation.streaming import Stream, nothing_to_keep
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
-from musicstyle.music.melody import Extractor, extract_melody
+from musicstyle.music.melody import Extractor, piano_melody
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps, encode
@@ -169,7 +169,7 @@ class StyleTransfer:
     ) -> Job:
         options = dataclasses.replace(options or self.default_options(), **settings)
         self._refuse_deaf(style, melody)
-        _refuse_meaningless(melody, melody_track, options)
+        _refuse_meaningless(melody, melody_track, asks_to_keep=options.keep_melody and not self._keeps_by_default())
         tune = None if melody is None else read_melody(melody, melody_track)
         style_notes = None if style is None or isinstance(style, Tensor) else _piano_notes(style)
         embedding = style if style is None or isinstance(style, Tensor) else self.embed_style(style_notes or style)
@@ -194,6 +194,10 @@ class StyleTransfer:
         with torch.inference_mode():
             embeddings = self.model.encode_style(torch.from_numpy(ids).to(device), torch.from_numpy(clock).to(device))
         return embeddings.mean(dim=0)
+
+    def _keeps_by_default(self) -> bool:
+        """Whether the checkpoint brings keep_melody: without a melody it then asks for nothing."""
+        return bool(self.facts.get("generation", {}).get("keep_melody"))
 
     def _refuse_deaf(self, style: Source | Tensor | None, melody: Source | None) -> None:
         for wanted, hears, name in (
@@ -226,10 +230,10 @@ def _sampled(job: Job, count: int, *, ranked: bool) -> list[Generation]:
     raise nothing_to_keep(job, seed - 1)
 
 
-def _refuse_meaningless(melody: Source | None, track: str | None, options: GenerationOptions) -> None:
+def _refuse_meaningless(melody: Source | None, track: str | None, *, asks_to_keep: bool) -> None:
     if track is not None and (melody is None or isinstance(melody, Notes)):
         raise UsageError(f"melody track {track} means nothing without a file that has tracks")
-    if options.keep_melody and melody is None:
+    if asks_to_keep and melody is None:
         raise UsageError("keep_melody means nothing without a melody")
 
 
@@ -253,12 +257,8 @@ def read_melody(source: Source, track: str | None = None, extractor: Extractor =
         UsageError: No such track, or a track of a file that isn't MIDI.
     """
     name = source if isinstance(source, (str, Path)) else "melody"
-    if isinstance(source, Notes):
-        notes = source
-    else:
-        notes = read_notes(source, track=track)
-    notes = notes[notes.in_piano_range()]
-    melody = extract_melody(notes, extractor) if len(notes) else notes
+    notes = source if isinstance(source, Notes) else read_notes(source, track=track)
+    melody = piano_melody(notes, extractor)
     if len(melody):
         melody = melody.shift(-float(melody.start[0]))
     if melody.duration_seconds < SHORTEST_MELODY_SECONDS:

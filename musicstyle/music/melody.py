@@ -79,6 +79,19 @@ def extract_melody(notes: Notes, extractor: Extractor = "published") -> Notes:
     return Notes(notes.start[index], end, notes.pitch[index], notes.velocity[index])
 
 
+def piano_melody(notes: Notes, extractor: Extractor = "line") -> Notes:
+    """The melody of those notes that a piano has: what is taken of a person's file, to be played or shown.
+
+    Args:
+        notes: A whole piece, pedal folded in.
+        extractor: As `extract_melody`.
+
+    Returns:
+        On the clock of `notes`; empty if no note is on the piano.
+    """
+    return extract_melody(notes[notes.in_piano_range()], extractor)
+
+
 def melody_frames(melody: Notes, *, frames: int | None = None) -> np.ndarray:
     """Melody ids at 10 a second, without EOS.
 
