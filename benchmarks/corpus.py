@@ -3,6 +3,7 @@
     python benchmarks/corpus.py [MAESTRO] [--files 8] [--workers 1 2] [--skip-prepare]
 
 The sample's notes (pedal folded in), melody and performance ids are asserted equal to what the two libraries give.
+MAESTRO: maestro-v3.0.0 in $MUSICSTYLE_DATA or in shared/data beside the repository.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from musicstyle.music.notes import Notes
 from musicstyle.music.performance import encode
 from musicstyle.music.vocabulary import PERFORMANCE
 
-DEFAULT = Path(os.environ.get("MUSICSTYLE_DATA", "../shared/data")) / "maestro-v3.0.0"
+DATA = Path(os.environ.get("MUSICSTYLE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+DEFAULT = DATA / "maestro-v3.0.0"
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # start, end, pitch, velocity
 
 

@@ -12,8 +12,8 @@ process's CPU time, which neighbours on a busy machine disturb less; ratios of o
 
 "hugging_face": GPT2LMHeadModel of the same width, heads, depth and feed-forward, with its key-value cache. It has no
 memory to attend to and no relative keys, so it does less than our decoder. Needs `pip install '.[bench]'`; left out
-without it. "naive": `model.decode` of the whole sequence for each token, its cost measured at nine lengths.
-"reference": `model.decode` with its cache.
+without it, which is said. "naive": `model.decode` of the whole sequence for each token, its cost measured at nine
+lengths. "reference": `model.decode` with its cache.
 "limit": a token needs every weight of the decoder once. Bytes of the weights (relative tables included, caches not)
 over the rate at which one core reads a buffer of that size again and again. Such a buffer may lie in a CPU cache; that
 of main memory is beside it. "with_caches" adds what attention reads besides at the last length.
@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from peers import say_missing
 
 from musicstyle.generation.engine import sample_ids
 from musicstyle.generation.options import GenerationOptions
@@ -95,6 +96,7 @@ def of_hugging_face(config: ModelConfig, tokens: int, rows: int, marks: Iterable
     try:
         from transformers import GPT2Config, GPT2LMHeadModel
     except ImportError:
+        say_missing("transformers")
         return None
     gpt2 = GPT2Config(
         vocab_size=config.vocabulary_size, n_positions=tokens, n_embd=config.width, n_layer=config.decoder_layers,

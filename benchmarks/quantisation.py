@@ -1,13 +1,14 @@
 """8-bit routes: one token's matrix products by ONNX Runtime, torchao, torch's own quantisation, and the compiled step.
 
-    pip install onnx onnxruntime torchao
+    pip install '.[bench]'
     python benchmarks/quantisation.py [--preset tiny] [--tokens 400]
 
 Only the products are compared, one row, one thread: each layer's inward projection (query, key, value, the memory's
 query and the widening in one), the two outward ones, the narrowing, and the head. Attention, norms and caches, which
 the routes do not quantise, are left out for all. Every route gets the same weights and is called from Python once a
-token; rounds take turns. Prints JSON: CPU microseconds a token (the median of the rounds), and how far the outputs are
-from float32's, as a share of their size. A route whose package is missing is left out.
+token; rounds take turns. Prints JSON: CPU microseconds a token (the median of the rounds), how many times those of the
+compiled step in 8 bits they are (the median over the rounds; below 1 is faster than ours), and how far the outputs are
+from float32's, as a share of their size. A route whose package is missing is left out, which is said.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from peers import say_missing
 from torch import Tensor, nn
 
 from musicstyle.generation.compiling import compiled
@@ -30,6 +32,7 @@ from musicstyle.generation.packing import panels
 from musicstyle.model.config import PRESETS, ModelConfig
 
 Route = Callable[[np.ndarray], np.ndarray]
+OURS = "compiled step, int8"
 
 
 class Products(nn.Module):
@@ -70,10 +73,16 @@ def torch_routes(make: Callable[[], Products]) -> dict[str, Route]:
     routes = {"torch float32": by_torch(make())}
     quantised = torch.ao.quantization.quantize_dynamic(make(), {nn.Linear}, torch.qint8)
     routes["torch quantize_dynamic, int8"] = by_torch(quantised)
+    return routes
+
+
+def torchao_routes(make: Callable[[], Products]) -> dict[str, Route]:
     try:
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, Int8WeightOnlyConfig, quantize_
     except ImportError:
-        return routes
+        say_missing("torchao")
+        return {}
+    routes = {}
     for name, config in (("weights only", Int8WeightOnlyConfig()), ("both", Int8DynamicActivationInt8WeightConfig())):
         quantize_(model := make(), config)
         routes[f"torchao int8, {name}"] = by_torch(model)
@@ -85,6 +94,7 @@ def onnx_routes(model: Products, c: ModelConfig) -> dict[str, Route]:
         import onnxruntime
         from onnxruntime.quantization import quantize_dynamic
     except ImportError:
+        say_missing("onnxruntime with onnx")
         return {}
     plain, quantised = as_onnx(model, c), io.BytesIO()
     quantize_dynamic(plain, quantised, per_channel=True)
@@ -178,23 +188,40 @@ def measure(c: ModelConfig, tokens: int, rounds: int = 9) -> dict[str, Any]:
         return Products(c).eval()
 
     model = make()
-    routes = {**torch_routes(make), **onnx_routes(model, c)}
+    routes = {**torch_routes(make), **torchao_routes(make), **onnx_routes(model, c)}
     routes |= {f"compiled step, {kind}": own_route(model, c, kind == "int8") for kind in ("float32", "int8")}
     inputs = np.random.default_rng(1).normal(0, 1, (tokens, 1, c.width)).astype(np.float32)
     expected = np.stack([routes["torch float32"](x) for x in inputs])
-    result: dict[str, Any] = {name: {"cpu_microseconds_a_token": []} for name in routes}
+    errors = {}
     for name, route in routes.items():
         apart = np.stack([route(x) for x in inputs]) - expected
-        result[name]["error"] = round(float(np.sqrt((apart**2).mean() / (expected**2).mean())), 5)
+        errors[name] = round(float(np.sqrt((apart**2).mean() / (expected**2).mean())), 5)
+    times = summary(in_turns(routes, inputs, rounds))
+    return {name: {**times[name], "error": errors[name]} for name in routes}
+
+
+def in_turns(routes: dict[str, Route], inputs: np.ndarray, rounds: int) -> dict[str, list[float]]:
+    """CPU microseconds a token of every route in every round."""
+    taken: dict[str, list[float]] = {name: [] for name in routes}
     for _ in range(rounds):
         for name, route in routes.items():
             begin = time.process_time()
             for x in inputs:
                 route(x)
-            result[name]["cpu_microseconds_a_token"].append(1e6 * (time.process_time() - begin) / tokens)
-    for values in result.values():
-        values["cpu_microseconds_a_token"] = round(float(np.median(values["cpu_microseconds_a_token"])), 1)
-    return result
+            taken[name].append(1e6 * (time.process_time() - begin) / len(inputs))
+    return taken
+
+
+def summary(taken: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Microseconds of every route, and as a multiple of ours in the same round: medians."""
+    ours = np.array(taken[OURS])
+    return {
+        name: {
+            "cpu_microseconds_a_token": round(float(np.median(times)), 1),
+            "times_compiled_int8": round(float(np.median(np.array(times) / ours)), 2),
+        }
+        for name, times in taken.items()
+    }
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ disturb less; ratios and shares are taken from it there, and ratios are medians 
 does too, so it is the one that is compared with it; it has relative attention, the clock and the keys' input besides.
 "no_relative": decoder_alone with torch's fused causal attention in place of the relative one (and no window).
 "hugging_face": GPT2LMHeadModel of the same width, heads, depth, feed-forward, vocabulary, context and dropout, same
-optimizers, precision and batch. Needs `pip install '.[bench]'`; left out without it.
+optimizers, precision and batch. Needs `pip install '.[bench]'`; left out without it, which is said.
 "matrix_share" (MFU): FLOPs that the sizes ask for, forward once and backward twice, over the rate of one large matrix
 product in the same precision, measured in the same turns. Keys and memory frames count as far as a window lets a
 position see them, relative products too; embeddings, norms, softmax and the optimizers don't count.
@@ -39,6 +39,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from peers import say_missing
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -263,6 +264,14 @@ def parts_of(setting: Setting) -> dict[str, Callable[[], Step | None]]:
     }
 
 
+def steps_of(setting: Setting) -> dict[str, Step]:
+    """The parts that can be made here; what cannot is said, by this process and not by those that measure memory."""
+    made = {part: make() for part, make in parts_of(setting).items()}
+    if made[HUGGING_FACE] is None:
+        say_missing("transformers")
+    return {part: step for part, step in made.items() if step is not None}
+
+
 def timed(step: Step, device: str) -> tuple[float, float]:
     """Wall and CPU seconds of a step that has really ended."""
     begin, begin_cpu = time.perf_counter(), time.process_time()
@@ -315,8 +324,7 @@ def measure(setting: Setting, turns: int, threads: int) -> dict[str, Any]:
     """All numbers of one device."""
     memory = memory_of(setting)
     torch.set_num_threads(threads)
-    made = {part: make() for part, make in parts_of(setting).items()}
-    steps = {part: step for part, step in made.items() if step is not None}
+    steps = steps_of(setting)
     product, product_flops = matrix_product(setting)
     attention = {kind: attention_step(setting, relative=kind == "relative") for kind in ("relative", "fused")}
     seconds = in_turns({**steps, **attention, "product": product}, setting.device, turns)
