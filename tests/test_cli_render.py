@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +35,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def render(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["render", *arguments])
+
+
+def shown_in(page: str) -> dict[str, Any]:
+    """The data that stands in a page."""
+    text = Path(page).read_text(encoding="utf-8")
+    data: dict[str, Any] = json.loads(text.split('<script type="application/json">')[1].split("</script>")[0])
+    return data
 
 
 def refused(result: Result, code: int, *words: str) -> None:
@@ -71,8 +79,7 @@ def test_a_page_tells_the_settings_of_generated_files_only(folder: Path) -> None
 def test_the_tune_is_laid_where_it_is_played(folder: Path) -> None:
     # The tune's file begins with 2 s of silence, which `generate` leaves out.
     render("piece.mid", "--out", "a.html", "--melody", "tune.mid")
-    data = Path("a.html").read_text(encoding="utf-8").split('<script type="application/json">')[1].split("</script>")[0]
-    notes = json.loads(data)
+    notes = shown_in("a.html")
     assert [row[0] for row in notes["melody"]] == [0, 250, 500, 750, 1000]
     assert [row[4] for row in notes["notes"]] == [0, 1] * 5
 
@@ -83,8 +90,8 @@ def test_the_tune_of_a_polyphonic_piece_is_the_one_that_generate_plays(folder: P
     loud = Notes.from_arrays(np.arange(12) * 0.5, np.arange(12) * 0.5 + 0.45, 70 + np.arange(12) % 5, np.full(12, 100))
     write_midi("both.mid", Notes.concatenate([pad, loud]))
     render("both.mid", "--out", "b.html", "--melody", "both.mid")
-    data = Path("b.html").read_text(encoding="utf-8").split('<script type="application/json">')[1].split("</script>")[0]
-    shown = [row[0] for row in json.loads(data)["melody"]]
+    data = shown_in("b.html")
+    shown = [row[0] for row in data["melody"]]
     assert shown == [round(1000 * seconds) for seconds in read_melody("both.mid").start]
     assert len(shown) > 1
 
@@ -92,8 +99,8 @@ def test_the_tune_of_a_polyphonic_piece_is_the_one_that_generate_plays(folder: P
 def test_the_tune_may_be_text(folder: Path) -> None:
     result = render("piece.mid", "--out", "a.html", "--melody", "tempo=240 C4 C#4 D4 D#4 E4")
     assert result.exit_code == 0, result.stderr
-    data = Path("a.html").read_text(encoding="utf-8").split('<script type="application/json">')[1].split("</script>")[0]
-    assert [row[0] for row in json.loads(data)["melody"]] == [0, 250, 500, 750, 1000]
+    data = shown_in("a.html")
+    assert [row[0] for row in data["melody"]] == [0, 250, 500, 750, 1000]
 
 
 def test_a_file_that_is_there_is_kept_without_force(folder: Path) -> None:

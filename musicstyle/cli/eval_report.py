@@ -60,7 +60,7 @@ def report(
     from musicstyle.evaluation.findings import findings
     from musicstyle.evaluation.page import page
     from musicstyle.evaluation.report import Plan, Report, file_identity
-    from musicstyle.files import write_atomically
+    from musicstyle.files import as_text, write_atomically
     from musicstyle.model.checkpoint import WEIGHTS
     from musicstyle.resources import default_checkpoint
 
@@ -82,7 +82,7 @@ def report(
         )
     for name, content in ((RESULT, json.dumps(_without_samples(result), indent=1) + "\n"), (PAGE, page(result))):
         with write_atomically(out / name) as beside:
-            beside.write_text(content, encoding="utf-8", errors="replace")  # names of files may be no text
+            beside.write_text(as_text(content), encoding="utf-8")
     for line in findings(result):
         say(line)
     give({"page": str(out / PAGE), **_without_samples(result)} if as_json else out / PAGE)

@@ -35,9 +35,10 @@ NEEDS = {  # settings that mean nothing without an input
 }
 
 
-def _default(name: str) -> str:
-    """What help says of a setting that a checkpoint may bring."""
-    return f"default: {getattr(DEFAULTS, name):g}, or the checkpoint's"
+def _dial(name: str, help_text: str, kind: type[int | float] = float) -> Any:
+    """An option for a number of GenerationOptions, whose default a checkpoint may change."""
+    default = f"default: {getattr(DEFAULTS, name):g}, or the checkpoint's"
+    return click.option(f"--{name.replace('_', '-')}", type=kind, help=f"{help_text}; {default}.")
 
 
 def _tempo(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:
@@ -72,39 +73,14 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
 @click.option(
     "--seed", type=click.IntRange(0, 2**32), help="The same seed gives the same music; default: drawn, and told."
 )
-@click.option(
-    "--temperature",
-    type=float,
-    help=f"Daring: 1 as learned, 0 always takes the likeliest; {_default('temperature')}.",
-)
-@click.option("--top-k", type=int, help=f"Draw from the k likeliest events only, 0 for all; {_default('top_k')}.")
-@click.option(
-    "--top-p",
-    type=float,
-    help=f"Draw from the likeliest events that reach this probability; {_default('top_p')}.",
-)
-@click.option(
-    "--min-p",
-    type=float,
-    help=f"Draw from events at least this share as likely as the likeliest; {_default('min_p')}.",
-)
-@click.option(
-    "--guidance-temperature",
-    type=float,
-    help="Multiplies the temperature where a strength is neither 0 nor 1, which sharpens; "
-    f"{_default('guidance_temperature')}.",
-)
+@_dial("temperature", "Daring: 1 as learned, 0 always takes the likeliest")
+@_dial("top_k", "Draw from the k likeliest events only, 0 for all", int)
+@_dial("top_p", "Draw from the likeliest events that reach this probability")
+@_dial("min_p", "Draw from events at least this share as likely as the likeliest")
+@_dial("guidance_temperature", "Multiplies the temperature where a strength is neither 0 nor 1, which sharpens")
 @click.option("--seconds", type=float, help="Longest length; default: the tune's, or 30 without a tune.")
-@click.option(
-    "--melody-strength",
-    type=float,
-    help=f"1 as learned, more clings to the tune; {_default('melody_strength')}.",
-)
-@click.option(
-    "--style-strength",
-    type=float,
-    help=f"1 as learned, more exaggerates the style; {_default('style_strength')}.",
-)
+@_dial("melody_strength", "1 as learned, more clings to the tune")
+@_dial("style_strength", "1 as learned, more exaggerates the style")
 @click.option(
     "--keep-melody/--free-melody",
     default=None,

@@ -112,7 +112,7 @@ def train(
     saved = _saved_facts(out) if resume else {}
     config = _model_config(preset, given, _facts(init) if init else saved)
     options = _training_options(given, saved, tuning=init is not None)
-    options.rows_each(devices * nodes)  # before more processes begin, each of which would say it
+    options.refuse_uneven_shares(devices * nodes)  # before more processes begin, each of which would say it
     corpus = open_corpus(data)
     if precision == "auto":
         precision = saved.get("training", {}).get("precision", precision)

@@ -121,7 +121,11 @@ class Report:
         """`identity` names the weights: an answer of others is not taken over."""
         self.player, self.identity, self.plan, self.corpus, self.out = player, identity, plan, corpus, out
         self.options = player.default_options(seed=plan.seed, seconds=plan.seconds)
-        self.material = {name: self._material(plan.count(name)) for name in PLAYED}
+        most = max(map(plan.count, PLAYED))  # a choice of fewer is the beginning of a choice of more
+        chosen = styles(most, plan.seed, corpus=corpus), tunes(most, plan.seed)
+        self.material: dict[str, Material] = {
+            name: (chosen[0][: plan.count(name)], chosen[1][: plan.count(name)]) for name in PLAYED
+        }
 
     @property
     def parts(self) -> list[str]:
@@ -205,9 +209,6 @@ class Report:
         names = names_for(self.corpus) if self.corpus is not None and name == "embedding" else None
         question = [name, musicstyle.__version__, self.identity, asked, options, corpus, music, names]
         return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
-
-    def _material(self, count: int) -> Material:
-        return styles(count, self.plan.seed, corpus=self.corpus), tunes(count, self.plan.seed)
 
     def _melody(self, report: Callable[[int, int], None]) -> Answer:
         pairs = pair_up(*self.material["melody"])

@@ -19,7 +19,6 @@ from musicstyle.generation.ranking import measure
 from musicstyle.generation.result import Generation
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.music.notes import Notes
-from musicstyle.music.performance import decode
 from musicstyle.music.vocabulary import EOS, STEPS_PER_SECOND
 
 TRIES = 8
@@ -78,8 +77,6 @@ class Job:
             until_seconds: Where to cut, on the time axis of the result.
             ranked: Measure it.
         """
-        if not len(decode(ids)[0]):
-            return None
         notes, melody = self.plan.notes(ids), self.plan.melody
         begin_seconds = self.plan.begin_steps / STEPS_PER_SECOND
         if until_seconds is not None:

@@ -135,6 +135,7 @@ class _TrackReader:
         self.open: dict[tuple[int, int], deque[tuple[int, int, int]]] = defaultdict(deque)
 
     def read(self, messages: Any) -> list[RawTrack]:
+        """Take the messages of the track, in order; the parts found in it."""
         for message in messages:
             self.tick += message.time
             if message.type == "set_tempo":

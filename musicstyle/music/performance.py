@@ -161,6 +161,7 @@ class _Decoder:
         self.unmatched_offs = self.zero_length = self.unclosed = self.specials = self.unknown = 0
 
     def read(self, event_id: int) -> None:
+        """Take the next id; one that means nothing here is counted."""
         if not 0 <= event_id < PERFORMANCE.size:
             self.unknown += 1
             return

@@ -74,7 +74,7 @@ class Trainer:
     """One run: model, optimizers and history between two steps."""
 
     def __init__(self, config: ModelConfig, options: TrainingOptions, corpus: Path, out: Path, fabric: Fabric) -> None:
-        options.rows_each(fabric.world_size)
+        options.refuse_uneven_shares(fabric.world_size)
         self.config, self.options, self.corpus, self.out, self.fabric = config, options, corpus, out, fabric
         torch.manual_seed(options.seed)
         self.plain = Autoencoder(config).to(fabric.device)  # before the optimizers, whose restored state goes with it

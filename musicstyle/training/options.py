@@ -73,15 +73,14 @@ class TrainingOptions:
         if self.style_input not in ("other", "same"):
             raise ConfigError(f"style_input {self.style_input!r} is unknown; choose other or same")
 
-    def rows_each(self, processes: int) -> int:
-        """Crops a step in each of several processes.
+    def refuse_uneven_shares(self, processes: int) -> None:
+        """Refuse processes that can't share a step's crops evenly: an empty or smaller share would weigh wrong.
 
         Raises:
-            ConfigError: They can't share them evenly, and an empty or smaller share would weigh wrong in the mean.
+            ConfigError: With both numbers.
         """
         if self.batch_size % processes:
             raise ConfigError(
                 f"batch_size is {self.batch_size} and must be shared evenly by {processes} processes; "
                 f"make it a multiple of {processes}"
             )
-        return self.batch_size // processes
