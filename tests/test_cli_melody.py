@@ -79,9 +79,22 @@ def test_the_title_stands_as_it_is_and_tells_what_is_left_out(tmp_path: Path, mo
     monkeypatch.setattr(Figure, "suptitle", lambda _self, text, **more: said.append((text, more["parse_math"])))
     monkeypatch.setattr(melody_rows, "MAX_ROWS", 2)
     notes = random_notes(7, 40, seconds=70)
-    for piece in (notes.crop(0.0, 40.0), notes):
+    left_out = [
         melody_rows.draw(tmp_path / "p.svg", piece, piece[:1], "5 $ a $ dance")
+        for piece in (notes.crop(0.0, 40.0), notes)
+    ]
     assert said == [("5 $ a $ dance", False), ("5 $ a $ dance (the first 1 minutes)", False)]
+    assert left_out == [0.0, pytest.approx(notes.duration_seconds - 60.0)]
+
+
+def test_a_piece_too_long_for_the_picture_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from musicstyle.music.outputs import melody_rows
+
+    monkeypatch.setattr(melody_rows, "MAX_ROWS", 1)
+    write_midi(tmp_path / "long.mid", random_notes(7, 60, seconds=50))
+    done = call(tmp_path / "long.mid", "--plot", tmp_path / "p.svg")
+    assert done.exit_code == 0
+    assert "are not in the picture" in done.stderr.splitlines()[0]
 
 
 def test_the_picture_shows_melody_and_others_in_two_colours(tmp_path: Path) -> None:

@@ -148,8 +148,22 @@ def test_every_mode_is_judged_by_the_same_references_and_seeds(
     assert {mode: areas.shape for mode, areas in test.areas.items()} == dict.fromkeys(
         ("real", "both", "melody", "style", "none"), (3, 3, 8)
     )
+    assert {mode: areas.shape for mode, areas in test.heard.items()} == dict.fromkeys(test.areas, (3, 3, 8))
     again = style_test(player, midi_files(maestro)[:3], tunes, options, modes=["style"])
     np.testing.assert_array_equal(again.areas["style"], test.areas["style"])
+
+
+def test_real_playing_as_long_as_the_half_heard_is_that_half(player: StyleTransfer, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.mid" for i in range(3)]
+    for i, path in enumerate(paths):
+        write_midi(path, random_notes(i, 60, 10.0))
+    start = np.arange(20) * 0.5
+    write_midi(tmp_path / "long.mid", Notes.from_arrays(start, start + 0.5, 60 + np.arange(20), np.full(20, 80)))
+    test = style_test(player, paths, [tmp_path / "long.mid"], player.default_options(seconds=9.0), modes=["none"])
+    np.testing.assert_allclose(np.diagonal(test.heard["real"]), 1, atol=1e-4)
+    real = test.to_dict()["real"]
+    assert real["heard"]["rate"] == 1
+    assert real["own"] < 1
 
 
 def test_a_short_tune_makes_every_mode_and_the_real_stretch_short(

@@ -136,7 +136,7 @@ def _checkpoint(
     with Meter("playing") as meter:
         progress = counter(meter, "pieces")
         judged = style_test(player, performances, tunes, options, progress=progress, density=density).to_dict()
-    rows = [[mode, m["own"], m["others"], *m["by_feature"].values()] for mode, m in judged.items()]
+    rows = [[mode, m["heard"]["own"], m["own"], m["others"], *m["by_feature"].values()] for mode, m in judged.items()]
     names = [path.stem for path in performances]
     result = {"checkpoint": player.name, "styles": names, "density": density, "modes": judged}
-    return result, table(["mode", "own", "others", *FEATURES], rows)
+    return result, table(["mode", "heard: own", "own", "others", *FEATURES], rows)

@@ -23,6 +23,7 @@ from musicstyle.cli._evaluation import (
     the_styles,
 )
 from musicstyle.errors import UsageError
+from musicstyle.evaluation.findings import HIT_COLUMNS, hit_cells
 
 if TYPE_CHECKING:
     from musicstyle.corpus.store import Corpus
@@ -64,8 +65,9 @@ def style(
     """Whether style is carried, and what the embedding knows.
 
     Plays in several styles and asks how often a piece is nearer to its own than to another (.5 by chance; "real" is a
-    stretch of the performance itself). With --data, asks whether the nearest crop by style embedding is of the same
-    performance, composer, performer, beside the eight features. The rules stand in the docstring of
+    stretch of the performance itself). One half of each performance is heard, the other judges; under "heard" the half
+    that was heard judges, as in published similarities. With --data, asks whether the nearest crop by style embedding
+    is of the same performance, composer, performer, beside the eight features. The rules stand in the docstring of
     musicstyle.evaluation.style.
     """
     from musicstyle.evaluation.experiments import style_test
@@ -120,11 +122,8 @@ def _knowledge(
 
 def hit_lines(judged: dict[str, Any]) -> list[str]:
     """Hit rates for a person."""
-    rows = [
-        [mode, m["rate"], "{:.2f}..{:.2f}".format(*m["interval"]), m["own"], m["others"], m["candidates"]]
-        for mode, m in judged.items()
-    ]
-    return table(["played with", "hit rate", "95 %", "own", "others", "candidates"], rows)
+    rows = [[mode, *hit_cells(m), m["candidates"]] for mode, m in judged.items()]
+    return table(["played with", *HIT_COLUMNS, "candidates"], rows)
 
 
 def knowledge_lines(knows: dict[str, Any] | None) -> list[str]:

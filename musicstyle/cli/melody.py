@@ -62,7 +62,9 @@ def melody(
     if plot is not None:
         from musicstyle.music.outputs.melody_rows import draw
 
-        draw(plot, notes, found, as_text(f"{file.name}: the melody, by the {extractor} extractor"))
+        title = as_text(f"{file.name}: the melody, by the {extractor} extractor")
+        if left_out := draw(plot, notes, found, title):
+            say(f"{plot}: the last {duration(left_out)} are not in the picture")
     say(f"{len(found)} of {len(notes)} notes are the melody, {duration(notes.duration_seconds)}")
     _give(found, notes, as_json, {"file": str(file), "extractor": extractor}, {"out": out, "plot": plot})
 

@@ -66,21 +66,24 @@ class StyleTest:
 
     Attributes:
         names: Of the performances.
-        areas: By mode ("both", "melody", "style", "none", and "real"), (candidates, references, 8).
+        areas: With the halves that were not heard, by mode ("both", "melody", "style", "none", and "real"),
+            (candidates, references, 8).
+        heard: The same with the halves that were heard.
     """
 
     names: list[str]
     areas: dict[str, np.ndarray]
-
-    def hits(self) -> dict[str, Hits]:
-        """The hit rate of every mode."""
-        return {mode: hit_rate(areas.mean(axis=2)) for mode, areas in self.areas.items()}
+    heard: dict[str, np.ndarray]
 
     def to_dict(self) -> dict[str, Any]:
-        """Hit rates and the own areas by feature, ready for JSON."""
+        """Of every mode the hits, the own areas by feature, and the hits by the halves heard, ready for JSON."""
         return {
-            mode: {**hits.to_dict(), "by_feature": _own_by_feature(self.areas[mode])}
-            for mode, hits in self.hits().items()
+            mode: {
+                **_hits(areas).to_dict(),
+                "by_feature": _own_by_feature(areas),
+                "heard": _hits(self.heard[mode]).to_dict(),
+            }
+            for mode, areas in self.areas.items()
         }
 
 
@@ -110,12 +113,14 @@ def style_test(
     if len(styles) < 2:
         raise UsageError("a style is recognised among others: at least 2 performances are needed")
     halves = [Halves.of(path) for path in styles]
-    references = [half.judge for half in halves]
     lengths = piece_seconds(melodies, len(styles), options)
     played = {"real": [half.stretch(length) for half, length in zip(halves, lengths, strict=True)]}
     played |= play_modes(player, [half.heard for half in halves], melodies, options, modes, progress)
-    areas = {mode: similarity_matrix(notes, references, density) for mode, notes in played.items()}
-    return StyleTest([half.name for half in halves], areas)
+    areas, heard = (
+        {mode: similarity_matrix(notes, references, density) for mode, notes in played.items()}
+        for references in ([half.judge for half in halves], [half.heard for half in halves])
+    )
+    return StyleTest([half.name for half in halves], areas, heard)
 
 
 def play_modes(
@@ -285,6 +290,10 @@ def labelled(crops: Crops, names: dict[str, str]) -> np.ndarray:
 def a_split(corpus: Corpus, split: str) -> str:
     """The split if the corpus has a piece in it, else the train split."""
     return split if (corpus.pieces.split == SPLITS.index(split)).any() else "train"
+
+
+def _hits(areas: np.ndarray) -> Hits:
+    return hit_rate(areas.mean(axis=2))
 
 
 def _own_by_feature(areas: np.ndarray) -> dict[str, float]:

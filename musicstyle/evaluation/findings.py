@@ -30,6 +30,19 @@ def default_row(melody: Answer) -> Answer:
     return row
 
 
+_HITS = ("hit rate", "95 %", "own", "others")
+HIT_COLUMNS = (*_HITS, *(f"heard: {name}" for name in _HITS))
+
+
+def hit_cells(mode: Answer) -> list[Any]:
+    """What stands in HIT_COLUMNS for one mode: judged by the half that was not heard, then by the one that was."""
+    return [
+        cell
+        for hits in (mode, mode["heard"])
+        for cell in (hits["rate"], "{:.2f} to {:.2f}".format(*hits["interval"]), hits["own"], hits["others"])
+    ]
+
+
 def _melody(melody: Answer) -> list[str]:
     row = default_row(melody)
     return [
@@ -46,7 +59,8 @@ def _style(style: Answer) -> list[str]:
         f"{how}, a piece is nearer to its own style than to another's in {modes[mode]['rate']:.0%} "
         f"({modes[mode]['interval'][0]:.0%} to {modes[mode]['interval'][1]:.0%}) of "
         f"{modes[mode]['candidates'] * (modes[mode]['candidates'] - 1)} comparisons; real playing reaches "
-        f"{modes['real']['rate']:.0%}, chance is 50%."
+        f"{modes['real']['rate']:.0%}, chance is 50%. Judged by the half that was heard it is "
+        f"{modes[mode]['heard']['rate']:.0%}, real playing {modes['real']['heard']['rate']:.0%}."
         for mode, how in (("both", "Playing a tune in a style"), ("style", "Playing freely in a style"))
         if mode in modes
     ]

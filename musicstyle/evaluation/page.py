@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from musicstyle.evaluation import figures
-from musicstyle.evaluation.findings import default_row, findings
+from musicstyle.evaluation.findings import HIT_COLUMNS, default_row, findings, hit_cells
 from musicstyle.evaluation.memorisation import LONG_RUN, UNSEEN
 
 Answer = Mapping[str, Any]
@@ -120,19 +120,17 @@ def _melody(report: Answer) -> str:
 
 def _style(report: Answer) -> str:
     modes, published = report["style"]["modes"], report["published"]["similarity"]
-    rows = [
-        [mode, m["rate"], "{:.2f} to {:.2f}".format(*m["interval"]), m["own"], m["others"], published.get(mode)]
-        for mode, m in modes.items()
-    ]
+    rows = [[mode, *hit_cells(m), published.get(mode)] for mode, m in modes.items()]
     features = list(next(iter(modes.values()))["by_feature"])
     by_feature = [[mode, *m["by_feature"].values()] for mode, m in modes.items()]
     note = (
-        f"{len(report['style']['styles'])} performances of which one half is heard and the other judges; real: a "
-        "stretch of the half that is heard. Published similarity (recalled) is with the performance heard."
+        f"{len(report['style']['styles'])} performances of which one half is heard and the other judges; heard: judged "
+        "by the half that is heard; real: a stretch of that half. Published similarity (recalled) is with the "
+        "performance heard."
     )
     return _section(
         "Style: nearer to its own than to another's",
-        _table(["played with", "hit rate", "95 %", "own similarity", "others'", "published similarity"], rows),
+        _table(["played with", *HIT_COLUMNS, "published similarity"], rows),
         figures.svg(figures.hits_figure(modes))
         + _table(["own, by feature", *(f.replace("_", " ") for f in features)], by_feature),
         note,

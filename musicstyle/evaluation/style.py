@@ -7,8 +7,9 @@ Specification.
     is a hit for i against j is as likely a miss for j against i. The candidate hears one half of a performance and is
     judged against the other, so that copied notes earn nothing. Candidate i is as long in every mode, with a tune or
     without: the seconds asked for, or tune i's length if that is shorter. Beside them "real" is a stretch of real
-    playing, as long, from the middle of the half that was heard. The published average similarity is the matrix's
-    diagonal ("own"); theirs is against the performance heard, ours against its other half, which is lower.
+    playing, as long, from the middle of the half that was heard. Beside it stands the same with the halves that were
+    heard as references ("heard"): "real" is then a part of what it is judged by, and copied notes would count. The
+    published average similarity, against the performance heard, is the diagonal ("own") of that.
 (b) Retrieval. Crops of performances are vectors; each dimension is brought to mean 0 and deviation 1 over all crops,
     nearness is Euclidean. For each crop the others are ranked. For "same performance" all others are candidates; for
     "same composer" and "same performer" the crops of its own performance are left out, since they would answer for it.

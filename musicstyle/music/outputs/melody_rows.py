@@ -19,14 +19,17 @@ _HEIGHT_INCHES = 1.9
 _OTHERS, _MELODY = "#b9c3cf", "#c8102e"
 
 
-def draw(path: Path, notes: Notes, melody: Notes, title: str) -> None:
-    """Draw all notes, 30 s a row, and the melody over them; of a piece over 20 minutes the beginning, which is said.
+def draw(path: Path, notes: Notes, melody: Notes, title: str) -> float:
+    """Draw all notes, 30 s a row, and the melody over them; of a piece over 20 minutes the beginning.
 
     Args:
         path: .png, .pdf or .svg, written beside and renamed.
         notes: The piece.
         melody: One voice of it.
-        title: Above.
+        title: Above; what the picture shows is added where it isn't all.
+
+    Returns:
+        Seconds that are left out.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -47,6 +50,7 @@ def draw(path: Path, notes: Notes, melody: Notes, title: str) -> None:
     figure.legend(handles, labels, loc="outside lower right", ncols=2, fontsize=8, frameon=False)
     with write_atomically(path) as beside, mpl.rc_context({"svg.hashsalt": "musicstyle"}):
         figure.savefig(beside)
+    return max(0.0, notes.duration_seconds - rows * ROW_SECONDS)
 
 
 def _row(axes: Any, begin_seconds: float, notes: Notes, melody: Notes) -> None:
