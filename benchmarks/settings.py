@@ -1,14 +1,16 @@
 """Which settings to generate with: melody kept and style reached, over a grid, on validation pairs; prints JSON lines.
 
-    python benchmarks/settings.py [--checkpoint DIR] [--pairs 20] [--seconds 20] [--choice 1]
+    python benchmarks/settings.py [--checkpoint DIR] [--pairs 20] [--seconds 20] [--choice 1] [--skip 0]
         [--melody-strength 1 2 3] [--style-strength 1 2] [--guidance-temperature 1] [--top-p 0.95] [--min-p 0]
 
 What isn't given is as in GenerationOptions. Every setting plays the same tunes in the styles of the same performances
-with the same seeds. share_50 and share_100: of the melody's notes that sound (`musicstyle eval melody`); hit_rate: of
-pairs in which a piece is nearer to the half of its performance that was not heard than to another's (`musicstyle eval
-style`); own: the mean overlapping area with it; real: the same of real playing; density: its notes for each of the
-performance's in the same time, the median. Data: $MUSICSTYLE_DATA or shared/data beside the repository; without it,
-the repository's examples.
+with the same seeds. Pairs are the first of a random order (--choice) of all validation performances, after --skip of
+them: settings chosen on some pairs can be judged on others of the same order. share_50 and share_100: of the melody's
+notes that sound (`musicstyle eval melody`); hit_rate: of pairs in which a piece is nearer to the half of its
+performance that was not heard than to another's (`musicstyle eval style`); own: the mean overlapping area with it;
+heard: both by the half that was heard; real: the same of real playing; density: its notes for each of the performance's
+in the same time, the median. Data: $MUSICSTYLE_DATA or shared/data beside the repository; without it, the repository's
+examples.
 """
 
 from __future__ import annotations
@@ -41,17 +43,21 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--choice", type=int, default=1, help="seed of the choice of tunes and performances")
+    parser.add_argument("--choice", type=int, default=1, help="seed of the order of tunes and performances")
+    parser.add_argument("--skip", type=int, default=0, help="so many of either first")
     parser.add_argument("--seed", type=int, default=1, help="of the first piece; the others count on")
     for name, values in GRID.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, nargs="+", default=values)
     options = parser.parse_args()
     torch.set_num_threads(1)
     player = StyleTransfer.load(options.checkpoint)
-    halves = [Halves.of(path) for path in styles(options.pairs, options.choice)]
-    melodies = tunes(options.pairs, options.choice)
-    real = hit_rate(_areas([half.stretch(options.seconds) for half in halves], halves))
-    print(json.dumps({"real": {"hit_rate": round(real.rate, 4), "own": round(real.own, 4)}}), flush=True)
+    ends = options.skip, options.skip + options.pairs
+    halves = [Halves.of(path) for path in styles(ends[1], options.choice)[ends[0] :]]
+    melodies = tunes(ends[1], options.choice)[ends[0] :]
+    if len(halves) < 2 or not melodies:
+        parser.error(f"--skip {options.skip} leaves {len(halves)} performances and {len(melodies)} tunes")
+    real = [half.stretch(options.seconds) for half in halves]
+    print(json.dumps({"pairs": len(halves), "real": judge(real, halves)}), flush=True)
     for values in itertools.product(*(getattr(options, name) for name in GRID)):
         setting = dict(zip(GRID, values, strict=True))
         print(json.dumps({**setting, **measure(player, halves, melodies, setting, options)}), flush=True)
@@ -68,7 +74,6 @@ def measure(
         assert made.melody is not None
         score += score_melody(made.melody.crop(0.0, given.seconds), made.notes)
         played.append(made.notes)
-    hits = hit_rate(_areas(played, halves))
     densities = [
         len(notes) / max(1, len(half.stretch(notes.duration_seconds)))
         for notes, half in zip(played, halves, strict=True)
@@ -76,15 +81,18 @@ def measure(
     return {
         "share_50": round(score.share_50, 4),
         "share_100": round(score.share_100, 4),
-        "hit_rate": round(hits.rate, 4),
-        "interval": [round(end, 4) for end in hits.interval],
-        "own": round(hits.own, 4),
+        **judge(played, halves),
         "density": round(float(np.median(densities)), 3),
     }
 
 
-def _areas(played: list[Notes], halves: list[Halves]) -> np.ndarray:
-    return similarity_matrix(played, [half.judge for half in halves]).mean(axis=2)
+def judge(played: list[Notes], halves: list[Halves]) -> dict[str, Any]:
+    """Hit rate and own area of one piece a performance, by the half that was not heard and by the one that was."""
+    found = []
+    for references in ([half.judge for half in halves], [half.heard for half in halves]):
+        hits = hit_rate(similarity_matrix(played, references).mean(axis=2)).to_dict()
+        found.append({"hit_rate": hits["rate"], "interval": hits["interval"], "own": hits["own"]})
+    return {**found[0], "heard": found[1]}
 
 
 if __name__ == "__main__":
