@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
@@ -20,12 +21,14 @@ from typing import Any, get_args
 from unittest import mock
 
 import torch
+from torch import Tensor
 
 from musicstyle.corpus import crops
 from musicstyle.corpus.crops import BatchOptions, evaluation_batches
 from musicstyle.corpus.store import Corpus
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import PRESETS
+from musicstyle.music.vocabulary import PAD, PERFORMANCE, TIME_SHIFT, VELOCITY
 from musicstyle.training.batches import as_tensors
 from musicstyle.training.loop import Trainer, make_fabric
 from musicstyle.training.loss import served_modes, validation_nll
@@ -40,6 +43,7 @@ class Run:
     training: dict[str, Any] = field(default_factory=dict)
     augmentation: dict[str, Any] = field(default_factory=dict)  # constants of musicstyle.corpus.crops
     adamw: bool = False
+    hidden: str = ""  # kind of event of which HIDDEN_SHARE are hidden from the decoder while it learns
     more_data: bool = False
 
 
@@ -64,8 +68,11 @@ RUNS = {
     "rows-8": Run(training={"batch_size": 8}),
     "augment-off": Run(training={"augment": False}),
     "augment-wide": Run(augmentation={"TRANSPOSITION": 6, "STRETCHES": (0.85, 0.925, 1.0, 1.075, 1.15)}),
+    "velocity-dropout": Run(hidden=VELOCITY),
+    "timing-dropout": Run(hidden=TIME_SHIFT),
     "more-data": Run(more_data=True),
 }
+HIDDEN_SHARE = 0.15
 ADAMW_RATE = 2e-3  # of the matrices in Muon's place; of 1e-3, 2e-3 and 4e-3 the usual middle
 
 
@@ -100,6 +107,8 @@ def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:
             adam = torch.optim.AdamW(matrices, lr=ADAMW_RATE, betas=(0.9, 0.98), weight_decay=0.01)
             adam.param_groups[0]["initial_lr"] = ADAMW_RATE
             trainer.optimizers = [adam, others]
+        if run.hidden:
+            hide(trainer.plain, run.hidden)
         began = time.process_time()
         with mock.patch.dict(vars(crops), run.augmentation):
             losses = [report.loss for report in trainer.run()]
@@ -107,12 +116,23 @@ def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     plain = trainer.plain.eval()
     return {
         "nll": {heard: judge(plain, options.corpus, options.crops, heard) for heard in get_args(StyleInput)},
-        "last_losses": round(sum(losses[-20:]) / 20, 4),
+        "last_losses": round(statistics.fmean(losses[-20:]), 4),
         "parameters": sum(p.numel() for p in plain.parameters()),
         "steps": steps,
         "tokens": trainer.tokens,
         "seconds": round(seconds),
     }
+
+
+def hide(model: Autoencoder, kind: str) -> None:
+    """While it learns, let the decoder find PAD in place of some events that it would have heard; time goes on."""
+    decode, hidden = model.decode, torch.from_numpy(PERFORMANCE.kinds == PERFORMANCE.kind_index(kind))
+
+    def half_deaf(ids: Tensor, *others: Any) -> Tensor:
+        lost = hidden[ids] & (torch.rand(ids.shape) < HIDDEN_SHARE) & model.training
+        return decode(ids.masked_fill(lost, PAD), *others)
+
+    model.decode = half_deaf  # type: ignore[method-assign,assignment]
 
 
 def judge(model: Autoencoder, path: Path, count: int, heard: StyleInput) -> dict[str, float]:
