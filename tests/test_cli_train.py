@@ -174,6 +174,11 @@ def test_fine_tuning_begins_with_the_weights_of_a_checkpoint(folder: Path) -> No
     rates = {name: facts["training"][name] for name in ("learning_rate", "matrix_learning_rate")}
     assert rates == {name: pytest.approx(getattr(TrainingOptions(), name) / 10) for name in rates}
     refused(call(*tuned, "--force", "--preset", "tiny"), 2, "--init", "--preset")
+    window = facts["model"]["window"]
+    refused(call(*tuned, "--force", "--window", str(window - 1)), 2, "--window", str(window))
+    grown = call(*tuned, "--force", "--window", str(2 * window))
+    assert grown.exit_code == 0, grown.stderr
+    assert json.loads((folder / "tuned" / "best" / "config.json").read_text())["model"]["window"] == 2 * window
     refused(call(*tuned[:4], "elsewhere", "--init", "nowhere", *QUICK), 1, "nowhere", "no checkpoint")
 
 
@@ -290,7 +295,7 @@ def test_two_processes_stop_together_and_save_once(folder: Path) -> None:
 
 
 def none_given(**given: Any) -> dict[str, Any]:
-    return {"combine": None, "conditions": None, "steps": None, "learning_rate": None, **given}
+    return {"combine": None, "conditions": None, "window": None, "steps": None, "learning_rate": None, **given}
 
 
 def test_settings_come_from_the_flag_then_the_saved_run_then_the_default() -> None:
@@ -312,3 +317,6 @@ def test_the_models_shape_comes_from_the_flag_then_the_saved_run_then_the_preset
     assert _model_config(None, none_given(), saved).to_dict() == saved["model"]
     assert _model_config("base", none_given(), saved).to_dict() == saved["model"]
     assert _model_config(None, none_given(combine="sum"), saved).combine == "sum"
+    assert _model_config(None, none_given(window=1024), {}).max_distance == 1024  # tiny's tables end with the window
+    longer = _model_config(None, none_given(window=4096), saved)
+    assert (longer.window, longer.max_distance, longer.combine) == (4096, 1024, "concat")  # base's do not

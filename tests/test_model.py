@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from musicstyle.errors import CheckpointError, ConfigError
 from musicstyle.model.autoencoder import Autoencoder, shares
-from musicstyle.model.checkpoint import load_checkpoint, save_checkpoint
+from musicstyle.model.checkpoint import WEIGHTS, load_checkpoint, load_weights, save_checkpoint
 from musicstyle.model.combine import combine
 from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
 from musicstyle.model.decoder import DecoderCache
@@ -98,6 +99,24 @@ def test_shapes_causality_padding_and_cache(config: ModelConfig) -> None:
         )
     ]
     torch.testing.assert_close(torch.cat(parts, 1), logits, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [6, 11])  # tables that end before the window, and with it
+def test_a_grown_window_hears_what_lies_within_the_old_one_as_before(tmp_path: Path, rows: int) -> None:
+    config, batch = dataclasses.replace(SMALL, max_distance=rows), make_batch(tokens=17)
+    model, grown = awake(config), Autoencoder(config.with_window(16)).eval()
+    save_checkpoint(tmp_path, model, {})
+    load_weights(grown, tmp_path / WEIGHTS, lengthen=True)
+    assert grown.config.max_distance == (16 if rows == 11 else rows)
+    before, after = model(batch)[0], grown(batch)[0]
+    torch.testing.assert_close(after[:, :11], before[:, :11], rtol=0, atol=1e-5)
+    assert not torch.allclose(after[:, 11:], before[:, 11:], atol=1e-3)
+    if rows == 11:
+        with pytest.raises(CheckpointError, match="table is"):
+            load_weights(grown, tmp_path / WEIGHTS)
+        old, new = (m.state_dict()["decoder.layers.1.attention.table"] for m in (model, grown))
+        torch.testing.assert_close(new[:, :5], old.mean(dim=1, keepdim=True).expand(-1, 5, -1))
+        torch.testing.assert_close(new[:, 5:], old, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("base", [SMALL, PUBLISHED], ids=["clock", "published"])

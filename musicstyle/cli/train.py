@@ -50,6 +50,11 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @click.option("--preset", type=click.Choice(list(PRESETS)), help=f"Size of the model.  [default: {DEFAULT_PRESET}]")
 @click.option("--combine", type=click.Choice(get_args(Combination)), help="How melody and style meet.  [default: sum]")
 @click.option("--conditions", type=click.Choice(get_args(Conditions)), help="What the model hears.  [default: both]")
+@click.option(
+    "--window",
+    type=AT_LEAST_1,
+    help="Last events that the decoder hears, with --init no fewer than so far; default: as the preset or --init.",
+)
 @click.option("--out", type=A_FOLDER, help="Folder of the run; default: runs/DATA-PRESET.")
 @_setting("--steps", "steps", "Optimizer steps.", AT_LEAST_1)
 @_setting("--batch-size", "batch_size", "Crops a step.", AT_LEAST_1)
@@ -110,7 +115,12 @@ def train(
     _refuse_two_models(init, resume, preset, given)
     device = find_device(device)
     saved = _saved_facts(out) if resume else {}
-    config = _model_config(preset, given, _facts(init) if init else saved)
+    begun = _facts(init) if init else saved
+    config = _model_config(preset, given, begun)
+    if init and config.window < begun["model"]["window"]:
+        raise UsageError(
+            f"--window {config.window}: {init} hears {begun['model']['window']} events; its window can only grow"
+        )
     options = _training_options(given, saved, tuning=init is not None)
     options.refuse_uneven_shares(devices * nodes)  # before more processes begin, each of which would say it
     corpus = open_corpus(data)
@@ -172,11 +182,13 @@ def _saved_facts(out: Path) -> dict[str, Any]:
 
 def _model_config(preset: str | None, given: dict[str, Any], saved: dict[str, Any]) -> ModelConfig:
     choices = {name: given[name] for name in MODEL_CHOICES if given[name] is not None}
-    if not saved:
-        return dataclasses.replace(PRESETS[preset or DEFAULT_PRESET], **choices)
-    before = ModelConfig.from_dict(saved["model"])
-    kept = {name: getattr(before, name) for name in MODEL_CHOICES}
-    return dataclasses.replace(PRESETS[preset] if preset else before, **kept | choices)
+    config = PRESETS[preset or DEFAULT_PRESET]
+    if saved:
+        before = ModelConfig.from_dict(saved["model"])
+        kept = {name: getattr(before, name) for name in MODEL_CHOICES}
+        config = dataclasses.replace(config if preset else before, **kept)
+    config = dataclasses.replace(config, **choices)
+    return config if given["window"] is None else config.with_window(given["window"])
 
 
 def _training_options(given: dict[str, Any], saved: dict[str, Any], *, tuning: bool) -> TrainingOptions:

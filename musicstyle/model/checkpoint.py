@@ -18,6 +18,7 @@ from musicstyle.model.config import ModelConfig
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+FARTHEST = 64  # rows of a relative table
 
 
 def save_checkpoint(folder: Path, model: Autoencoder, facts: dict[str, Any]) -> None:
@@ -80,8 +81,13 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> tuple[A
     return model.to(device).eval(), facts
 
 
-def load_weights(model: Autoencoder, path: Path) -> None:
+def load_weights(model: Autoencoder, path: Path, *, lengthen: bool = False) -> None:
     """Fill a model with weights from a safetensors file.
+
+    Args:
+        model: Whatever it was filled with is lost.
+        path: The file.
+        lengthen: The weights may be those of a shorter window, see `lengthened`.
 
     Raises:
         CheckpointError: Missing, unreadable, or of other names or shapes than the model's.
@@ -92,6 +98,8 @@ def load_weights(model: Autoencoder, path: Path) -> None:
         raise CheckpointError(f"{path}: missing") from None
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+    if lengthen:
+        weights = lengthened(weights, model)
     wanted = model.state_dict()
     for name in sorted(set(wanted) | set(weights)):
         ours = tuple(wanted[name].shape) if name in wanted else "nothing"
@@ -99,3 +107,19 @@ def load_weights(model: Autoencoder, path: Path) -> None:
         if ours != theirs:
             raise CheckpointError(f"{path}: does not fit its config: {name} is {theirs}, the config asks for {ours}")
     model.load_state_dict(weights)
+
+
+def lengthened(weights: dict[str, Tensor], model: Autoencoder) -> dict[str, Tensor]:
+    """The weights with as many rows in the decoder's relative tables as the model has.
+
+    New rows are the mean of the FARTHEST farthest: a window that grows on hears what is beyond its old end as it heard
+    what was near that end, and what is nearer as before.
+    """
+    longer = dict(weights)
+    for name, wanted in model.state_dict().items():
+        table = weights.get(name)
+        if name.startswith("decoder.") and name.endswith(".table") and table is not None and table.ndim == wanted.ndim:
+            missing = max(0, wanted.shape[1] - table.shape[1])  # the farthest row is the first
+            far = table[:, :FARTHEST].mean(dim=1, keepdim=True)
+            longer[name] = torch.cat((far.expand(-1, missing, -1), table), dim=1)
+    return longer

@@ -120,6 +120,15 @@ class ModelConfig:
         """Width of the vectors that the decoder attends to."""
         return 2 * self.width if self.combine == "tile" and self.conditions == "both" else self.width
 
+    def with_window(self, window: int) -> ModelConfig:
+        """The same with another window; relative tables that reach as far as the window still do, others no farther.
+
+        Raises:
+            ConfigError: It is below 1.
+        """
+        rows = window if self.max_distance == self.window else min(self.max_distance, window)
+        return dataclasses.replace(self, window=window, max_distance=rows)
+
     def to_dict(self) -> dict[str, Any]:
         """Values for JSON; `from_dict` takes them back."""
         return dataclasses.asdict(self)
