@@ -176,9 +176,13 @@ def test_fine_tuning_begins_with_the_weights_of_a_checkpoint(folder: Path) -> No
     refused(call(*tuned, "--force", "--preset", "tiny"), 2, "--init", "--preset")
     window = facts["model"]["window"]
     refused(call(*tuned, "--force", "--window", str(window - 1)), 2, "--window", str(window))
-    grown = call(*tuned, "--force", "--window", str(2 * window))
+    grown = call(*tuned, "--force", "--window", str(2 * window), "--layers", "7", "--learning-rate", "1e-9", "--json")
     assert grown.exit_code == 0, grown.stderr
-    assert json.loads((folder / "tuned" / "best" / "config.json").read_text())["model"]["window"] == 2 * window
+    model = json.loads((folder / "tuned" / "best" / "config.json").read_text())["model"]
+    assert (model["window"], model["decoder_layers"]) == (2 * window, 7)
+    assert json.loads(grown.stdout.splitlines()[0])["validation"] == pytest.approx(before, abs=1e-4)
+    again = ("train", "--data", "midi", "--out", "again", "--init", "tuned/best", "--layers", "6", *QUICK)
+    refused(call(*again), 2, "--layers 6", "7", "can only grow")
     refused(call(*tuned[:4], "elsewhere", "--init", "nowhere", *QUICK), 1, "nowhere", "no checkpoint")
 
 
@@ -295,7 +299,8 @@ def test_two_processes_stop_together_and_save_once(folder: Path) -> None:
 
 
 def none_given(**given: Any) -> dict[str, Any]:
-    return {"combine": None, "conditions": None, "window": None, "steps": None, "learning_rate": None, **given}
+    names = ("combine", "conditions", "window", "layers", "steps", "learning_rate")
+    return {**dict.fromkeys(names), **given}
 
 
 def test_settings_come_from_the_flag_then_the_saved_run_then_the_default() -> None:

@@ -106,7 +106,7 @@ def test_a_grown_window_hears_what_lies_within_the_old_one_as_before(tmp_path: P
     config, batch = dataclasses.replace(SMALL, max_distance=rows), make_batch(tokens=17)
     model, grown = awake(config), Autoencoder(config.with_window(16)).eval()
     save_checkpoint(tmp_path, model, {})
-    load_weights(grown, tmp_path / WEIGHTS, lengthen=True)
+    load_weights(grown, tmp_path / WEIGHTS, grow=True)
     assert grown.config.max_distance == (16 if rows == 11 else rows)
     before, after = model(batch)[0], grown(batch)[0]
     torch.testing.assert_close(after[:, :11], before[:, :11], rtol=0, atol=1e-5)
@@ -117,6 +117,24 @@ def test_a_grown_window_hears_what_lies_within_the_old_one_as_before(tmp_path: P
         old, new = (m.state_dict()["decoder.layers.1.attention.table"] for m in (model, grown))
         torch.testing.assert_close(new[:, :5], old.mean(dim=1, keepdim=True).expand(-1, 5, -1))
         torch.testing.assert_close(new[:, 5:], old, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("layers", "silent"), [(2, []), (3, [2]), (4, [1, 3]), (5, [1, 3, 4])])
+def test_a_grown_stack_plays_as_before_and_its_new_layers_can_learn(
+    tmp_path: Path, layers: int, silent: list[int]
+) -> None:
+    model, batch = awake(SMALL), make_batch()
+    grown = Autoencoder(dataclasses.replace(SMALL, decoder_layers=layers)).eval()
+    save_checkpoint(tmp_path, model, {})
+    load_weights(grown, tmp_path / WEIGHTS, grow=True)
+    torch.testing.assert_close(grown(batch)[0], model(batch)[0], rtol=0, atol=1e-5)
+    zero = [i for i, layer in enumerate(grown.decoder.stack) if not layer.feedforward.narrow.weight.any()]
+    assert zero == silent
+    smaller = Autoencoder(dataclasses.replace(SMALL, decoder_layers=1))
+    with pytest.raises(CheckpointError, match=r"decoder\.layers\.1.*asks for nothing"):
+        load_weights(smaller, tmp_path / WEIGHTS, grow=True)
+    grown(batch)[0].square().sum().backward()
+    assert all(layer.feedforward.narrow.weight.grad.abs().sum() > 0 for layer in grown.decoder.stack)
 
 
 @pytest.mark.parametrize("base", [SMALL, PUBLISHED], ids=["clock", "published"])

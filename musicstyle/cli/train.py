@@ -55,6 +55,11 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
     type=AT_LEAST_1,
     help="Last events that the decoder hears, with --init no fewer than so far; default: as the preset or --init.",
 )
+@click.option(
+    "--layers",
+    type=AT_LEAST_1,
+    help="Of the decoder, with --init no fewer than so far; default: likewise.",
+)
 @click.option("--out", type=A_FOLDER, help="Folder of the run; default: runs/DATA-PRESET.")
 @_setting("--steps", "steps", "Optimizer steps.", AT_LEAST_1)
 @_setting("--batch-size", "batch_size", "Crops a step.", AT_LEAST_1)
@@ -117,10 +122,8 @@ def train(
     saved = _saved_facts(out) if resume else {}
     begun = _facts(init) if init else saved
     config = _model_config(preset, given, begun)
-    if init and config.window < begun["model"]["window"]:
-        raise UsageError(
-            f"--window {config.window}: {init} hears {begun['model']['window']} events; its window can only grow"
-        )
+    if init:
+        _refuse_to_shrink(init, begun["model"], config)
     options = _training_options(given, saved, tuning=init is not None)
     options.refuse_uneven_shares(devices * nodes)  # before more processes begin, each of which would say it
     corpus = open_corpus(data)
@@ -159,6 +162,12 @@ def _refuse_two_models(init: Path | None, resume: bool, preset: str | None, give
         raise UsageError(f"--init {init}: brings its own model; leave --preset, --combine and --conditions out")
 
 
+def _refuse_to_shrink(init: Path, before: dict[str, Any], config: ModelConfig) -> None:
+    for flag, name in (("window", "window"), ("layers", "decoder_layers")):
+        if getattr(config, name) < before[name]:
+            raise UsageError(f"--{flag} {getattr(config, name)}: {init} has {before[name]}; it can only grow")
+
+
 def _remove_run(out: Path) -> None:
     from musicstyle.training.state import BEST, LAST
 
@@ -187,6 +196,8 @@ def _model_config(preset: str | None, given: dict[str, Any], saved: dict[str, An
         before = ModelConfig.from_dict(saved["model"])
         kept = {name: getattr(before, name) for name in MODEL_CHOICES}
         config = dataclasses.replace(config if preset else before, **kept)
+    if given["layers"] is not None:
+        choices["decoder_layers"] = given["layers"]
     config = dataclasses.replace(config, **choices)
     return config if given["window"] is None else config.with_window(given["window"])
 

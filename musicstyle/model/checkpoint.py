@@ -18,6 +18,8 @@ from musicstyle.model.config import ModelConfig
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+LAYERS = "decoder.layers."
+BRANCH_ENDS = tuple(f"{name}.{part}" for name in ("project_out", "narrow") for part in ("weight", "bias"))
 FARTHEST = 64  # rows of a relative table
 
 
@@ -81,13 +83,13 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> tuple[A
     return model.to(device).eval(), facts
 
 
-def load_weights(model: Autoencoder, path: Path, *, lengthen: bool = False) -> None:
+def load_weights(model: Autoencoder, path: Path, *, grow: bool = False) -> None:
     """Fill a model with weights from a safetensors file.
 
     Args:
         model: Whatever it was filled with is lost.
         path: The file.
-        lengthen: The weights may be those of a shorter window, see `lengthened`.
+        grow: The weights may be those of a smaller decoder, see `grown`.
 
     Raises:
         CheckpointError: Missing, unreadable, or of other names or shapes than the model's.
@@ -98,8 +100,8 @@ def load_weights(model: Autoencoder, path: Path, *, lengthen: bool = False) -> N
         raise CheckpointError(f"{path}: missing") from None
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
-    if lengthen:
-        weights = lengthened(weights, model)
+    if grow:
+        weights = grown(weights, model)
     wanted = model.state_dict()
     for name in sorted(set(wanted) | set(weights)):
         ours = tuple(wanted[name].shape) if name in wanted else "nothing"
@@ -109,16 +111,26 @@ def load_weights(model: Autoencoder, path: Path, *, lengthen: bool = False) -> N
     model.load_state_dict(weights)
 
 
-def lengthened(weights: dict[str, Tensor], model: Autoencoder) -> dict[str, Tensor]:
-    """The weights with as many rows in the decoder's relative tables as the model has.
+def grown(weights: dict[str, Tensor], model: Autoencoder) -> dict[str, Tensor]:
+    """The weights for a model with more decoder layers or a longer window: what they could hear is heard as before.
 
-    New rows are the mean of the FARTHEST farthest: a window that grows on hears what is beyond its old end as it heard
-    what was near that end, and what is nearer as before.
+    Layers are repeated in place, spread over the stack; what a repeated layer adds begins at zero. New rows of the
+    relative tables are the mean of the FARTHEST farthest, so that beyond the old window is heard as near its end.
     """
-    longer = dict(weights)
-    for name, wanted in model.state_dict().items():
-        table = weights.get(name)
-        if name.startswith("decoder.") and name.endswith(".table") and table is not None and table.ndim == wanted.ndim:
+    longer = {name: value for name, value in weights.items() if not name.startswith(LAYERS)}
+    before = len({name.removeprefix(LAYERS).split(".")[0] for name in weights if name.startswith(LAYERS)})
+    after, previous = max(before, len(model.decoder.layers)), -1
+    for number in range(after):
+        source = (number * before + before // 2) // after
+        for name, value in weights.items():
+            if name.startswith(f"{LAYERS}{source}."):
+                part = name.removeprefix(f"{LAYERS}{source}.")
+                silent = source == previous and part.endswith(BRANCH_ENDS)
+                longer[f"{LAYERS}{number}.{part}"] = torch.zeros_like(value) if silent else value
+        previous = source
+    for name, wanted in model.decoder.state_dict(prefix="decoder.").items():
+        table = longer.get(name)
+        if name.endswith(".table") and table is not None and table.ndim == wanted.ndim:
             missing = max(0, wanted.shape[1] - table.shape[1])  # the farthest row is the first
             far = table[:, :FARTHEST].mean(dim=1, keepdim=True)
             longer[name] = torch.cat((far.expand(-1, missing, -1), table), dim=1)

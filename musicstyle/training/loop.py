@@ -90,12 +90,12 @@ class Trainer:
         return str(self.fabric.strategy.precision.precision)
 
     def start_from(self, checkpoint: Path) -> None:
-        """Begin with the weights of a checkpoint of the same model config, or one with a shorter window (fine-tuning).
+        """Begin with the weights of a checkpoint of the same model config, or one with a smaller decoder (fine-tuning).
 
         Raises:
             CheckpointError: They are missing or do not fit.
         """
-        load_weights(self.plain, checkpoint / WEIGHTS, lengthen=True)
+        load_weights(self.plain, checkpoint / WEIGHTS, grow=True)
 
     def resume(self) -> None:
         """Take up the last saved state of `out`.
