@@ -1,14 +1,15 @@
 """Generation: tokens a second beside Hugging Face's GPT-2 and the naive way, and how near the machine's limit.
 
-    python benchmarks/generation.py [--preset tiny] [--tokens 256 1024 2048] [--batches 1 4 8] [--threads 1 2] [--quick]
+    python benchmarks/generation.py [--preset tiny | --checkpoint DIR] [--tokens 256 1024 2048] [--batches 1 4 8]
+        [--threads 1 2] [--quick]
 
 Prints one JSON object. Every entry generates from an empty cache up to so many tokens a row, with ids and clock fixed
 beforehand, so that only the decoder's step is timed. "engine" is all that `generate` does for a token, sampling and
 grammar included, with the step that it chooses on this machine; "engine_guided" at the default strengths of melody
-and style, which is three rows a variation, where "engine" has none and one row. Weights are random: they do not
-change the work. "tokens_per_second" counts the tokens of all rows by the wall clock, "per_cpu_second" by the
-process's CPU time, which neighbours on a busy machine disturb less; ratios of one thread are taken from the latter.
-"ms_at" is the median wall time of a step around that token.
+and style, which is three rows a variation, where "engine" has none and one row. Weights are random, of the sizes of a
+preset or a checkpoint: they do not change the work. "tokens_per_second" counts the tokens of all rows by the wall
+clock, "per_cpu_second" by the process's CPU time, which neighbours on a busy machine disturb less; ratios of one thread
+are taken from the latter. "ms_at" is the median wall time of a step around that token.
 
 "hugging_face": GPT2LMHeadModel of the same width, heads, depth and feed-forward, with its key-value cache. It has no
 memory to attend to and no relative keys, so it does less than our decoder. Needs `pip install '.[bench]'`; left out
@@ -27,6 +28,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,7 @@ from musicstyle.generation.packing import pack_weights
 from musicstyle.generation.rules import Grammar
 from musicstyle.generation.stepper import CompiledStepper, ReferenceStepper, Stepper, make_stepper
 from musicstyle.model.autoencoder import Autoencoder, Condition
+from musicstyle.model.checkpoint import read_config
 from musicstyle.model.config import PRESETS, ModelConfig
 
 MUSIC_TOKENS_A_SECOND = 42.0  # of MAESTRO's performances
@@ -191,8 +194,14 @@ def of_engine(
     return timed_run(lambda _: next(ids), tokens, variations, marks)
 
 
+def sizes(arguments: argparse.Namespace) -> ModelConfig:
+    if arguments.checkpoint is None:
+        return PRESETS[arguments.preset]
+    return ModelConfig.from_dict(read_config(arguments.checkpoint)["model"])
+
+
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    config = PRESETS[arguments.preset]
+    config = sizes(arguments)
     model, marks, tokens = random_model(config), arguments.tokens, max(arguments.tokens)
     table: dict[str, Any] = {
         kind: {} for kind in ("float32", "int8", "engine", "engine_guided", "reference", "hugging_face")
@@ -217,7 +226,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1)
     result = {
         "machine": {"processor": platform.processor() or platform.machine(), "torch": torch.__version__},
-        "preset": arguments.preset,
+        "model": config.to_dict(),
         "limit": limit(model, tokens),
         "naive": naive(model, marks),
         **table,
@@ -260,7 +269,9 @@ def goals(result: dict[str, Any], tokens: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="tiny")
+    whose = parser.add_mutually_exclusive_group()
+    whose.add_argument("--preset", choices=sorted(PRESETS), default="tiny")
+    whose.add_argument("--checkpoint", type=Path, help="take the sizes of this one")
     parser.add_argument("--tokens", type=int, nargs="+", default=[256, 1024, 2048])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
