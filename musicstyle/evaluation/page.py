@@ -16,6 +16,7 @@ Answer = Mapping[str, Any]
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .2rem .7rem; text-align: right; }
+td { white-space: nowrap; }
 th { border-bottom: 1px solid #999; } th:first-child, td:first-child { text-align: left; }
 svg { max-width: 100%; height: auto; } .note { color: #666; } button { font: inherit; margin-right: .5rem; }
 """
