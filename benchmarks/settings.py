@@ -25,14 +25,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from musicstyle.evaluation.experiments import Halves
+from musicstyle.evaluation.experiments import Halves, StyleTest
 from musicstyle.evaluation.material import styles, tunes
 from musicstyle.evaluation.melody import MelodyScore, score_melody
-from musicstyle.evaluation.style import hit_rate
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.music.notes import Notes
-from musicstyle.music.similarity import similarity_matrix
 
 SWEPT = ("melody_strength", "style_strength", "guidance_temperature", "top_p", "min_p")
 GRID = {name: [getattr(GenerationOptions(), name)] for name in SWEPT}
@@ -50,12 +48,12 @@ def main() -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, nargs="+", default=values)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    player = StyleTransfer.load(options.checkpoint)
-    ends = options.skip, options.skip + options.pairs
-    halves = [Halves.of(path) for path in styles(ends[1], options.choice)[ends[0] :]]
-    melodies = tunes(ends[1], options.choice)[ends[0] :]
+    stop = options.skip + options.pairs
+    halves = [Halves.of(path) for path in styles(stop, options.choice)[options.skip :]]
+    melodies = tunes(stop, options.choice)[options.skip :]
     if len(halves) < 2 or not melodies:
         parser.error(f"--skip {options.skip} leaves {len(halves)} performances and {len(melodies)} tunes")
+    player = StyleTransfer.load(options.checkpoint)
     real = [half.stretch(options.seconds) for half in halves]
     print(json.dumps({"pairs": len(halves), "real": judge(real, halves)}), flush=True)
     for values in itertools.product(*(getattr(options, name) for name in GRID)):
@@ -88,11 +86,12 @@ def measure(
 
 def judge(played: list[Notes], halves: list[Halves]) -> dict[str, Any]:
     """Hit rate and own area of one piece a performance, by the half that was not heard and by the one that was."""
-    found = []
-    for references in ([half.judge for half in halves], [half.heard for half in halves]):
-        hits = hit_rate(similarity_matrix(played, references).mean(axis=2)).to_dict()
-        found.append({"hit_rate": hits["rate"], "interval": hits["interval"], "own": hits["own"]})
-    return {**found[0], "heard": found[1]}
+    by_judge = StyleTest.of({"played": played}, halves).to_dict()["played"]
+    other, heard = (
+        {"hit_rate": hits["rate"], "interval": hits["interval"], "own": hits["own"]}
+        for hits in (by_judge, by_judge["heard"])
+    )
+    return {**other, "heard": heard}
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,17 @@ class StyleTest:
     areas: dict[str, np.ndarray]
     heard: dict[str, np.ndarray]
 
+    @classmethod
+    def of(
+        cls, played: Mapping[str, Sequence[Notes]], halves: Sequence[Halves], density: Density = "normal"
+    ) -> StyleTest:
+        """Compare pieces, by mode one a performance, with all the halves."""
+        areas, heard = (
+            {mode: similarity_matrix(notes, references, density) for mode, notes in played.items()}
+            for references in ([half.judge for half in halves], [half.heard for half in halves])
+        )
+        return cls([half.name for half in halves], areas, heard)
+
     def to_dict(self) -> dict[str, Any]:
         """Of every mode the hits, the own areas by feature, and the hits by the halves heard, ready for JSON."""
         return {
@@ -116,11 +127,7 @@ def style_test(
     lengths = piece_seconds(melodies, len(styles), options)
     played = {"real": [half.stretch(length) for half, length in zip(halves, lengths, strict=True)]}
     played |= play_modes(player, [half.heard for half in halves], melodies, options, modes, progress)
-    areas, heard = (
-        {mode: similarity_matrix(notes, references, density) for mode, notes in played.items()}
-        for references in ([half.judge for half in halves], [half.heard for half in halves])
-    )
-    return StyleTest([half.name for half in halves], areas, heard)
+    return StyleTest.of(played, halves, density)
 
 
 def play_modes(

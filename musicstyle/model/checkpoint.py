@@ -15,11 +15,11 @@ from musicstyle.errors import CheckpointError, ConfigError
 from musicstyle.files import write_atomically
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
+from musicstyle.model.layers import BRANCH_ENDS
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 LAYERS = "decoder.layers."
-BRANCH_ENDS = tuple(f"{name}.{part}" for name in ("project_out", "narrow") for part in ("weight", "bias"))
 FARTHEST = 64  # rows of a relative table
 
 
@@ -125,7 +125,7 @@ def grown(weights: dict[str, Tensor], model: Autoencoder) -> dict[str, Tensor]:
         for name, value in weights.items():
             if name.startswith(f"{LAYERS}{source}."):
                 part = name.removeprefix(f"{LAYERS}{source}.")
-                silent = source == previous and part.endswith(BRANCH_ENDS)
+                silent = source == previous and part.rsplit(".", 1)[0].endswith(BRANCH_ENDS)
                 longer[f"{LAYERS}{number}.{part}"] = torch.zeros_like(value) if silent else value
         previous = source
     for name, wanted in model.decoder.state_dict(prefix="decoder.").items():

@@ -107,7 +107,8 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
     return F.pad(torch.cat((angles.sin(), angles.cos()), dim=-1), (0, width % 2))
 
 
-SILENT = ("project_out.weight", "narrow.weight", "decoder.head.weight", "held.weight", "style_counts.weight")
+BRANCH_ENDS = ("project_out", "narrow")  # the maps by which a residual branch joins
+SILENT = (*(f"{name}.weight" for name in BRANCH_ENDS), "decoder.head.weight", "held.weight", "style_counts.weight")
 
 
 @torch.no_grad()

@@ -158,6 +158,7 @@ class _Attend(torch.autograd.Function):
         present: Tensor | None,
         learning: bool,
     ) -> Tensor:
+        """Arguments and result are those of `attend`; learning: keep what the gradient needs."""
         outputs, kept = [], []
         places = list(blocks(q.shape[2], k.shape[2], table.shape[1], reach))
         silent = None if present is None else silence(present).to(q.dtype)[:, None, None]
@@ -176,6 +177,7 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of q, turned_q, k, v and the table from that of the result; None for what has none."""
         q, turned_q, k, v, table, *kept = ctx.saved_tensors
         grad = grad.contiguous()
         grad_q, grad_turned, grad_table = torch.empty_like(q), torch.empty_like(q), torch.zeros_like(table)
