@@ -272,6 +272,8 @@ def test_a_process_that_an_early_interrupt_ended_is_no_traceback(folder: Path, m
     stopped = call(*run)
     assert stopped.exit_code == 130
     assert stopped.stderr.splitlines()[-1] == "musicstyle: stopped at step 0; nothing was saved yet"
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert (call(*run).exit_code, call(*run).stderr) == (130, "")
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, not
 from musicstyle.corpus.prepare import prepare
 from musicstyle.corpus.store import Corpus
 from musicstyle.errors import CorpusError
-from musicstyle.music.melody import extract_melody, melody_frames
+from musicstyle.music.melody import extract_melody, melody_flags, melody_frames
 from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import decode, elapsed_steps, encode
@@ -342,6 +342,45 @@ def test_conditions_are_dropped_as_often_as_asked(corpus: Corpus) -> None:
     assert not none["use_melody"].any()
 
 
+def test_the_line_is_the_melody_as_often_as_asked(corpus: Corpus) -> None:
+    """All else is the same; a row's melody is either that of the published flags or the line of its crop."""
+    never, always, half = (
+        [batch(corpus, "train", step, replace(OPTIONS, line_melody=share)) for step in range(30)]
+        for share in (0.0, 1.0, 0.5)
+    )
+    assert all(same(one | {"melody": PAD}, other | {"melody": PAD}) for one, other in zip(never, always, strict=True))
+    chosen = []
+    rows = ([pad(row) for one in drawn for row in one["melody"]] for drawn in (never, always, half))
+    for published, line, drawn in zip(*rows, strict=True):
+        assert np.array_equal(drawn, line) or np.array_equal(drawn, published)
+        if not np.array_equal(line, published):
+            chosen.append(np.array_equal(drawn, line))
+    assert len(chosen) > 100
+    assert np.mean(chosen) == pytest.approx(0.5, abs=0.13)
+    judged = next(evaluation_batches(corpus, "train", replace(OPTIONS, line_melody=1.0)))
+    assert same(judged, next(evaluation_batches(corpus, "train", OPTIONS)))
+
+
+def pad(melody: np.ndarray) -> np.ndarray:
+    return np.pad(melody, (0, 1000 - len(melody)))
+
+
+def test_the_line_of_a_crop_has_what_the_pedal_hides() -> None:
+    """Under a pedal a falling tune is hidden by its first note; as a line all of it is there, note after note."""
+    start = np.arange(6) * 0.5
+    tune_and_bass = Notes.from_arrays(
+        np.append(start, 0.0), np.append(np.full(6, 3.0), 3.0), [79, 77, 76, 74, 72, 71, 43], [90] * 6 + [50]
+    )
+    ids = encode(tune_and_bass)
+    crop = cut_notes(tune_and_bass, melody_flags(tune_and_bass), ids, len(ids))
+    onsets = {
+        extractor: [MELODY.decode(i)[1] for i in crop_melody(crop, extractor) if MELODY.decode(i)[0] == PITCH]
+        for extractor in ("published", "line")
+    }
+    assert onsets["published"] == [79]
+    assert onsets["line"] == [79, 77, 76, 74, 72, 71]
+
+
 def test_pieces_are_drawn_in_proportion_to_their_notes(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each piece's share of 3,000 draws is its share of the notes, within three standard deviations."""
     draws = 3000
@@ -436,6 +475,7 @@ def test_notes_for_follows_the_density_of_the_piece(corpus: Corpus) -> None:
         ({"style_input": "both"}, "'both'"),
         ({"drop_style": 1.5}, "drop_style is 1.5"),
         ({"drop_melody": float("nan")}, "drop_melody is nan"),
+        ({"line_melody": -0.1}, "line_melody is -0.1"),
     ],
 )
 def test_impossible_options_are_refused(wrong: dict[str, object], message: str) -> None:

@@ -37,9 +37,9 @@ def say(message: str) -> None:
         click.echo(_one_line(message), err=True)
 
 
-def complain(message: str, kind: str = "error: ") -> None:
-    """The one line a failure gets."""
-    click.echo(f"musicstyle: {kind}{_one_line(message)}", err=True)
+def complain(message: str) -> None:
+    """The one line a failure gets, whichever process failed."""
+    click.echo(f"musicstyle: error: {_one_line(message)}", err=True)
 
 
 def give(result: Path | dict[str, Any]) -> None:

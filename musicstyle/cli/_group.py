@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from musicstyle.cli._console import complain
+from musicstyle.cli._console import complain, say
 from musicstyle.errors import MusicstyleError
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
@@ -81,7 +81,7 @@ class Program(LazyGroup):
             code = super().main(args, prog_name, standalone_mode=False, **extra)
             return code if isinstance(code, int) else 0
         except StoppedError as error:
-            complain(str(error), "")
+            say(f"musicstyle: {error}")
             return error.exit_code
         except MusicstyleError as error:
             complain(str(error))
@@ -90,7 +90,7 @@ class Program(LazyGroup):
             complain(_with_help(error))
             return error.exit_code
         except (KeyboardInterrupt, click.Abort):
-            complain("stopped", "")
+            say("musicstyle: stopped")
             return INTERRUPTED
         except OSError as error:
             complain(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))

@@ -44,6 +44,7 @@ class BatchOptions:
         augment: Stretch and transpose, target and style each by an amount of its own.
         drop_style: Probability that a row is to be played without its style.
         drop_melody: Probability that a row is to be played without its melody.
+        line_melody: Probability that a row's melody is the line that is heard out, in place of the published one.
         seed: Not negative.
 
     Raises:
@@ -57,6 +58,7 @@ class BatchOptions:
     augment: bool = True
     drop_style: float = 0.0
     drop_melody: float = 0.0
+    line_melody: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -66,7 +68,7 @@ class BatchOptions:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
         if self.style_input not in ("other", "same"):
             raise ValueError(f"style_input is {self.style_input!r}; it must be 'other' or 'same'")
-        for name in ("drop_style", "drop_melody"):
+        for name in ("drop_style", "drop_melody", "line_melody"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in 0..1")
 
@@ -127,7 +129,7 @@ def evaluation_batches(corpus: Corpus, split: str, options: BatchOptions, count:
     Args:
         corpus: What to draw from.
         split: "train", "validation" or "test".
-        options: Sizes, style input and seed; augmentation and dropping are off whatever it says.
+        options: Sizes, style input and seed; augmentation, dropping and the line are off whatever it says.
         count: So many crops, one from each of as many equal parts of the split, full wherever the piece is
             long enough. None: every note of the split, crop after crop.
 
@@ -140,7 +142,7 @@ def evaluation_batches(corpus: Corpus, split: str, options: BatchOptions, count:
     """
     if count is not None and count < 1:
         raise ValueError(f"count is {count}; it must be 1 or more, or None for all")
-    options = replace(options, augment=False, drop_style=0.0, drop_melody=0.0)
+    options = replace(options, augment=False, drop_style=0.0, drop_melody=0.0, line_melody=0.0)
     places = _every_crop(corpus, split, options) if count is None else _spread(corpus, split, options, count)
     examples: list[Example] = []
     for number, (piece, first) in enumerate(places):
@@ -203,14 +205,15 @@ def example_at(corpus: Corpus, piece: int, first: int, rng: np.random.Generator,
     target = cut(corpus, piece, first, options.tokens, change=change)
     style = _style(corpus, piece, first, target, rng, options)
     at_end = target.complete and len(target.ids) < options.tokens  # there is room for EOS
-    melody = crop_melody(target)
+    use_melody, use_style = (bool(rng.random() >= share) for share in (options.drop_melody, options.drop_style))
+    melody = crop_melody(target, "line" if rng.random() < options.line_melody else "published")
     return Example(
         ids=np.append(target.ids, EOS) if at_end else target.ids,
         melody=np.append(melody, EOS) if at_end else melody,
         style=style.ids,
         style_features=mean_features(style.notes),
-        use_melody=bool(rng.random() >= options.drop_melody),
-        use_style=bool(rng.random() >= options.drop_style),
+        use_melody=use_melody,
+        use_style=use_style,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from musicstyle.corpus.store import notes_of
-from musicstyle.music.melody import melody_frames
+from musicstyle.music.melody import Extractor, melody_flags, melody_frames
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps, encode
 from musicstyle.music.vocabulary import (
@@ -164,10 +164,17 @@ def other_place(count: int, first: int, last: int, room: int, rng: np.random.Gen
     return start, start + half
 
 
-def crop_melody(crop: Crop) -> np.ndarray:
-    """Melody ids of a crop at 10 Hz, (frames,): frame 0 is time 0, the last is that of its last step. None is later."""
+def crop_melody(crop: Crop, extractor: Extractor = "published") -> np.ndarray:
+    """Melody ids of a crop at 10 Hz, (frames,): frame 0 is time 0, the last is that of its last step. None is later.
+
+    Args:
+        crop: Its flags are the published extraction's.
+        extractor: "line" is found anew in the crop; its notes end as the published ones do, so that it does not tell
+            how long they sound.
+    """
     frames = (crop.steps + _STEPS_PER_FRAME // 2) // _STEPS_PER_FRAME + 1
-    return melody_frames(one_voice(crop.notes, crop.melody), frames=frames)
+    flags = crop.melody if extractor == "published" else melody_flags(crop.notes, extractor)
+    return melody_frames(one_voice(crop.notes, flags), frames=frames)
 
 
 def one_voice(notes: Notes, melody: np.ndarray) -> Notes:

@@ -21,6 +21,7 @@ class TrainingOptions:
         style_input: "other" crop of the same performance, or the "same" crop transposed, whole, as published.
         drop_style: Share of crops whose style is withheld.
         drop_melody: Share of crops whose melody is withheld.
+        line_melody: Share of crops whose melody is the line that is heard out, as tunes are, not the published one.
         augment: Stretch and transpose target crops.
         seed: Of weights, crops and dropout.
         learning_rate: AdamW's peak: tables, norms, biases and the head.
@@ -42,6 +43,7 @@ class TrainingOptions:
     style_input: StyleInput = "same"
     drop_style: float = 0.15
     drop_melody: float = 0.15
+    line_melody: float = 0.0
     augment: bool = True
     seed: int = 1
     learning_rate: float = 0.03
@@ -67,7 +69,7 @@ class TrainingOptions:
         ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("drop_style", "drop_melody", "decay_share"):
+        for name in ("drop_style", "drop_melody", "line_melody", "decay_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
         if self.style_input not in ("other", "same"):
