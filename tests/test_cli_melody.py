@@ -36,6 +36,12 @@ def test_a_tune_is_printed_as_it_was_given() -> None:
     assert "4 of 4 notes are the melody" in done.stderr
 
 
+def test_a_tune_in_text_is_recorded_whole(tmp_path: Path) -> None:
+    tune = "C4:1/2 D4:1/2 E4:3/2 F4:2"
+    assert call(tune, "--out", tmp_path / "out.mid").exit_code == 0
+    assert read_tracks(tmp_path / "out.mid").text[0] == f"melody of: {tune}"
+
+
 def test_a_name_that_is_no_text_is_written_and_drawn(piece: Path, tmp_path: Path) -> None:
     try:
         piece = piece.rename(tmp_path / "caf\udce9.mid")
@@ -148,5 +154,11 @@ def test_nothing_is_written_over_unasked(piece: Path, tmp_path: Path) -> None:
     assert (done.exit_code, out.read_text()) == (2, "mine")
     assert "--force" in done.stderr
     assert call(piece, "--out", out, "--force").exit_code == 0
-    assert call(piece, "--out", piece, "--force").exit_code == 2
+    (tmp_path / "link.mid").symlink_to(piece)
+    (tmp_path / "sub").mkdir()
+    before = piece.read_bytes()
+    for same in (piece, tmp_path / "sub" / ".." / piece.name, tmp_path / "link.mid"):
+        assert call(piece, "--out", same, "--force").exit_code == 2
+    assert piece.read_bytes() == before
+    assert call(piece, "--out", piece / "below.mid").exit_code == 2
     assert call(piece, "--out", tmp_path, "--force").exit_code == 2

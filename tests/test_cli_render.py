@@ -84,6 +84,16 @@ def test_the_tune_is_laid_where_it_is_played(folder: Path) -> None:
     assert [row[4] for row in notes["notes"]] == [0, 1] * 5
 
 
+def test_the_tune_is_laid_as_it_was_asked_for(folder: Path) -> None:
+    """Twice as fast, three semitones higher and behind a primer, as the file says."""
+    text = ["musicstyle: 0.1.0", "tempo: 2.0", "transpose: 3", "begin_seconds: 1.5"]
+    tune = scale(5).stretch(0.5).transpose(3)
+    write_midi("asked.mid", Notes.concatenate([scale(3, 40), tune.shift(1.5)]), text=text)
+    assert render("asked.mid", "--out", "a.html", "--melody", "tune.mid").exit_code == 0
+    assert [row[0] for row in shown_in("a.html")["melody"]] == [1500, 1625, 1750, 1875, 2000]
+    assert [row[4] for row in shown_in("a.html")["notes"]] == [0] * 3 + [1] * 5
+
+
 def test_the_tune_of_a_polyphonic_piece_is_the_one_that_generate_plays(folder: Path) -> None:
     # A long, soft, high note over a loud tune: the published search would take it.
     pad = Notes.from_arrays([0.0], [6.0], [96], [20])
@@ -124,7 +134,7 @@ def test_a_file_that_is_there_is_kept_without_force(folder: Path) -> None:
         (("piece.mid", "--out", "a.png", "--melody", "text.mid"), 1, ("text.mid",)),
         (("missing.mid", "--out", "a.wav"), 1, ("missing.mid", "no such file")),
         (("text.mid", "--out", "a.wav"), 1, ("text.mid",)),
-        (("piece.mid", "--out", "piece.mid/a.wav"), 1, ("piece.mid",)),
+        (("piece.mid", "--out", "piece.mid/a.wav"), 2, ("piece.mid", "no folder")),
     ],
 )
 def test_mistakes_cost_one_line(folder: Path, arguments: tuple[str, ...], code: int, words: tuple[str, ...]) -> None:

@@ -147,7 +147,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, monkeypatch
     assert stopped.exit_code == 130
     last = stopped.stderr.splitlines()[-1]
     assert last.startswith("musicstyle: stopped at step 5; saved at step 5")
-    assert last.endswith("musicstyle train --data midi --out 'my run' --resume")
+    assert last.endswith("musicstyle train --data midi --out 'my run' --device cpu --threads 1 --resume")
 
     monkeypatch.setattr(Trainer, "run", whole)
     resumed = call(*run, "--resume", "--device", "cpu")
@@ -209,7 +209,7 @@ def test_a_run_is_not_written_over_unasked(folder: Path) -> None:
         (["--learning-rate", "0"], 2, ["--learning-rate"]),
         *((["--precision", kind], 2, ["--precision", kind]) for kind in ("8-bit", "16-mixed", "bf16-true", "64-true")),
         (["--device", "cuda:9"], 2, ["--device", "cuda:9"]),
-        (["--devices", "2", "--batch-size", "3"], 1, ["batch_size is 3", "multiple of 2"]),
+        (["--devices", "2", "--batch-size", "3"], 2, ["--batch-size is 3", "multiple of 2"]),
     ],
 )
 def test_what_train_cannot_do_is_refused(folder: Path, arguments: list[str], code: int, words: list[str]) -> None:
@@ -298,6 +298,12 @@ def test_two_processes_stop_together_and_save_once(folder: Path) -> None:
     assert len(stopped) == 1, lines
     saved = json.loads((folder / "run" / "last" / "config.json").read_text())["step"]
     assert f"stopped at step {saved}; saved at step {saved}" in stopped[0]
+
+
+def test_crops_are_as_long_as_the_window_unless_said(folder: Path) -> None:
+    quick = ("--device", "cpu", "--workers", "0", "--batch-size", "2", "--steps", "1")
+    assert call("train", "--data", "midi", "--out", "run", "--window", "48", *quick).exit_code == 0
+    assert json.loads((folder / "run" / "best" / "config.json").read_text())["training"]["tokens"] == 48
 
 
 def none_given(**given: Any) -> dict[str, Any]:

@@ -109,6 +109,22 @@ def test_skipped_files_are_named_with_the_reason(source: Path, tmp_path: Path) -
     assert len(corpus) == 5
 
 
+def test_a_file_that_could_not_be_opened_is_tried_again(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, closed = Path.read_bytes, True
+
+    def read_bytes(self: Path) -> bytes:
+        if closed and self.name == "g.mid":
+            raise PermissionError(13, "Permission denied")
+        return whole(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert "g.mid" in rows(prepare(source, tmp_path / "out", workers=1), "skipped")
+    closed = False
+    assert "g.mid" in rows(prepare(source, tmp_path / "out", workers=1))
+
+
 def test_notes_without_a_key_are_dropped_and_counted(tmp_path: Path) -> None:
     write_midi(tmp_path / "in/a.mid", Notes.from_arrays([0, 1, 2, 3], [1, 2, 3, 4], [20, 21, 108, 109], [64] * 4))
     corpus = prepare(tmp_path / "in", tmp_path / "out")

@@ -203,6 +203,17 @@ def test_a_primer_is_heard_and_gone_on_from(player: StyleTransfer) -> None:
     assert first.duration_seconds < free.notes.start.max() < begin + 2.0
 
 
+def test_a_primer_s_note_is_not_the_tune_s_first(player: StyleTransfer) -> None:
+    """It ends 80 ms before the tune begins with the same key: what is due is still to be struck."""
+    primer = Notes.from_arrays([0.0, 1.0], [0.9, 1.08], [72, 60], [70, 70])
+    asked = Notes.from_arrays([0.0, 0.5], [0.5, 1.5], [60, 62], [70, 70])
+    plan = make_plan(asked, None, primer, player.default_options(keep_melody=True))
+    assert plan.begin_steps == 110
+    duties = plan.grammar().duties
+    assert duties is not None
+    assert duties.earliest == plan.begin_steps + rules.LATE_STEPS
+
+
 def test_the_primer_in_the_cache_is_the_primer_recomputed(player: StyleTransfer) -> None:
     """Longer than the window, so that it goes in by parts; the reference hears all ids at once, without a cache."""
     model, primer = player.model, encode(performance(7, 40))

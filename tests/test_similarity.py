@@ -325,6 +325,13 @@ def test_the_picture_is_a_whole_file(tmp_path: Path, density):
     assert len(list(out.parent.iterdir())) == 2
 
 
+def test_names_stand_in_the_picture_as_they_are(tmp_path: Path):
+    """Neither read as a formula nor left out of the legend."""
+    notes, names = random_notes(1, 20), ("x$_$", "_take")
+    drawn = plot_similarity(notes, notes, tmp_path / "plot.svg", labels=names).read_text()
+    assert all(drawn.count(f"<!-- {name} -->") == 1 for name in names)
+
+
 def test_a_picture_that_cannot_be_drawn_says_so(tmp_path: Path):
     notes = random_notes(1, 20)
     for name in ("plot.mid", "plot"):

@@ -10,6 +10,7 @@ import click
 
 from musicstyle.cli._console import Meter, give, tell
 from musicstyle.cli._device import device_option, find_device
+from musicstyle.cli._paths import refuse_to_write
 from musicstyle.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -114,16 +115,14 @@ def check_plot(plot: Path | None, force: bool) -> None:
     """Say before any work what would keep a plot from being written.
 
     Raises:
-        UsageError: The file is there without --force, or its suffix is of no known format.
+        UsageError: What `refuse_to_write` says, or its suffix is of no known format.
     """
     from musicstyle.evaluation.figures import check_suffix
 
     if plot is None:
         return
     check_suffix(plot)
-    if plot.exists() and (plot.is_dir() or not force):
-        how = "give the name of a file" if plot.is_dir() else "give another --plot, or --force to write over it"
-        raise UsageError(f"{plot}: is there already; {how}")
+    refuse_to_write(plot, force, flag="--plot")
 
 
 def present(result: dict[str, Any], as_json: bool, lines: Sequence[str]) -> None:

@@ -72,11 +72,11 @@ def interpolation(
         line = interpolation_test(
             player, pairs, choose_melodies(melodies, 4, seed), options, steps, repeats, counter(meter, "pieces")
         )
+    result = {"checkpoint": player.name, "lines": [[a.stem, b.stem] for a, b in pairs], **line.to_dict()}
+    present(result, as_json, line_lines(result))
     if plot is not None:
         save_figure(interpolation_figure(line.to_dict()), plot)
         say(f"drawn into {plot}")
-    result = {"checkpoint": player.name, "lines": [[a.stem, b.stem] for a, b in pairs], **line.to_dict()}
-    present(result, as_json, line_lines(result))
 
 
 def line_lines(result: dict[str, Any]) -> list[str]:

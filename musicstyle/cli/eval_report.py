@@ -20,6 +20,7 @@ from musicstyle.cli._evaluation import (
     the_seed,
     the_threads,
 )
+from musicstyle.cli._paths import refuse_unwritable
 from musicstyle.errors import UsageError
 
 PAGE, RESULT = "index.html", "report.json"
@@ -98,8 +99,10 @@ def _default_data() -> Path | None:
 def _refuse_another_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; give --out a folder")
+    refuse_unwritable(out / PAGE)
     known = {PAGE, RESULT, "parts"}
-    if out.is_dir() and (others := sorted({path.name for path in out.iterdir()} - known)):
+    here = {path.name for path in out.iterdir() if not path.name.startswith(".")} if out.is_dir() else set()
+    if others := sorted(here - known):
         raise UsageError(f"{out}: holds {others[0]}, so it is no report; give another --out")
 
 

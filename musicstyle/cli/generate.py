@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ import click
 from musicstyle.cli._console import Meter, duration, give, say
 from musicstyle.cli._device import device_option, find_device
 from musicstyle.cli._group import StoppedError
+from musicstyle.cli._paths import refuse_to_write
 from musicstyle.errors import ConfigError, UsageError
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.music.outputs import output_kind
@@ -86,7 +86,11 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
     default=None,
     help="Leave no melody note out, or let it be; default: let it be, or the checkpoint's.",
 )
-@click.option("--melody-track", metavar="N|NAME", help="Take the melody from this track of the file, not from all.")
+@click.option(
+    "--melody-track",
+    metavar="N|NAME",
+    help="Take the melody from this track of the file: its name, or its number from 0 among those with notes.",
+)
 @click.option("--tempo", callback=_tempo, metavar="FACTOR|PERCENT%", help="Play the tune faster: 1.2 or 120%.")
 @click.option(
     "--transpose",
@@ -144,7 +148,8 @@ def generate(
     inputs = {"style": style, "melody": melody, "prime": prime}
     _refuse_meaningless(inputs, {**settings, "melody_track": melody_track}, variations, play)
     for path in outs:
-        _refuse_to_write(path, force, list(inputs.values()))
+        output_kind(path)
+        refuse_to_write(path, force, list(inputs.values()))
     if settings["seed"] is None:
         settings["seed"] = secrets.randbelow(SEEDS)
     keys = None if play is None else _open(play)
@@ -204,20 +209,6 @@ def _refuse_meaningless(
         raise UsageError("--transpose auto means nothing without --style, whose register it takes")
     if play is not None and variations > 1:
         raise UsageError("--play plays what is being written and cannot choose; leave --variations out")
-
-
-def _refuse_to_write(out: Path, force: bool, inputs: list[Path | None]) -> None:
-    """Say before any work why a file could not be written after it."""
-    output_kind(out)
-    if out.exists() and (out.is_dir() or not force):
-        how = "give the name of a file" if out.is_dir() else "give another --out, or --force to write over it"
-        raise UsageError(f"{out}: is there already; {how}")
-    # os.path's, which takes a tune in text, longer than any file's name, for a file that isn't there.
-    if out.exists() and any(path is not None and os.path.exists(path) and path.samefile(out) for path in inputs):  # noqa: PTH110
-        raise UsageError(f"{out}: is an input too; give another --out")
-    folder = next(parent for parent in out.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"{out}: cannot be written, {folder} is {'not writable' if folder.is_dir() else 'no folder'}")
 
 
 def _report(meter: Meter) -> Callable[[float, float, int], None]:

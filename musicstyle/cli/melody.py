@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import click
 
 from musicstyle.cli._console import duration, give, say
+from musicstyle.cli._paths import refuse_to_write
 from musicstyle.errors import MidiError, UsageError
 from musicstyle.files import as_text
 from musicstyle.music.melody import Extractor
@@ -31,7 +32,11 @@ PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
     show_default=True,
     help="line: what generate takes of your files. published: what models are trained with.",
 )
-@click.option("--melody-track", metavar="N|NAME", help="Look at this track of a MIDI file only.")
+@click.option(
+    "--melody-track",
+    metavar="N|NAME",
+    help="Look at this track of a MIDI file only: its name, or its number from 0 among those with notes.",
+)
 @click.option("--force", is_flag=True, help="Write over files that are already there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def melody(
@@ -50,7 +55,7 @@ def melody(
     """
     _refuse_early(file, out, plot, force)
     from musicstyle.music.melody import extract_melody
-    from musicstyle.music.scores import read_notes
+    from musicstyle.music.scores import read_notes, source_name
 
     notes = read_notes(file, track=melody_track)
     notes = notes[notes.in_piano_range()]
@@ -62,7 +67,7 @@ def melody(
     if plot is not None:
         from musicstyle.music.outputs.melody_rows import draw
 
-        title = as_text(f"{file.name}: the melody, by the {extractor} extractor")
+        title = as_text(f"{source_name(file)}: the melody, by the {extractor} extractor")
         if left_out := draw(plot, notes, found, title):
             say(f"{plot}: the last {duration(left_out)} are not in the picture")
     say(f"{len(found)} of {len(notes)} notes are the melody, {duration(notes.duration_seconds)}")
@@ -75,18 +80,14 @@ def _refuse_early(file: Path, out: Path | None, plot: Path | None, force: bool) 
             continue
         if path.suffix.lower() not in suffixes:
             raise UsageError(f"{path}: let {flag} end in {' or '.join(suffixes)}")
-        if path.is_dir():
-            raise UsageError(f"{path}: is a folder; give the name of a file")
-        if path.exists() and not force:
-            raise UsageError(f"{path}: is there already; give another {flag}, or --force to write over it")
-        if path.absolute() == file.absolute():
-            raise UsageError(f"{path}: is the input; give another {flag}")
+        refuse_to_write(path, force, [file], flag)
 
 
 def _write(found: Notes, file: Path, out: Path, extractor: str) -> None:
     from musicstyle.music.midi import write_midi
+    from musicstyle.music.scores import source_name
 
-    write_midi(out, found, text=[f"melody of: {file.name}", f"extractor: {extractor}"])
+    write_midi(out, found, text=[f"melody of: {source_name(file)}", f"extractor: {extractor}"])
 
 
 def _give(found: Notes, notes: Notes, as_json: bool, facts: dict[str, Any], written: dict[str, Path | None]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from musicstyle.cli._console import Meter, give
+from musicstyle.cli._paths import refuse_to_write
 from musicstyle.errors import UsageError
 from musicstyle.music.outputs import output_kind, write_output
 
@@ -42,8 +43,8 @@ def render(
     from musicstyle.music.midi import read_midi
 
     notes = read_midi(file)
-    tune = None if melody is None else _tune(melody, notes)
     facts = _facts(file)
+    tune = None if melody is None else _tune(melody, notes, facts)
     with Meter("rendering") as meter:
         for done, out in enumerate(outs):
             meter.update(done / len(outs), str(out))
@@ -60,22 +61,16 @@ def _refuse_early(file: Path, melody: Path | None, outs: tuple[Path, ...], force
     kinds = {output_kind(out) for out in outs}
     if melody is not None and not kinds & {"picture", "page"}:
         raise UsageError("--melody is shown in pictures and pages only; add an --out that ends in .png, .svg or .html")
-    inputs = {path.resolve() for path in (file, melody) if path is not None}
     seen: set[Path] = set()
     for out in outs:
-        if out.resolve() in inputs:
-            raise UsageError(f"{out}: is an input too; give another --out")
+        refuse_to_write(out, force, [file, melody])
         if out.resolve() in seen:
             raise UsageError(f"{out}: given twice as --out")
         seen.add(out.resolve())
-        if out.is_dir():
-            raise UsageError(f"{out}: is a folder; give the name of a file")
-        if out.exists() and not force:
-            raise UsageError(f"{out}: is there already; give another --out, or --force to write over it")
 
 
-def _tune(path: Path, notes: Notes) -> Notes:
-    """The melody of a file on the clock of the notes: as it stands, or from 0 as `generate` plays it."""
+def _tune(path: Path, notes: Notes, facts: dict[str, str]) -> Notes:
+    """The melody of a file on the clock of the notes: as it stands, or as `generate` says that it was asked for."""
     from musicstyle.music.melody import piano_melody
     from musicstyle.music.outputs.picture import plays_melody
     from musicstyle.music.scores import read_notes
@@ -83,8 +78,11 @@ def _tune(path: Path, notes: Notes) -> Notes:
     tune = piano_melody(read_notes(path))
     if not len(tune):
         raise UsageError(f"{path}: holds no melody")
+    asked = tune.shift(-float(tune.start[0])).stretch(1 / float(facts.get("tempo", 1)))
+    semitones = facts.get("transpose", "auto")  # what "auto" moved was moved back
+    asked = asked.transpose(0 if semitones == "auto" else int(semitones)).shift(float(facts.get("begin_seconds", 0)))
     # Whichever place more of the notes agree with.
-    return max((tune, tune.shift(-float(tune.start[0]))), key=lambda place: int(plays_melody(notes, place).sum()))
+    return max((tune, asked), key=lambda place: int(plays_melody(notes, place).sum()))
 
 
 def _facts(file: Path) -> dict[str, str]:

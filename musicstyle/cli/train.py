@@ -18,7 +18,7 @@ from musicstyle.cli._console import Meter, give, say, speaks
 from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._device import device_option, find_device
 from musicstyle.cli._group import StoppedError
-from musicstyle.errors import MusicstyleError, UsageError
+from musicstyle.errors import ConfigError, MusicstyleError, UsageError
 from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
 from musicstyle.training.options import StyleInput, TrainingOptions
 
@@ -63,7 +63,7 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @click.option("--out", type=A_FOLDER, help="Folder of the run; default: runs/DATA-PRESET.")
 @_setting("--steps", "steps", "Optimizer steps.", AT_LEAST_1)
 @_setting("--batch-size", "batch_size", "Crops a step.", AT_LEAST_1)
-@_setting("--tokens", "tokens", "Length of a crop.", AT_LEAST_1)
+@click.option("--tokens", type=AT_LEAST_1, help="Length of a crop.  [default: the window, which it teaches whole]")
 @_setting(
     "--style-input",
     "style_input",
@@ -118,14 +118,20 @@ def train(
     out = out or Path("runs") / f"{data.resolve().name}-{preset or DEFAULT_PRESET}"
     _refuse_early(out, resume, force)
     _refuse_two_models(init, resume, preset, given)
+    asked = _asked_machine(device, devices, nodes, threads)
     device = find_device(device)
     saved = _saved_facts(out) if resume else {}
     begun = _facts(init) if init else saved
     config = _model_config(preset, given, begun)
     if init:
         _refuse_to_shrink(init, begun["model"], config)
+    if given["tokens"] is None and not resume:
+        given["tokens"] = config.window
     options = _training_options(given, saved, tuning=init is not None)
-    options.refuse_uneven_shares(devices * nodes)  # before more processes begin, each of which would say it
+    try:
+        options.refuse_uneven_shares(devices * nodes)  # before more processes begin, each of which would say it
+    except ConfigError as error:
+        raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
     corpus = open_corpus(data)
     if precision == "auto":
         precision = saved.get("training", {}).get("precision", precision)
@@ -133,10 +139,17 @@ def train(
     _take_up(trainer, init, resume)
     if force and speaks():
         _remove_run(out)
-    again = f"musicstyle train --data {shlex.quote(str(data))} --out {shlex.quote(str(out))} --resume"
+    again = f"musicstyle train --data {shlex.quote(str(data))} --out {shlex.quote(str(out))}{asked} --resume"
     _introduce(trainer, corpus)
     last = _follow(trainer, as_json, again)
     _conclude(trainer, last, as_json)
+
+
+def _asked_machine(device: str, devices: int, nodes: int, threads: int | None) -> str:
+    """The flags that a run which goes on must be given again: they belong to the machine and are not saved."""
+    asked = {"device": device, "devices": devices, "nodes": nodes, "threads": threads}
+    left_out = {"device": "auto", "devices": 1, "nodes": 1, "threads": None}
+    return "".join(f" --{name} {value}" for name, value in asked.items() if value != left_out[name])
 
 
 def _refuse_early(out: Path, resume: bool, force: bool) -> None:
@@ -230,13 +243,13 @@ def _make_trainer(
 
     for name in ("lightning.fabric", "lightning_fabric", "torch.distributed"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    if threads is not None:
-        torch.set_num_threads(threads)
     try:
         fabric = make_fabric(*machine)
         fabric.launch()
     except Exception as error:  # Fabric refuses impossible machines with many types
         raise UsageError(f"--device, --precision, --devices and --nodes don't fit this machine: {error}") from error
+    if threads is not None:
+        torch.set_num_threads(threads)  # the launch sets its own
     return Trainer(config, options, corpus.path, out, fabric)
 
 

@@ -131,7 +131,8 @@ def evaluation_batches(corpus: Corpus, split: str, options: BatchOptions, count:
         split: "train", "validation" or "test".
         options: Sizes, style input and seed; augmentation, dropping and the line are off whatever it says.
         count: So many crops, one from each of as many equal parts of the split, full wherever the piece is
-            long enough. None: every note of the split, crop after crop.
+            long enough. None: the whole split, crop after crop, but for a few notes
+            of chords that a crop's end divides.
 
     Yields:
         Batches as `batch` gives them, the last one perhaps smaller. The crops do not depend on `batch_size`.

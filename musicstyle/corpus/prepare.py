@@ -117,7 +117,8 @@ class _Earlier:
     def has(self, file: File) -> bool:
         """Whether the file need not be opened."""
         row = self.row(file.path)
-        return self.same_source and (row.get("size"), row.get("mtime_ns")) == (file.size, file.mtime_ns)
+        known = "sha256" in row  # else it could not even be opened, which may have been mended
+        return known and self.same_source and (row.get("size"), row.get("mtime_ns")) == (file.size, file.mtime_ns)
 
     def sha256(self, path: str) -> str:
         return str(self.row(path).get("sha256", ""))

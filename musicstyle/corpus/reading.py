@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -91,7 +92,13 @@ def read_all(tasks: Sequence[Task], workers: int | None) -> Iterator[Reading]:
         yield from map(read, tasks)
         return
     # Spawned, not forked: a fork inherits the threads' locks of whatever the caller has imported.
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    # Ctrl-C reaches them too; only this process speaks of it.
+    pool = ProcessPoolExecutor(
+        workers,
+        multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
     try:
         yield from pool.map(read, tasks, chunksize=max(1, min(8, len(tasks) // (workers * 4))))
     except BrokenProcessPool as error:

@@ -45,7 +45,7 @@ def read_csv(path: Path, source: Path) -> dict[str, Listed]:
     """
     listed: dict[str, Listed] = {}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{path}: {error}") from error

@@ -67,14 +67,19 @@ def _style(style: Answer) -> list[str]:
 
 
 def _likelihood(likelihood: Answer) -> list[str]:
+    from musicstyle.evaluation.likelihood import PROTOCOL_TOKENS
+
     modes = likelihood["modes"]
     if "both" not in modes:
         return []
     both, melody, none = (modes[mode]["nll"] for mode in ("both", "melody", "none"))
+    split, tokens = likelihood["split"], likelihood["crop_tokens"]
+    published = " Published (recalled): 1.706, 1.840 and 0.080." if (split, tokens) == ("test", PROTOCOL_TOKENS) else ""
     return [
         (
-            f"Predicting real playing costs {both:.3f} nats a token with melody and style, {none:.3f} with neither; "
-            f"style on top of the melody saves {melody - both:.3f}. Published (recalled): 1.706, 1.840 and 0.080."
+            f"Predicting real playing ({split} split, crops of {tokens} tokens) costs {both:.3f} nats a token with "
+            f"melody and style, {none:.3f} with neither; style on top of the melody saves {melody - both:.3f}."
+            f"{published}"
         )
     ]
 

@@ -165,8 +165,11 @@ def _midi_among(paths: Iterable[Path], folder: Path) -> list[Path]:
 def _rows(path: Path, column: str) -> list[dict[str, str]]:
     if not path.is_file():
         raise UsageError(f"{path}: not there; it should list midi_filename and {column}")
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path}: not a csv in UTF-8 ({error})") from error
     if not rows or not {"midi_filename", column} <= set(rows[0]):
         raise UsageError(f"{path}: lacks the columns midi_filename and {column}")
     return rows

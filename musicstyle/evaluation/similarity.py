@@ -162,7 +162,7 @@ def plot_similarity(
     if not (len(a) and len(b)):
         raise UsageError(f"{labels[0] if not len(a) else labels[1]}: no notes, so no densities to draw")
     result = similarity(a, b, density)
-    figure.suptitle(f"{labels[0]} and {labels[1]}: overlapping area {result.mean:.3f}")
+    figure.suptitle(f"{labels[0]} and {labels[1]}: overlapping area {result.mean:.3f}", parse_math=False)
     curves = _curves(a, density), _curves(b, density)
     for index, axes in enumerate(figure.subplots(2, 4).flat):
         lines = [(c.points[index], c.heights[index]) for c in curves]
@@ -176,15 +176,16 @@ def plot_similarity(
 def _draw(axes: Axes, lines: list[tuple[np.ndarray, np.ndarray]], labels: tuple[str, str]) -> None:
     points = np.sort(np.concatenate([x for x, _ in lines]))
     heights = [np.interp(points, x, y, left=0.0, right=0.0) for x, y in lines]
-    for height, color, label in zip(heights, COLORS, labels, strict=True):
-        axes.plot(points, height, color=color, label=label)
+    drawn = [axes.plot(points, height, color=color)[0] for height, color in zip(heights, COLORS, strict=True)]
     axes.fill_between(points, np.minimum(*heights), color="0.8")
     # A spike (a feature that never changes) would flatten its partner to the ground: it may leave at the top.
     low, high = sorted(float(height.max()) for height in heights)
     axes.set_ylim(0, 1.1 * min(high, 4 * low))
     axes.set_yticks([])
     if axes.get_subplotspec().is_first_col() and axes.get_subplotspec().is_first_row():  # type: ignore[union-attr]
-        axes.legend(fontsize=9)
+        legend = axes.legend(drawn, labels, fontsize=9)  # handles given: a label may begin with an underscore
+        for entry in legend.get_texts():
+            entry.set_parse_math(False)
 
 
 def _curves(notes: Notes, density: Density) -> Curves:

@@ -105,4 +105,5 @@ class Job:
 def describe(options: GenerationOptions, plan: Plan) -> dict[str, Any]:
     """The options for a file's text, and what they came to."""
     moved = {"heard_transposed_by": plan.shift} if options.transpose == "auto" else {}
-    return {**dataclasses.asdict(options), **moved}
+    begun = {"begin_seconds": plan.begin_steps / STEPS_PER_SECOND} if plan.begin_steps else {}
+    return {**dataclasses.asdict(options), **moved, **begun}

@@ -51,7 +51,7 @@ class GenerationOptions:
 
     seed: int = 1
     temperature: float = 1.0
-    guidance_temperature: float = 1.4
+    guidance_temperature: float = 1.25
     top_k: int = 0
     top_p: float = 0.99
     min_p: float = 0.0

@@ -50,9 +50,10 @@ class Plan:
         """A fresh grammar that has heard the primer."""
         pitches = np.arange(KEYS) + MIN_PITCH - self.shift
         playable = (pitches >= MIN_PITCH) & (pitches <= MAX_PITCH)
-        grammar = Grammar(self.end_steps, self.end_steps + TAIL_STEPS, playable=playable, duties=self._duties())
+        grammar = Grammar(self.end_steps, self.end_steps + TAIL_STEPS, playable=playable)
         for event_id in self.primer.tolist():
             grammar.accept(event_id)
+        grammar.duties = self._duties()  # after the primer, which fulfils none
         return grammar
 
     def notes(self, ids: np.ndarray) -> Notes:

@@ -123,7 +123,7 @@ class Grammar:
         self._down: dict[int, int] = {}  # sounding keys and when they were struck, in this order
         self._sounds = 0  # their set
         self._playable = (1 << KEYS) - 1 if playable is None else _bits(playable)
-        self._duties = duties
+        self.duties = duties
         self._bin = 0  # none yet: the first NOTE_ON is always preceded by a VELOCITY
         self._last_off = self._last_on = -1  # key of the last NOTE_OFF and NOTE_ON within this step
         self._velocity_stands = False
@@ -167,12 +167,12 @@ class Grammar:
         can_end = self._sounds & (-1 << self._last_off + 1)
         oldest = next(iter(self._down.values()), _NEVER - LONGEST_STEPS)
         latest, due, must_end = min(self.limit_steps, oldest + LONGEST_STEPS), 0, self._outworn()
-        if self._duties is not None:
-            latest = min(latest, self._duties.earliest)
-            due = self._duties.due(self.clock)
+        if self.duties is not None:
+            latest = min(latest, self.duties.earliest)
+            due = self.duties.due(self.clock)
             must_end |= due & self._sounds
             if self.clock < self.end_steps:
-                can_end &= ~self._duties.held(self.clock) | must_end
+                can_end &= ~self.duties.held(self.clock) | must_end
         if must_end:  # it must be let go first, and no key above it before
             return 0, can_end & _up_to_lowest(must_end), latest
         if due:
@@ -215,8 +215,8 @@ class Grammar:
         self._sounds |= 1 << key
         self._down.pop(key, None)
         self._down[key] = self.clock
-        if self._duties is not None:
-            self._duties.struck(key, self.clock)
+        if self.duties is not None:
+            self.duties.struck(key, self.clock)
 
     def _let_go(self, key: int) -> None:
         self._last_off = key

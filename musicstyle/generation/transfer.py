@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import musicstyle
-from musicstyle.errors import CheckpointError, MidiError, UsageError
+from musicstyle.errors import CheckpointError, ConfigError, MidiError, UsageError
 from musicstyle.generation.job import TRIES, Job, Progress, describe
 from musicstyle.generation.options import GenerationOptions, Settings
 from musicstyle.generation.plan import make_plan
@@ -23,7 +23,7 @@ from musicstyle.music.melody import Extractor, piano_melody
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps, encode
-from musicstyle.music.scores import read_notes
+from musicstyle.music.scores import read_notes, source_name
 from musicstyle.resources import default_checkpoint
 
 STYLE_CROPS = 4  # of a long performance, spread evenly; their embeddings are averaged
@@ -72,14 +72,18 @@ class StyleTransfer:
 
         Raises:
             ConfigError: A value out of range.
-            CheckpointError: The checkpoint names a setting that there is not.
+            CheckpointError: The checkpoint names a setting that there is not, or a value that cannot be.
         """
         given = {name: value for name, value in changes.items() if value is not None}
         chosen = self.facts.get("generation", {})
         known = {field.name for field in dataclasses.fields(GenerationOptions)}
         if unknown := sorted(set(chosen) - known):
             raise CheckpointError(f"{self.name}: its config.json names unknown generation settings: {unknown}")
-        return GenerationOptions(**{**chosen, **given})
+        try:
+            base = GenerationOptions(**chosen)
+        except (ConfigError, TypeError) as error:
+            raise CheckpointError(f"{self.name}: its config.json, generation: {error}") from None
+        return dataclasses.replace(base, **given)
 
     def generate(
         self,
@@ -239,7 +243,7 @@ def _refuse_meaningless(melody: Source | None, track: str | None, *, asks_to_kee
 
 def _name(source: Source | Tensor | None) -> str | None:
     if isinstance(source, (str, Path)):
-        return Path(source).name
+        return source_name(source)
     return None if source is None else "embedding" if isinstance(source, Tensor) else "notes"
 
 
@@ -283,7 +287,7 @@ def style_crops(notes: Notes, tokens: int) -> list[np.ndarray]:
     if len(ids) <= tokens:
         return [ids]
     per_note = len(ids) / len(notes)
-    room = max(1, len(notes) - int(tokens / per_note))
+    room = min(max(1, len(notes) - int(tokens / per_note)), len(notes) - 1)
     starts = np.unique(np.linspace(0, room, STYLE_CROPS).astype(int))
     parts = (notes[first : first + tokens] for first in starts)
     return [encode(part.shift(-float(part.start[0])))[:tokens] for part in parts]

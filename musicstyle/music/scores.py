@@ -55,6 +55,16 @@ _ZIP_ERRORS = (
 _SAME_PLACE = 1e-3  # quarters; triplets are rounded
 
 
+def source_name(source: PathLike) -> str:
+    """What to call a source of notes: the name of a file, or a tune in text itself."""
+    return os.fspath(source) if _is_tune(source) else Path(source).name
+
+
+def _is_tune(source: PathLike) -> bool:
+    text = os.fspath(source)
+    return not os.path.exists(text) and looks_like_tune(text)  # noqa: PTH110 - Path.exists raises for a long name
+
+
 class _UnusableError(ValueError):
     """What is wrong with a score, in our words; music21 raises ValueErrors of its own."""
 
@@ -74,7 +84,7 @@ def read_notes(path: PathLike, *, track: str | None = None) -> Notes:
     name = os.fspath(path)
     if track is not None:
         return _track_notes(path, track)
-    if not os.path.exists(name) and looks_like_tune(name):  # noqa: PTH110 - Path.exists raises for a long name
+    if _is_tune(path):
         return _as_midi_errors("the tune", parse_tune, name)
     suffix = Path(name).suffix.lower()
     if is_midi(path):
