@@ -143,6 +143,8 @@ class CompiledStepper:
 
     def prefill(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> None:
         """See `Stepper`; by `model.decode`, whose cache is then taken over."""
+        if not len(ids):
+            return
         reference = ReferenceStepper(self._model, self._condition, len(self._logits))
         reference.prefill(ids, clock, held)
         for part in self._parts:
