@@ -55,6 +55,7 @@ RUNS = {
     "style-other": Run(training={"style_input": "other"}),
     "counts-off": Run({"style_counts": False}),
     "drop-none": Run(training={"drop_style": 0.0, "drop_melody": 0.0}),
+    "published-melody": Run(training={"line_melody": 0.0}),
     "concat": Run({"combine": "concat"}),
     "tile": Run({"combine": "tile"}),
     "wide": Run({"width": 256, "heads": 4, "head_width": 64, "feedforward_width": 1024, "decoder_layers": 2}),

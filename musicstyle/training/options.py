@@ -43,7 +43,7 @@ class TrainingOptions:
     style_input: StyleInput = "same"
     drop_style: float = 0.15
     drop_melody: float = 0.15
-    line_melody: float = 0.0
+    line_melody: float = 0.5
     augment: bool = True
     seed: int = 1
     learning_rate: float = 0.03
