@@ -235,6 +235,7 @@ def test_mistakes_are_one_line(maestro: Path, tmp_path: Path) -> None:
         (["--data", maestro, tmp_path / "none.mid"], "none.mid"),
         (["--data", prepare(tmp_path / "alone", tmp_path / "corpus").path], "validation"),
         ([tmp_path / "alone" / "one.mid"], "--data"),
+        (["--data", maestro, "--count", "3", tmp_path / "alone" / "one.mid"], "--count means nothing"),
     ):
         result = call(*arguments)
         assert result.exit_code in (1, 2)

@@ -411,6 +411,18 @@ def test_eval_similarity_of_sets(maestro: Path) -> None:
         assert len(refused.stderr.splitlines()) == 1
 
 
+def test_eval_similarity_refuses_what_nothing_would_come_of(maestro: Path) -> None:
+    a, sets = maestro / "3.midi", ["--reference", maestro, "--candidate", maestro]
+    for arguments, flag in (
+        ([a, a, "--seconds", "5"], "--seconds"),
+        ([*sets, "--checkpoint", maestro], "--checkpoint"),
+        ([a, a, "--seed", "1"], "--seed"),
+        ([a, a, "--pairs", "all"], "--pairs"),
+    ):
+        refused = call("similarity", *arguments)
+        assert (refused.exit_code, refused.stderr.split(" means nothing")[0]) == (2, f"musicstyle: error: {flag}")
+
+
 def test_eval_similarity_of_a_checkpoint_takes_the_data_and_the_density(checkpoint: Path, data: Path) -> None:
     def of(*arguments: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(

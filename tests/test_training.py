@@ -64,7 +64,6 @@ def run(
     resume: bool = False,
     stop: int | None = None,
 ) -> list[Report]:
-    torch.use_deterministic_algorithms(True)
     trainer = Trainer(SMALL, options, corpus, out, make_fabric("cpu", precision))
     if resume:
         trainer.resume()

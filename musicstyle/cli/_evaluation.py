@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from musicstyle.cli._console import Meter, give, tell
 from musicstyle.cli._device import device_option, find_device
@@ -38,6 +39,9 @@ the_melodies = click.option(
     type=A_PATH,
     help="Tune or folder of them; default: Nottingham's tunes if the data is there, else the examples.",
 )
+
+
+PLAYING = ("melodies", "styles", "seconds", "checkpoint", "device", "threads")  # idle where files are judged
 
 
 def the_player(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -109,6 +113,23 @@ def counter(meter: Meter, unit: str) -> Callable[[int, int], None]:
         meter.update(done / total, f"{done} of {total} {unit}")
 
     return report
+
+
+def refuse_given(names: Sequence[str], why: str) -> None:
+    """Say that an option was given which nothing would come of.
+
+    Args:
+        names: Parameters of the verb that is being called.
+        why: End of the message, after "--seconds means nothing".
+
+    Raises:
+        UsageError: One of them stood on the command line.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if parameter.name in names and given:
+            raise UsageError(f"{parameter.opts[0]} means nothing {why}")
 
 
 def check_plot(plot: Path | None, force: bool) -> None:

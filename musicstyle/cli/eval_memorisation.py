@@ -12,11 +12,13 @@ from musicstyle.cli._console import Meter
 from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._evaluation import (
     A_PATH,
+    PLAYING,
     choose_melodies,
     choose_styles,
     counter,
     load_player,
     present,
+    refuse_given,
     settings_of,
     table,
     the_melodies,
@@ -52,6 +54,8 @@ def memorisation(files: tuple[Path, ...], data: Path, seed: int, as_json: bool, 
     from musicstyle.evaluation.memorisation import KnownRuns
     from musicstyle.music.midi import read_midi
 
+    if files:
+        refuse_given(("count", *PLAYING), "with files, which are judged as they are")
     named = [read_midi(file) for file in files]
     corpus = open_corpus(data)
     corpus.indices("validation")  # refuse early

@@ -10,12 +10,14 @@ import click
 from musicstyle.cli._console import Meter, say
 from musicstyle.cli._evaluation import (
     A_PATH,
+    PLAYING,
     check_plot,
     choose_melodies,
     choose_styles,
     counter,
     load_player,
     present,
+    refuse_given,
     settings_of,
     table,
     the_force,
@@ -65,6 +67,10 @@ def similarity(
     check_plot(plot, force)
     if plot is not None and len(pieces) != 2:
         raise UsageError("--plot draws two pieces; name two MIDI files")
+    if pieces or reference or candidate:
+        refuse_given((*PLAYING, "seed"), "with files, which are judged as they are")
+    if reference is None:
+        refuse_given(("pairs",), "without --reference and --candidate")
     if pieces:
         if len(pieces) != 2 or reference or candidate:
             raise UsageError("name two MIDI files, or --reference and --candidate, or nothing")

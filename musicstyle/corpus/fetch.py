@@ -19,7 +19,6 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -28,6 +27,7 @@ from typing import Any
 
 from musicstyle import __version__
 from musicstyle.errors import CorpusError
+from musicstyle.files import ZIP_ERRORS
 
 Progress = Callable[[int, int | None], None]  # bytes there, bytes in all (None: the server does not say)
 
@@ -221,7 +221,7 @@ def _unpack(collection: Collection, archive: Path, to: Path) -> None:
         if not (folder / collection.folder).is_dir():
             raise CorpusError(f"{collection.url}: the archive holds no folder {collection.folder}")
         (folder / collection.folder).rename(to / collection.folder)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except ZIP_ERRORS as error:
         _discard(archive)
         raise CorpusError(f"{collection.url}: the archive is damaged ({error})") from error
     finally:

@@ -202,6 +202,7 @@ def interpolation_test(
     rows: list[np.ndarray] = []
     for number, (a, b) in enumerate(pairs):
         notes = [read_midi(path) for path in (a, b)]
+        notes = [part.shift(-float(part.start.min())) for part in notes]
         length = min(part.duration_seconds for part in notes)
         ends = [player.embed_style(part) for part in notes]
         for repeat in range(repeats):

@@ -13,12 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import lzma
 import os
 import re
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from xml.parsers import expat
 import numpy as np
 
 from musicstyle.errors import MidiError, UsageError
+from musicstyle.files import ZIP_ERRORS
 from musicstyle.music.midi import MAX_HOURS, MIDI_SUFFIXES, read_midi, read_tracks
 from musicstyle.music.notes import Notes
 from musicstyle.music.plaintext import looks_like_tune, parse_tune
@@ -47,11 +45,6 @@ SUFFIXES = (*MIDI_SUFFIXES, *SCORE_FORMATS, *TUNE_SUFFIXES)
 MAX_BYTES = 32 * 2**20  # a symphony's MusicXML has 20 MB
 _CONTAINER = "META-INF/container.xml"
 _DEFAULT_QUARTERS_PER_MINUTE = 120.0
-# What zipfile was seen to raise on damaged archives; RuntimeError: encrypted, NotImplementedError: an unknown packing.
-_ZIP_ERRORS = (
-    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error,
-    KeyError, NotImplementedError, RuntimeError, EOFError, OSError,
-)  # fmt: skip
 _SAME_PLACE = 1e-3  # quarters; triplets are rounded
 
 
@@ -243,7 +236,7 @@ def _unpacked(data: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _member(archive, _score_name(archive))
-    except _ZIP_ERRORS as error:
+    except (*ZIP_ERRORS, OSError) as error:  # of memory: no disk can have failed
         raise ValueError(f"is a damaged compressed score ({error})") from None
 
 
