@@ -14,7 +14,9 @@ from musicstyle.generation import arithmetic, blocks, kernel, packing, stepper
 from musicstyle.generation.stepper import CompiledStepper, ReferenceStepper
 from musicstyle.model.attention import Memory
 from musicstyle.model.autoencoder import Autoencoder, Condition
+from musicstyle.model.checkpoint import read_config
 from musicstyle.model.config import Combination, Conditions, ModelConfig
+from musicstyle.resources import default_checkpoint
 
 SMALL = ModelConfig(
     width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=11,
@@ -94,6 +96,19 @@ def test_a_prefilled_step_goes_on_where_single_steps_would_be(length: int) -> No
         np.testing.assert_allclose(
             parts.step(ids[i], clock[i], held[i]), whole.step(ids[i], clock[i], held[i]), rtol=0, atol=1e-4
         )
+
+
+def test_logits_are_those_of_decode_at_the_sizes_of_the_box() -> None:
+    box = ModelConfig.from_dict(read_config(default_checkpoint())["model"])
+    model = awake(dataclasses.replace(box, decoder_layers=2, style_layers=1))
+    condition, before = five_rows(model), box.window - 5
+    ids, clock, held = (values.repeat(5, axis=1) for values in played(1, box.window + 5))
+    fast, slow = CompiledStepper(model, condition, 5), ReferenceStepper(model, condition, 5)
+    for one in (fast, slow):
+        one.prefill(ids[:before, 0], clock[:before, 0], held[:before, 0])
+    for i in range(before, len(ids)):
+        state = ids[i], clock[i], held[i]
+        np.testing.assert_allclose(fast.step(*state), slow.step(*state), rtol=0, atol=1e-4)
 
 
 def divergence(ours: np.ndarray, theirs: np.ndarray) -> float:
