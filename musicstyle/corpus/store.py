@@ -19,7 +19,7 @@ from musicstyle.errors import CorpusError
 from musicstyle.music.notes import Notes
 
 # Raise it whenever the same MIDI file would give other notes, flags or columns: older corpora are then read anew.
-FORMAT = 1
+FORMAT = 2
 SPLITS = ("train", "validation", "test")
 
 NOTE = np.dtype(
