@@ -186,7 +186,7 @@ def test_fine_tuning_begins_with_the_weights_of_a_checkpoint(folder: Path) -> No
     refused(call(*tuned[:4], "elsewhere", "--init", "nowhere", *QUICK), 1, "nowhere", "no checkpoint")
 
 
-def test_a_run_is_not_written_over_unasked(folder: Path) -> None:
+def test_a_run_is_not_written_over_unasked_nor_by_one_that_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = ("train", "--data", "midi", "--out", "run", "--steps", "1", *QUICK)
     assert call(*run).exit_code == 0
     best = folder / "run" / "best"
@@ -195,6 +195,10 @@ def test_a_run_is_not_written_over_unasked(folder: Path) -> None:
     refused(call(*run, "--resume", "--force"), 2, "--resume", "--force")
     another = call(*run, "--resume", "--combine", "concat")
     assert (another.exit_code, "differs in combine" in another.stderr.splitlines()[-1]) == (1, True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_train_step", lambda *_: torch.tensor(float("nan")))
+        failed = call(*run, "--force")
+    assert (failed.exit_code, "the loss is nan" in failed.stderr.splitlines()[-1]) == (1, True)
     assert (best / "mark").exists()
     assert call(*run, "--force").exit_code == 0
     assert not (best / "mark").exists()

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import math
 import shlex
-import shutil
 import signal
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,7 +92,7 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @click.option("--threads", type=AT_LEAST_1, help="CPU threads; default: torch's choice.")
 @click.option("--init", type=A_FOLDER, help="Fine-tune this checkpoint, by default at a tenth of the rates.")
 @click.option("--resume", is_flag=True, help="Go on from the last save of --out.")
-@click.option("--force", is_flag=True, help="Begin anew in an --out that holds a run; the old run is removed.")
+@click.option("--force", is_flag=True, help="Begin anew in an --out that holds a run; it goes when this one saves.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a validation and one at the end.")
 def train(
     data: Path,
@@ -137,8 +136,7 @@ def train(
         precision = saved.get("training", {}).get("precision", precision)
     trainer = _make_trainer(config, options, corpus, out, (device, precision, devices, nodes), threads)
     _take_up(trainer, init, resume)
-    if force and speaks():
-        _remove_run(out)
+    trainer.replaces = force
     again = f"musicstyle train --data {shlex.quote(str(data))} --out {shlex.quote(str(out))}{asked} --resume"
     _introduce(trainer, corpus)
     last = _follow(trainer, as_json, again)
@@ -179,14 +177,6 @@ def _refuse_to_shrink(init: Path, before: dict[str, Any], config: ModelConfig) -
     for flag, name in (("window", "window"), ("layers", "decoder_layers")):
         if getattr(config, name) < before[name]:
             raise UsageError(f"--{flag} {getattr(config, name)}: {init} has {before[name]}; it can only grow")
-
-
-def _remove_run(out: Path) -> None:
-    from musicstyle.training.state import BEST, LAST
-
-    for name in (BEST, LAST):
-        for folder in (out / name, out / f"{name}.old", out / f"{name}.new"):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _facts(checkpoint: Path) -> dict[str, Any]:
@@ -321,7 +311,7 @@ def _interrupt_sets(trainer: Trainer) -> Iterator[None]:
 
 
 def _stopped(trainer: Trainer, again: str) -> StoppedError:
-    saved = _saved_facts(trainer.out)
+    saved = {} if trainer.replaces else _saved_facts(trainer.out)
     what = f"saved at step {saved['step']}, go on with: {again}" if saved else "nothing was saved yet"
     return StoppedError(f"stopped at step {trainer.step}; {what}")
 

@@ -24,7 +24,7 @@ from musicstyle.training.loss import feature_scale, nll_sum, served_modes, style
 from musicstyle.training.optimizers import make_optimizers
 from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
-from musicstyle.training.state import BEST, LAST, RESUMED, find_last, restore, save
+from musicstyle.training.state import BEST, LAST, RESUMED, find_last, remove_run, restore, save
 
 LOSS_EVERY = 10  # steps: reading the loss makes the CPU wait for a GPU, which then waits for the CPU
 
@@ -71,7 +71,12 @@ def make_fabric(device: str, precision: str = "auto", devices: int = 1, nodes: i
 
 
 class Trainer:
-    """One run: model, optimizers and history between two steps."""
+    """One run: model, optimizers and history between two steps.
+
+    Attributes:
+        stop: Set from outside, in any process: save after the step that is being taken, and end.
+        replaces: Set from outside: the run that `out` holds goes as soon as this one has something to save.
+    """
 
     def __init__(self, config: ModelConfig, options: TrainingOptions, corpus: Path, out: Path, fabric: Fabric) -> None:
         options.refuse_uneven_shares(fabric.world_size)
@@ -82,7 +87,7 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.step = self.tokens = 0
         self.best = float("inf")
-        self.stop = False  # set from outside, in any process: save after the step that is being taken, and end
+        self.stop = self.replaces = False
 
     @property
     def precision(self) -> str:
@@ -134,16 +139,16 @@ class Trainer:
                 loss = self._read(measured)
             scores = self._validate(validation) if self._due(o.validate_every) else None
             best = scores is not None and self._note(scores, loss)
-            if best and fabric.is_global_zero:
-                save(self.out / BEST, self.plain, self._facts(scores), self.history)
+            if best:
+                self._save(BEST, scores)
             if self._due(o.save_every):
-                self._save_last(optimizers, scores)
+                self._save(LAST, scores, optimizers)
             seconds = time.monotonic() - began
             eta = seconds / (self.step - first_step) * (o.steps - self.step)
             speed = (self.tokens - first_tokens) / seconds
             yield Report(self.step, o.steps, loss, self.tokens, speed, eta, scores, best)
             if self._agree_to_stop(on_gpu):
-                self._save_last(optimizers, scores)
+                self._save(LAST, scores, optimizers)
                 return
 
     def _agree_to_stop(self, on_gpu: bool) -> bool:
@@ -160,9 +165,13 @@ class Trainer:
             return agreed
         return self.stop and self.fabric.world_size == 1
 
-    def _save_last(self, optimizers: list[Any], scores: dict[str, float] | None) -> None:
-        if self.fabric.is_global_zero:
-            save(self.out / LAST, self.plain, self._facts(scores), self.history, optimizers)
+    def _save(self, name: str, scores: dict[str, float] | None, optimizers: list[Any] | None = None) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        if self.replaces:
+            remove_run(self.out)
+            self.replaces = False
+        save(self.out / name, self.plain, self._facts(scores), self.history, optimizers)
 
     def _to_device(self, batch: Batch) -> Batch:
         return {name: values.to(self.fabric.device, non_blocking=True) for name, values in batch.items()}

@@ -83,6 +83,13 @@ def save(
     replace_folder(folder, fill)
 
 
+def remove_run(out: Path) -> None:
+    """Remove what runs have saved in a folder; whatever else lies there stays."""
+    for name in (BEST, LAST):
+        for folder in (out / name, out / f"{name}.old", out / f"{name}.new"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def find_last(out: Path) -> Path | None:
     """The folder to resume from; the one put aside if the run was killed between two renames."""
     for folder in (out / LAST, out / (LAST + ".old")):
