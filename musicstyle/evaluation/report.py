@@ -85,7 +85,7 @@ class Plan:
 
     @classmethod
     def quick(cls, seed: int = 1) -> Plan:
-        """Fits in half an hour of two cores with the checkpoint in the box."""
+        """Takes some five minutes of one core with the checkpoint in the box."""
         return cls(
             seed=seed,
             seconds=15.0,
