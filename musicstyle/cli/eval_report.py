@@ -33,7 +33,7 @@ PAGE, RESULT = "index.html", "report.json"
     type=A_PATH,
     help="Folder of MIDI or prepared corpus; MAESTRO gives the styles too. Default: MAESTRO if the data is there.",
 )
-@click.option("--quick", is_flag=True, help="Some five minutes with the weights in the box; the page says what is left out.")
+@click.option("--quick", is_flag=True, help="Some five minutes for the weights in the box; it says what is left out.")
 @the_checkpoint
 @the_seed
 @the_device
