@@ -226,6 +226,16 @@ def test_a_damaged_corpus_is_made_anew(source: Path, tmp_path: Path, opened: lis
     assert len(opened) == 10
 
 
+def test_another_versions_corpus_is_refused_and_made_anew(source: Path, tmp_path: Path, opened: list[str]) -> None:
+    out = prepare(source, tmp_path / "out").path
+    manifest = out / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 1}))
+    with pytest.raises(CorpusError, match=r"another version of musicstyle; prepare it again"):
+        _ = Corpus.open(out).manifest
+    assert len(prepare(source, out).manifest["pieces"]) == 5
+    assert len(opened) == 10
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [("notes.npy", ""), ("index.npy", ""), ("manifest.json", "{"), ("manifest.json", ""), ("manifest.json", "[]")],

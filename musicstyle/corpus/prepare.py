@@ -105,9 +105,7 @@ class _Earlier:
     def load(cls, out: Path, source: Path) -> _Earlier:
         """Read the manifest of `out`. A damaged corpus, or another version's, counts as none: all is read anew."""
         try:
-            corpus = Corpus.open(out) if is_corpus(out) else None
-            usable = corpus is not None and corpus.manifest["format"] == FORMAT
-            return cls(corpus if usable else None, source)
+            return cls(Corpus.open(out) if is_corpus(out) else None, source)
         except (CorpusError, ValueError, KeyError, TypeError):
             return cls(None, source)
 

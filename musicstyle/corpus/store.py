@@ -112,7 +112,7 @@ class Corpus:
         """What was read, skipped and why: parsed when first asked for.
 
         Raises:
-            CorpusError: it is damaged.
+            CorpusError: it is damaged, or of another version.
         """
         try:
             manifest = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
@@ -120,6 +120,8 @@ class Corpus:
             raise CorpusError(f"{self.path}: damaged corpus (manifest.json: {error}); prepare it again") from error
         if not isinstance(manifest, dict):
             raise CorpusError(f"{self.path}: damaged corpus (manifest.json holds no table); prepare it again")
+        if manifest.get("format") != FORMAT:
+            raise CorpusError(f"{self.path}: made by another version of musicstyle; prepare it again")
         return manifest
 
     def indices(self, split: str) -> np.ndarray:
