@@ -1,25 +1,15 @@
-"""Files that are whole or absent: written beside their place and renamed. Their names, as text; damaged archives."""
+"""Files that are whole or absent: written beside their place and renamed. And their names, as text."""
 
 from __future__ import annotations
 
-import lzma
 import os
-import struct
 import tempfile
-import zipfile
-import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-# What zipfile was seen to raise on damaged archives; RuntimeError: encrypted, NotImplementedError: an unknown packing.
-ZIP_ERRORS = (
-    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error,
-    KeyError, NotImplementedError, RuntimeError, EOFError,
-)  # fmt: skip
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import musicstyle
 
 ROOT = Path(musicstyle.__file__).resolve().parent
 
-# Which rooms a room may import. The base (errors.py, files.py, resources.py) is open to all and imports none of them.
+# Which rooms a room may import. The base (the modules beside the rooms) is open to all and imports none of them.
 MAY_IMPORT = {
     "base": set(),
     "music": set(),

@@ -26,8 +26,8 @@ from ssl import SSLError
 from typing import Any
 
 from musicstyle import __version__
+from musicstyle.archives import ZIP_ERRORS
 from musicstyle.errors import CorpusError
-from musicstyle.files import ZIP_ERRORS
 
 Progress = Callable[[int, int | None], None]  # bytes there, bytes in all (None: the server does not say)
 

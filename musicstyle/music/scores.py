@@ -23,8 +23,8 @@ from xml.parsers import expat
 
 import numpy as np
 
+from musicstyle.archives import ZIP_ERRORS
 from musicstyle.errors import MidiError, UsageError
-from musicstyle.files import ZIP_ERRORS
 from musicstyle.music.midi import MAX_HOURS, MIDI_SUFFIXES, read_midi, read_tracks
 from musicstyle.music.notes import Notes
 from musicstyle.music.plaintext import looks_like_tune, parse_tune
