@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from musicstyle.cli._console import Meter, give, tell
 from musicstyle.cli._device import device_option, find_device
+from musicstyle.cli._flags import settings_are_flags
 from musicstyle.cli._paths import refuse_to_write
-from musicstyle.errors import ConfigError, UsageError
+from musicstyle.errors import UsageError
 
 if TYPE_CHECKING:
     from musicstyle.generation.options import GenerationOptions
@@ -73,10 +73,8 @@ def settings_of(player: StyleTransfer, **changes: Any) -> GenerationOptions:
     Raises:
         UsageError: A value that can't be.
     """
-    try:
+    with settings_are_flags():
         return player.default_options(**changes)
-    except ConfigError as error:
-        raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
 
 
 def files_of(path: Path | None) -> tuple[list[Path], Path | None]:
@@ -113,23 +111,6 @@ def counter(meter: Meter, unit: str) -> Callable[[int, int], None]:
         meter.update(done / total, f"{done} of {total} {unit}")
 
     return report
-
-
-def refuse_given(names: Sequence[str], why: str) -> None:
-    """Say that an option was given which nothing would come of.
-
-    Args:
-        names: Parameters of the verb that is being called.
-        why: End of the message, after "--seconds means nothing".
-
-    Raises:
-        UsageError: One of them stood on the command line.
-    """
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-        if parameter.name in names and given:
-            raise UsageError(f"{parameter.opts[0]} means nothing {why}")
 
 
 def check_plot(plot: Path | None, force: bool) -> None:

@@ -18,13 +18,13 @@ from musicstyle.cli._evaluation import (
     counter,
     load_player,
     present,
-    refuse_given,
     settings_of,
     table,
     the_melodies,
     the_player,
     the_styles,
 )
+from musicstyle.cli._flags import refuse_given
 
 if TYPE_CHECKING:
     from musicstyle.evaluation.memorisation import KnownRuns

@@ -17,7 +17,6 @@ from musicstyle.cli._evaluation import (
     counter,
     load_player,
     present,
-    refuse_given,
     settings_of,
     table,
     the_force,
@@ -26,6 +25,7 @@ from musicstyle.cli._evaluation import (
     the_plot,
     the_styles,
 )
+from musicstyle.cli._flags import refuse_given
 from musicstyle.errors import UsageError
 from musicstyle.files import as_text
 

@@ -12,9 +12,10 @@ import click
 
 from musicstyle.cli._console import Meter, duration, give, say
 from musicstyle.cli._device import device_option, find_device
+from musicstyle.cli._flags import settings_are_flags
 from musicstyle.cli._group import StoppedError
 from musicstyle.cli._paths import refuse_to_write
-from musicstyle.errors import ConfigError, UsageError
+from musicstyle.errors import UsageError
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.music.outputs import output_kind
 from musicstyle.music.plaintext import looks_like_tune
@@ -196,10 +197,8 @@ def _refuse_meaningless(
 ) -> None:
     """Say before any work what cannot be meant."""
     given = {name: value for name, value in settings.items() if value is not None}
-    try:
+    with settings_are_flags():
         GenerationOptions(**{name: value for name, value in given.items() if name != "melody_track"})
-    except ConfigError as error:
-        raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
     for needed, names in NEEDS.items():
         for name in names:
             if name in given and inputs[needed] is None:

@@ -16,8 +16,9 @@ import click
 from musicstyle.cli._console import Meter, give, say, speaks
 from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._device import device_option, find_device
+from musicstyle.cli._flags import settings_are_flags
 from musicstyle.cli._group import StoppedError
-from musicstyle.errors import ConfigError, MusicstyleError, UsageError
+from musicstyle.errors import MusicstyleError, UsageError
 from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
 from musicstyle.training.options import StyleInput, TrainingOptions
 
@@ -127,10 +128,8 @@ def train(
     if given["tokens"] is None and not resume:
         given["tokens"] = config.window
     options = _training_options(given, saved, tuning=init is not None)
-    try:
+    with settings_are_flags():
         options.refuse_uneven_shares(devices * nodes)  # before more processes begin, each of which would say it
-    except ConfigError as error:
-        raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
     corpus = open_corpus(data)
     if precision == "auto":
         precision = saved.get("training", {}).get("precision", precision)

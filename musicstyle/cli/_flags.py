@@ -1,0 +1,44 @@
+"""What stood on the command line, and settings by the names that they have there."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from musicstyle.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@contextmanager
+def settings_are_flags() -> Iterator[None]:
+    """Within it, a setting that cannot be is a mistake of usage, and named as its flag.
+
+    Raises:
+        UsageError: In place of a ConfigError.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
+
+
+def refuse_given(names: Sequence[str], why: str) -> None:
+    """Say that an option was given which nothing would come of.
+
+    Args:
+        names: Parameters of the verb that is being called.
+        why: End of the message, after "--seconds means nothing".
+
+    Raises:
+        UsageError: One of them stood on the command line.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if parameter.name in names and given:
+            raise UsageError(f"{parameter.opts[0]} means nothing {why}")
