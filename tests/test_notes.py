@@ -119,3 +119,12 @@ def test_equality_is_exact_unless_a_tolerance_is_given() -> None:
 def test_stretch_must_be_above_zero() -> None:
     with pytest.raises(ValueError, match="above 0"):
         random_notes(1, 3).stretch(0)
+
+
+def test_from_zero_moves_the_first_onset_to_0_and_nothing_else() -> None:
+    notes = random_notes(3, 20).shift(2.5)
+    moved = notes.from_zero()
+    assert moved.start[0] == 0
+    assert moved.shift(float(notes.start[0])).equals(notes, 1e-9)
+    with pytest.raises(IndexError):
+        Notes.empty().from_zero()

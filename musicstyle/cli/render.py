@@ -78,7 +78,7 @@ def _tune(path: Path, notes: Notes, facts: dict[str, str]) -> Notes:
     tune = piano_melody(read_notes(path))
     if not len(tune):
         raise UsageError(f"{path}: holds no melody")
-    asked = tune.shift(-float(tune.start[0])).stretch(1 / float(facts.get("tempo", 1)))
+    asked = tune.from_zero().stretch(1 / float(facts.get("tempo", 1)))
     semitones = facts.get("transpose", "auto")  # what "auto" moved was moved back
     asked = asked.transpose(0 if semitones == "auto" else int(semitones)).shift(float(facts.get("begin_seconds", 0)))
     # Whichever place more of the notes agree with.

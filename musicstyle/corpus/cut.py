@@ -101,7 +101,7 @@ def cut(
         stop = min(first + size, last)
         records = corpus.records(piece, first, min(stop + 1, last))
         notes = notes_of(records)
-        notes = notes.shift(-float(notes.start[0])).stretch(change.stretch)
+        notes = notes.from_zero().stretch(change.stretch)
         notes = notes.transpose(change.semitones(notes.pitch))
         inside, melody = notes[: stop - first], records["melody"][: stop - first]
         ids = encode(inside)

@@ -18,7 +18,7 @@ import numpy as np
 from musicstyle.errors import CorpusError
 from musicstyle.music.notes import Notes
 
-# Raise it whenever the same MIDI file would give other notes, flags or columns: older corpora are then read anew.
+# Raise it if the same MIDI file would give other notes, flags, columns or facts: older corpora are then read anew.
 FORMAT = 2
 SPLITS = ("train", "validation", "test")
 

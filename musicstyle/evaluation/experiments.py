@@ -49,7 +49,7 @@ class Halves:
         notes = read_midi(path)
         notes = notes[notes.in_piano_range()]
         middle = len(notes) // 2
-        halves = [part.shift(-float(part.start[0])) for part in (notes[:middle], notes[middle:]) if len(part)]
+        halves = [part.from_zero() for part in (notes[:middle], notes[middle:]) if len(part)]
         if len(halves) < 2 or min(part.duration_seconds for part in halves) < SHORTEST_HALF_SECONDS:
             raise UsageError(f"{path}: too short to hear one half and judge by the other; at least 8 s are needed")
         return cls(path.stem, *halves)
@@ -201,8 +201,7 @@ def interpolation_test(
     mixes = np.linspace(0, 1, steps)
     rows: list[np.ndarray] = []
     for number, (a, b) in enumerate(pairs):
-        notes = [read_midi(path) for path in (a, b)]
-        notes = [part.shift(-float(part.start.min())) for part in notes]
+        notes = [read_midi(path).from_zero() for path in (a, b)]
         length = min(part.duration_seconds for part in notes)
         ends = [player.embed_style(part) for part in notes]
         for repeat in range(repeats):

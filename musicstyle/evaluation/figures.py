@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".svg", ".pdf")
 BLUE, ORANGE, GREY = "#1f77b4", "#ff7f0e", "#999999"
+SHARES = (0, 1.03)  # of an axis; a point at 1 is drawn whole
 
 
 def interpolation_figure(line: Mapping[str, Any]) -> Figure:
@@ -55,7 +56,7 @@ def melody_figure(strengths: list[Mapping[str, Any]]) -> Figure:
         ("chance_100", "chance, 100 ms", GREY),
     ):
         axes.plot(x, [row[name] for row in strengths], color=color, marker="o", label=label)
-    axes.set_ylim(0, 1.03)  # a whole point at the top
+    axes.set_ylim(SHARES)
     axes.set_xlabel("melody strength")
     axes.set_ylabel("share of the melody's notes")
     axes.legend(fontsize=9)
@@ -73,7 +74,7 @@ def hits_figure(hits: Mapping[str, Any]) -> Figure:
         axes.plot([place, place], row["interval"], color="black")
     axes.axhline(0.5, color=GREY, linewidth=0.8)
     axes.set_xticks(range(len(hits)), list(hits))
-    axes.set_ylim(0, 1.03)  # a whole point at the top
+    axes.set_ylim(SHARES)
     axes.set_ylabel("nearer to own style")
     return figure
 

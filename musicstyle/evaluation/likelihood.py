@@ -187,7 +187,7 @@ def first_notes(corpus: Corpus, piece: int, crops: int, options: BatchOptions) -
     notes = corpus.notes(piece)
 
     def ids_from(first: int) -> int:
-        return len(encode(notes[first:].shift(-float(notes.start[first]))))
+        return len(encode(notes[first:].from_zero()))
 
     # The later the beginning, the fewer ids are left. Those of notes begun before it don't count: encode anew.
     places = bisect_right(range(len(notes)), -options.tokens, key=lambda first: -ids_from(first))

@@ -122,7 +122,7 @@ def _as_asked(tune: Notes, options: GenerationOptions) -> Notes:
 
 def _heard_primer(primer: Notes, shift: int) -> Notes:
     """The primer from its first note on, higher by `shift`; what then leaves the piano is left out."""
-    primer = primer.shift(-float(primer.start[0])).transpose(shift)
+    primer = primer.from_zero().transpose(shift)
     return primer[primer.in_piano_range()].quantized()
 
 

@@ -264,7 +264,7 @@ def read_melody(source: Source, track: str | None = None, extractor: Extractor =
     notes = source if isinstance(source, Notes) else read_notes(source, track=track)
     melody = piano_melody(notes, extractor)
     if len(melody):
-        melody = melody.shift(-float(melody.start[0]))
+        melody = melody.from_zero()
     if melody.duration_seconds < SHORTEST_MELODY_SECONDS:
         raise MidiError(
             str(name),
@@ -283,11 +283,11 @@ def _piano_notes(source: Source, role: str = "style") -> Notes:
 
 def style_crops(notes: Notes, tokens: int) -> list[np.ndarray]:
     """Ids of up to four crops of a performance, each up to `tokens` long, spread evenly over it."""
-    ids = encode(notes.shift(-float(notes.start[0])))
+    ids = encode(notes.from_zero())
     if len(ids) <= tokens:
         return [ids]
     per_note = len(ids) / len(notes)
     room = min(max(1, len(notes) - int(tokens / per_note)), len(notes) - 1)
     starts = np.unique(np.linspace(0, room, STYLE_CROPS).astype(int))
     parts = (notes[first : first + tokens] for first in starts)
-    return [encode(part.shift(-float(part.start[0])))[:tokens] for part in parts]
+    return [encode(part.from_zero())[:tokens] for part in parts]

@@ -101,6 +101,14 @@ class Notes:
         """All notes later by `seconds` (earlier if negative)."""
         return Notes(self.start + seconds, self.end + seconds, self.pitch, self.velocity)
 
+    def from_zero(self) -> Notes:
+        """The same notes, the first of them at 0.
+
+        Raises:
+            IndexError: there is none.
+        """
+        return self.shift(-float(self.start[0]))
+
     def stretch(self, factor: float) -> Notes:
         """All times multiplied by `factor`: 2 is half as fast.
 
