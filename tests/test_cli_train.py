@@ -176,13 +176,17 @@ def test_fine_tuning_begins_with_the_weights_of_a_checkpoint(folder: Path) -> No
     refused(call(*tuned, "--force", "--preset", "tiny"), 2, "--init", "--preset")
     window = facts["model"]["window"]
     refused(call(*tuned, "--force", "--window", str(window - 1)), 2, "--window", str(window))
-    grown = call(*tuned, "--force", "--window", str(2 * window), "--layers", "7", "--learning-rate", "1e-9", "--json")
+    larger = ("--window", str(2 * window), "--layers", "7", "--width", "48")
+    grown = call(*tuned, "--force", *larger, "--learning-rate", "1e-9", "--json")
     assert grown.exit_code == 0, grown.stderr
     model = json.loads((folder / "tuned" / "best" / "config.json").read_text())["model"]
-    assert (model["window"], model["decoder_layers"]) == (2 * window, 7)
+    assert (model["window"], model["decoder_layers"], model["width"], model["feedforward_width"]) == (
+        2 * window, 7, 48, 80,
+    )  # fmt: skip
     assert json.loads(grown.stdout.splitlines()[0])["validation"] == pytest.approx(before, abs=1e-4)
     again = ("train", "--data", "midi", "--out", "again", "--init", "tuned/best", "--layers", "6", *QUICK)
     refused(call(*again), 2, "--layers 6", "7", "can only grow")
+    refused(call(*again[: -len(QUICK) - 2], "--width", "72", *QUICK), 2, "--width 72", "48", "multiple")
     refused(call(*tuned[:4], "elsewhere", "--init", "nowhere", *QUICK), 1, "nowhere", "no checkpoint")
 
 

@@ -60,6 +60,11 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
     type=AT_LEAST_1,
     help="Of the decoder, with --init no fewer than so far; default: likewise.",
 )
+@click.option(
+    "--width",
+    type=AT_LEAST_1,
+    help="Of the hidden vectors, with --init a multiple of so far; the feed-forward layers widen with it.",
+)
 @click.option("--out", type=A_FOLDER, help="Folder of the run; default: runs/DATA-PRESET.")
 @_setting("--steps", "steps", "Optimizer steps.", AT_LEAST_1)
 @_setting("--batch-size", "batch_size", "Crops a step.", AT_LEAST_1)
@@ -176,6 +181,10 @@ def _refuse_to_shrink(init: Path, before: dict[str, Any], config: ModelConfig) -
     for flag, name in (("window", "window"), ("layers", "decoder_layers")):
         if getattr(config, name) < before[name]:
             raise UsageError(f"--{flag} {getattr(config, name)}: {init} has {before[name]}; it can only grow")
+    if config.width % before["width"]:
+        raise UsageError(f"--width {config.width}: {init} has {before['width']}; give a multiple of it")
+    if config.width != before["width"] and not config.clock:
+        raise UsageError(f"--width {config.width}: {init} has no clock; such a model grows no wider, leave --width out")
 
 
 def _facts(checkpoint: Path) -> dict[str, Any]:
@@ -200,6 +209,8 @@ def _model_config(preset: str | None, given: dict[str, Any], saved: dict[str, An
         config = dataclasses.replace(config if preset else before, **kept)
     if given["layers"] is not None:
         choices["decoder_layers"] = given["layers"]
+    if (width := given["width"]) is not None:
+        choices |= {"width": width, "feedforward_width": max(1, config.feedforward_width * width // config.width)}
     config = dataclasses.replace(config, **choices)
     return config if given["window"] is None else config.with_window(given["window"])
 

@@ -15,24 +15,25 @@ from musicstyle.errors import CheckpointError, ConfigError
 from musicstyle.files import write_atomically
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
-from musicstyle.model.layers import BRANCH_ENDS
+from musicstyle.model.growth import grown
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-LAYERS = "decoder.layers."
-FARTHEST = 64  # rows of a relative table
 
 
-def save_checkpoint(folder: Path, model: Autoencoder, facts: dict[str, Any]) -> None:
+def save_checkpoint(
+    folder: Path, model: Autoencoder, facts: dict[str, Any], dtype: torch.dtype = torch.float32
+) -> None:
     """Write config.json and model.safetensors into a folder.
 
     Args:
         folder: Made if it doesn't exist.
-        model: Its weights are written in float32.
+        model: Whose weights are written.
         facts: What else config.json says (training settings, step, validation NLL, generation defaults).
+        dtype: Of the weights in the file; float16 halves it. They are float32 again when they are loaded.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_tensors(folder / WEIGHTS, {name: t.detach().float() for name, t in model.state_dict().items()})
+    save_tensors(folder / WEIGHTS, {name: t.detach().to(dtype) for name, t in model.state_dict().items()})
     with write_atomically(folder / CONFIG) as path:
         path.write_text(json.dumps({"format": FORMAT, "model": model.config.to_dict(), **facts}, indent=2) + "\n")
 
@@ -89,13 +90,13 @@ def load_weights(model: Autoencoder, path: Path, *, grow: bool = False) -> None:
     Args:
         model: Whatever it was filled with is lost.
         path: The file.
-        grow: The weights may be those of a smaller decoder, see `grown`.
+        grow: The weights may be those of a smaller model, see `grown`.
 
     Raises:
         CheckpointError: Missing, unreadable, or of other names or shapes than the model's.
     """
     try:
-        weights = load_file(path)
+        weights = {name: value.float() for name, value in load_file(path).items()}
     except FileNotFoundError:
         raise CheckpointError(f"{path}: missing") from None
     except (OSError, SafetensorError) as error:
@@ -109,29 +110,3 @@ def load_weights(model: Autoencoder, path: Path, *, grow: bool = False) -> None:
         if ours != theirs:
             raise CheckpointError(f"{path}: does not fit its config: {name} is {theirs}, the config asks for {ours}")
     model.load_state_dict(weights)
-
-
-def grown(weights: dict[str, Tensor], model: Autoencoder) -> dict[str, Tensor]:
-    """The weights for a model with more decoder layers or a longer window: what they could hear is heard as before.
-
-    Layers are repeated in place, spread over the stack; what a repeated layer adds begins at zero. New rows of the
-    relative tables are the mean of the FARTHEST farthest, so that beyond the old window is heard as near its end.
-    """
-    longer = {name: value for name, value in weights.items() if not name.startswith(LAYERS)}
-    before = len({name.removeprefix(LAYERS).split(".")[0] for name in weights if name.startswith(LAYERS)})
-    after, previous = max(before, len(model.decoder.layers)), -1
-    for number in range(after):
-        source = (number * before + before // 2) // after
-        for name, value in weights.items():
-            if name.startswith(f"{LAYERS}{source}."):
-                part = name.removeprefix(f"{LAYERS}{source}.")
-                silent = source == previous and part.rsplit(".", 1)[0].endswith(BRANCH_ENDS)
-                longer[f"{LAYERS}{number}.{part}"] = torch.zeros_like(value) if silent else value
-        previous = source
-    for name, wanted in model.decoder.state_dict(prefix="decoder.").items():
-        table = longer.get(name)
-        if name.endswith(".table") and table is not None and table.ndim == wanted.ndim:
-            missing = max(0, wanted.shape[1] - table.shape[1])  # the farthest row is the first
-            far = table[:, :FARTHEST].mean(dim=1, keepdim=True)
-            longer[name] = torch.cat((far.expand(-1, missing, -1), table), dim=1)
-    return longer

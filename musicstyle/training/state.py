@@ -72,10 +72,10 @@ def save(
     history: list[dict[str, Any]],
     optimizers: Sequence[Optimizer] | None = None,
 ) -> None:
-    """Write a checkpoint with its history; with optimizers, also what `--resume` needs."""
+    """Write a checkpoint with its history, in float16; with optimizers, in float32 and with what `--resume` needs."""
 
     def fill(new: Path) -> None:
-        save_checkpoint(new, model, facts)
+        save_checkpoint(new, model, facts, torch.float16 if optimizers is None else torch.float32)
         (new / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
         if optimizers is not None:
             save_tensors(new / OPTIMIZERS, optimizer_tensors(optimizers))
