@@ -27,6 +27,11 @@ def settings_are_flags() -> Iterator[None]:
         raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
 
 
+def was_given(name: str) -> bool:
+    """Whether a parameter of the verb that is being called stood on the command line."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
 def refuse_given(names: Sequence[str], why: str) -> None:
     """Say that an option was given which nothing would come of.
 
@@ -37,8 +42,6 @@ def refuse_given(names: Sequence[str], why: str) -> None:
     Raises:
         UsageError: One of them stood on the command line.
     """
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-        if parameter.name in names and given:
+    for parameter in click.get_current_context().command.params:
+        if parameter.name in names and was_given(parameter.name):
             raise UsageError(f"{parameter.opts[0]} means nothing {why}")

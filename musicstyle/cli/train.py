@@ -16,7 +16,7 @@ import click
 from musicstyle.cli._console import Meter, give, say, speaks
 from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._device import device_option, find_device
-from musicstyle.cli._flags import settings_are_flags
+from musicstyle.cli._flags import settings_are_flags, was_given
 from musicstyle.cli._group import StoppedError
 from musicstyle.errors import MusicstyleError, UsageError
 from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
@@ -32,6 +32,7 @@ FEW_PIECES = 20
 TUNING_SHARE = 0.1  # of the learning rates, when weights are there to be kept
 MODEL_CHOICES = ("combine", "conditions")
 DEFAULT_PRESET = "tiny"
+OF_THE_MACHINE = ("device", "devices", "nodes", "threads")
 A_FOLDER = click.Path(path_type=Path)
 AT_LEAST_1 = click.IntRange(1)
 PRECISIONS = ["auto", "32-true", "bf16-mixed"]
@@ -123,7 +124,7 @@ def train(
     out = out or Path("runs") / f"{data.resolve().name}-{preset or DEFAULT_PRESET}"
     _refuse_early(out, resume, force)
     _refuse_two_models(init, resume, preset, given)
-    asked = _asked_machine(device, devices, nodes, threads)
+    asked = _asked_machine()
     device = find_device(device)
     saved = _saved_facts(out) if resume else {}
     begun = _facts(init) if init else saved
@@ -147,11 +148,10 @@ def train(
     _conclude(trainer, last, as_json)
 
 
-def _asked_machine(device: str, devices: int, nodes: int, threads: int | None) -> str:
+def _asked_machine() -> str:
     """The flags that a run which goes on must be given again: they belong to the machine and are not saved."""
-    asked = {"device": device, "devices": devices, "nodes": nodes, "threads": threads}
-    left_out = {"device": "auto", "devices": 1, "nodes": 1, "threads": None}
-    return "".join(f" --{name} {value}" for name, value in asked.items() if value != left_out[name])
+    given = click.get_current_context().params
+    return "".join(f" --{name} {given[name]}" for name in OF_THE_MACHINE if was_given(name))
 
 
 def _refuse_early(out: Path, resume: bool, force: bool) -> None:
