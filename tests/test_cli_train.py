@@ -315,7 +315,7 @@ def test_crops_are_as_long_as_the_window_unless_said(folder: Path) -> None:
 
 
 def none_given(**given: Any) -> dict[str, Any]:
-    names = ("combine", "conditions", "window", "layers", "steps", "learning_rate")
+    names = ("combine", "conditions", "window", "layers", "width", "steps", "learning_rate")
     return {**dict.fromkeys(names), **given}
 
 
@@ -339,5 +339,7 @@ def test_the_models_shape_comes_from_the_flag_then_the_saved_run_then_the_preset
     assert _model_config("base", none_given(), saved).to_dict() == saved["model"]
     assert _model_config(None, none_given(combine="sum"), saved).combine == "sum"
     assert _model_config(None, none_given(window=1024), {}).max_distance == 1024  # tiny's tables end with the window
+    wider = _model_config("base", none_given(width=576), {})
+    assert (wider.width, wider.feedforward_width) == (576, PRESETS["base"].feedforward_width * 576 // 384)
     longer = _model_config(None, none_given(window=4096), saved)
     assert (longer.window, longer.max_distance, longer.combine) == (4096, 1024, "concat")  # base's do not
