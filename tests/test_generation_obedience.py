@@ -85,7 +85,8 @@ def test_a_random_walk_leaves_no_duty_undone_and_stays_canonical(seed: int, coun
     melody = one_voice(rng, count, keys)
     end = int(melody.duration_seconds * 100 + 0.5)
     steps, step_keys = melody.steps()[0], melody.pitch - 21
-    grammar = Grammar(end, end + 30, duties=Duties(steps, melody.steps()[1], step_keys, end))
+    grammar = Grammar(end, end + 30)
+    grammar.duties = Duties(steps, melody.steps()[1], step_keys, end)
     weight = np.exp(np.where(PERFORMANCE.kinds == PERFORMANCE.kind_index(TIME_SHIFT), bias, 0.0))
     ids: list[int] = []
     while (allowed := grammar.allowed()).any():
@@ -124,7 +125,8 @@ def test_a_note_that_is_kept_is_held_long_enough_to_be_heard(held: bool, monkeyp
         monkeypatch.setattr(rules, "HELD_STEPS", 0)
     asked = tune(14)
     end = int(asked.duration_seconds * 100 + 0.5)
-    grammar = Grammar(end, end + 30, duties=Duties(*asked.steps(), asked.pitch - 21, end))
+    grammar = Grammar(end, end + 30)
+    grammar.duties = Duties(*asked.steps(), asked.pitch - 21, end)
     rng, ids = np.random.default_rng(1), []
     weight = np.ones(PERFORMANCE.size)
     weight[PERFORMANCE.first(TIME_SHIFT) + np.arange(4)] = 50  # short steps, so that there is often a chance

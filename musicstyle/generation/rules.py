@@ -112,18 +112,22 @@ class Grammar:
 
     With duties, the clock does not pass the deadline of a note that was not struck; at its deadline nothing comes that
     the order would not let its NOTE_OFF (if the key still sounds) and its NOTE_ON follow.
+
+    Attributes:
+        end_steps, limit_steps: As above.
+        clock: Where the sequence stands, in steps.
+        duties: Given from outside, when those ids are in that fulfil none; None: nothing is due.
+        finished: No id may come any more.
     """
 
-    def __init__(
-        self, end_steps: int, limit_steps: int, *, playable: np.ndarray | None = None, duties: Duties | None = None
-    ) -> None:
+    def __init__(self, end_steps: int, limit_steps: int, *, playable: np.ndarray | None = None) -> None:
         """`playable`: which keys may be struck, (88,) bool; None for all."""
         self.end_steps, self.limit_steps = end_steps, limit_steps
         self.clock = 0
         self._down: dict[int, int] = {}  # sounding keys and when they were struck, in this order
         self._sounds = 0  # their set
         self._playable = (1 << KEYS) - 1 if playable is None else _bits(playable)
-        self.duties = duties
+        self.duties: Duties | None = None
         self._bin = 0  # none yet: the first NOTE_ON is always preceded by a VELOCITY
         self._last_off = self._last_on = -1  # key of the last NOTE_OFF and NOTE_ON within this step
         self._velocity_stands = False
