@@ -67,8 +67,8 @@ def style(
     Plays in several styles and asks how often a piece is nearer to its own than to another (.5 by chance; "real" is a
     stretch of the performance itself). One half of each performance is heard, the other judges; under "heard" the half
     that was heard judges, as in published similarities. With --data, asks whether the nearest crop by style embedding
-    is of the same performance, composer, performer, beside the eight features. The rules stand in the docstring of
-    musicstyle.evaluation.style.
+    is of the same performance, composer, performer, beside the eight features; other performances of the same work, as
+    their notes tell it, do not answer. The rules stand in the docstring of musicstyle.evaluation.style.
     """
     from musicstyle.evaluation.experiments import style_test
 

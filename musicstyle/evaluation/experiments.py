@@ -15,6 +15,7 @@ from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.errors import UsageError
 from musicstyle.evaluation.interpolation import Line, relative_distance
 from musicstyle.evaluation.style import Hits, hit_rate
+from musicstyle.evaluation.works import works
 from musicstyle.generation.transfer import StyleTransfer, read_melody
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
@@ -226,12 +227,14 @@ class Crops:
         embedding: Style embeddings, (n, width).
         features: Means and deviations of the eight similarity features, (n, 16).
         piece: Number of the piece in the corpus, (n,).
+        work: Number of the work that the piece is a performance of, (n,); see musicstyle.evaluation.works.
         paths: File of each crop's piece as the corpus names it, n of them.
     """
 
     embedding: np.ndarray
     features: np.ndarray
     piece: np.ndarray
+    work: np.ndarray
     paths: list[str]
 
 
@@ -267,7 +270,11 @@ def embed_crops(
             f"{corpus.path}: no piece of the {split} split is long enough for two crops of {tokens} tokens"
         )
     rows = corpus.manifest["pieces"]
-    return Crops(np.array(embedding), np.array(features), np.array(origin), [rows[piece]["path"] for piece in origin])
+    performances, of = np.unique(origin, return_inverse=True)
+    work = works([corpus.notes(int(piece)) for piece in performances])[of]
+    return Crops(
+        np.array(embedding), np.array(features), np.array(origin), work, [rows[piece]["path"] for piece in origin]
+    )
 
 
 def _places(corpus: Corpus, piece: int, tokens: int, crops: int) -> list[int]:

@@ -46,14 +46,16 @@ def knowledge(crops: Crops, names: Mapping[str, Mapping[str, str]], seed: int = 
         names or the number of crops leave unanswerable are left out.
     """
     vectors = {"embedding": crops.embedding, "features": crops.features}
-    found = {"performance": {by: retrieval(v, crops.piece.astype(str)).to_dict() for by, v in vectors.items()}}
+    one_work = crops.work[:, None] == crops.work[None, :]
+    others = one_work & (crops.piece[:, None] != crops.piece[None, :])
+    found = {"performance": {by: retrieval(v, crops.piece.astype(str), others).to_dict() for by, v in vectors.items()}}
     probe: dict[str, Any] = {}
     for what, of in names.items():
         labels = labelled(crops, dict(of))
         try:
-            found[what] = {by: retrieval(v, labels, crops.piece).to_dict() for by, v in vectors.items()}
+            found[what] = {by: retrieval(v, labels, one_work).to_dict() for by, v in vectors.items()}
             if what == "composer":
-                probe = {by: linear_probe(v, labels, crops.piece, seed).to_dict() for by, v in vectors.items()}
+                probe = {by: linear_probe(v, labels, crops.work, seed).to_dict() for by, v in vectors.items()}
         except ValueError:
-            continue  # nothing to ask: no names, or too few performances a name
+            continue  # nothing to ask: no names, or too few works a name
     return {"retrieval": found, "probe": probe, "crops": len(crops.piece)}

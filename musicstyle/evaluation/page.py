@@ -146,7 +146,10 @@ def _embedding(report: Answer) -> str:
     probe = [[by, *(p[name] for name in probe_names)] for by, p in report["embedding"]["probe"].items()]
     probed = _table(["composer by", *(name.replace("_", " ") for name in probe_names)], probe) if probe else ""
     crops, split = report["embedding"]["crops"], report["embedding"]["split"]
-    note = f"{crops} crops of the {split} split; the eight features are the baseline."
+    note = (
+        f"{crops} crops of the {split} split; the eight features are the baseline. "
+        "Other performances of the same work don't answer."
+    )
     return _section(
         "What the embedding knows",
         _table(["nearest crop of same", *(n.replace("_", " ") for n in names)], rows),

@@ -11,15 +11,16 @@ Specification.
     heard as references ("heard"): "real" is then a part of what it is judged by, and copied notes would count. The
     published average similarity, against the performance heard, is the diagonal ("own") of that.
 (b) Retrieval. Crops of performances are vectors; each dimension is brought to mean 0 and deviation 1 over all crops,
-    nearness is Euclidean. For each crop the others are ranked. For "same performance" all others are candidates; for
-    "same composer" and "same performer" the crops of its own performance are left out, since they would answer for it.
-    Queries for which nothing relevant is left are left out and counted. Recall at k: a relevant crop is among the k
-    nearest. MRR: mean of 1 / rank of the first relevant one. Chance: expected recall at 1 of a random order. The
-    baseline is the means and deviations of the eight similarity features of the same crop (16 numbers), treated alike.
+    nearness is Euclidean. For each crop the others are ranked. Left out are, for "same performance", the crops of other
+    performances of the same work (at the same place they hold the same notes, whoever plays); for "same composer" and
+    "same performer" those and the crops of its own performance, since any of them would answer for it. Queries for
+    which nothing relevant is left are left out and counted. Recall at k: a relevant crop is among the k nearest. MRR:
+    mean of 1 / rank of the first relevant one. Chance: expected recall at 1 of a random order. The baseline is the
+    means and deviations of the eight similarity features of the same crop (16 numbers), treated alike.
 (c) Linear probe. Ridge regression onto one-hot labels, closed form, on standardised vectors; the largest output is the
-    answer. Five folds over whole performances; within each, the ridge is chosen of RIDGES by five inner folds. Labels
-    with fewer than five performances are left out. Accuracy is the share of crops answered rightly, balanced accuracy
-    the mean over labels, beside the share of the commonest label.
+    answer. Five folds over whole works, each with all its performances; within each, the ridge is chosen of RIDGES by
+    five inner folds. Labels with fewer than five works are left out. Accuracy is the share of crops answered rightly,
+    balanced accuracy the mean over labels, beside the share of the commonest label.
 
 The paper (Choi et al. 2020) has neither (b) nor (c), and of (a) the average similarity only.
 """
@@ -86,7 +87,7 @@ class Probe:
     """What a linear map of the vectors knows of their labels.
 
     Attributes:
-        accuracy, balanced_accuracy: Of held-out performances' crops.
+        accuracy, balanced_accuracy: Of held-out works' crops.
         commonest: Share of the commonest label: what knowing nothing gives.
         labels: How many there are.
         crops: How many were asked.
@@ -134,13 +135,13 @@ def standardised(vectors: np.ndarray) -> np.ndarray:
     return (vectors - vectors.mean(axis=0)) / np.where(deviation > 1e-12, deviation, 1.0)
 
 
-def retrieval(vectors: np.ndarray, labels: np.ndarray, own: np.ndarray | None = None) -> Retrieval:
+def retrieval(vectors: np.ndarray, labels: np.ndarray, silent: np.ndarray | None = None) -> Retrieval:
     """Rank all crops by nearness to each.
 
     Args:
         vectors: (n, d).
         labels: What belongs together, (n,); empty strings belong to nothing.
-        own: (n,) crops that are equal here don't answer for each other; None: only the crop itself is left out.
+        silent: Which crops do not answer for which, (n, n) bool; no crop answers for itself. None: all others do.
 
     Raises:
         ValueError: There is no query with an answer.
@@ -148,7 +149,9 @@ def retrieval(vectors: np.ndarray, labels: np.ndarray, own: np.ndarray | None = 
     points = standardised(vectors)
     squares = (points**2).sum(axis=1)
     distance = squares[:, None] + squares[None, :] - 2 * points @ points.T
-    candidate = ~np.eye(len(points), dtype=bool) if own is None else own[:, None] != own[None, :]
+    candidate = ~np.eye(len(points), dtype=bool)
+    if silent is not None:
+        candidate &= ~silent
     relevant = candidate & (labels[:, None] == labels[None, :]) & (labels != "")[:, None]
     asked = relevant.any(axis=1)
     if not asked.any():
@@ -167,27 +170,27 @@ def retrieval(vectors: np.ndarray, labels: np.ndarray, own: np.ndarray | None = 
     )
 
 
-def linear_probe(vectors: np.ndarray, labels: np.ndarray, performances: np.ndarray, seed: int = 0) -> Probe:
-    """Predict labels of held-out performances by ridge regression.
+def linear_probe(vectors: np.ndarray, labels: np.ndarray, works: np.ndarray, seed: int = 0) -> Probe:
+    """Predict labels of held-out works by ridge regression.
 
     Args:
         vectors: (n, d).
-        labels: (n,) strings; labels with fewer than FOLDS performances, and empty ones, are left out.
-        performances: (n,) which performance each crop is of; no performance is learned from and asked.
+        labels: (n,) strings; labels with fewer than FOLDS works, and empty ones, are left out.
+        works: (n,) which work each crop is of; no work is learned from and asked.
         seed: Of the folds.
 
     Raises:
         ValueError: Fewer than two labels are left.
     """
-    enough = [name for name in np.unique(labels) if name and len(np.unique(performances[labels == name])) >= FOLDS]
+    enough = [name for name in np.unique(labels) if name and len(np.unique(works[labels == name])) >= FOLDS]
     if len(enough) < 2:
-        raise ValueError(f"a probe needs two labels of at least {FOLDS} performances each")
+        raise ValueError(f"a probe needs two labels of at least {FOLDS} works each")
     kept = np.isin(labels, enough)
-    vectors, performances = vectors[kept], performances[kept]
+    vectors, works = vectors[kept], works[kept]
     number = np.searchsorted(np.array(enough), labels[kept])
     answers = np.empty_like(number)
-    for learned, held_out in _folds(performances, seed):
-        ridge = _best_ridge(vectors[learned], number[learned], performances[learned], seed)
+    for learned, held_out in _folds(works, seed):
+        ridge = _best_ridge(vectors[learned], number[learned], works[learned], seed)
         answers[held_out] = _ridge_answers(vectors[learned], number[learned], vectors[held_out], ridge)
     right = answers == number
     return Probe(
@@ -199,16 +202,16 @@ def linear_probe(vectors: np.ndarray, labels: np.ndarray, performances: np.ndarr
     )
 
 
-def _folds(performances: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(learned, held out) masks; whole performances are held out."""
-    names, number = np.unique(performances, return_inverse=True)
+def _folds(works: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(learned, held out) masks; whole works are held out."""
+    names, number = np.unique(works, return_inverse=True)
     fold = np.random.default_rng(seed).permutation(len(names)) % FOLDS
     return [(fold[number] != k, fold[number] == k) for k in range(FOLDS) if (fold == k).any()]
 
 
-def _best_ridge(vectors: np.ndarray, number: np.ndarray, performances: np.ndarray, seed: int) -> float:
+def _best_ridge(vectors: np.ndarray, number: np.ndarray, works: np.ndarray, seed: int) -> float:
     right = dict.fromkeys(RIDGES, 0)
-    for learned, held_out in _folds(performances, seed + 1):
+    for learned, held_out in _folds(works, seed + 1):
         for ridge in RIDGES:
             answers = _ridge_answers(vectors[learned], number[learned], vectors[held_out], ridge)
             right[ridge] += int((answers == number[held_out]).sum())

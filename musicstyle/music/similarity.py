@@ -167,7 +167,7 @@ def overlapping_area(mean_a: np.ndarray, std_a: np.ndarray, mean_b: np.ndarray, 
     Returns:
         The broadcast shape, float64, 0..1; 0 where any argument is NaN (a piece without notes).
     """
-    from scipy.special import ndtr  # type: ignore[import-untyped]
+    from scipy.special import ndtr
 
     std_a, std_b = np.maximum(std_a, MIN_DEVIATION), np.maximum(std_b, MIN_DEVIATION)
     narrow, wide = np.minimum(std_a, std_b), np.maximum(std_a, std_b)

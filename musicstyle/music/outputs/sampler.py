@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.signal import fftconvolve, lfilter  # type: ignore[import-untyped]
+from scipy.signal import fftconvolve, lfilter
 
 from musicstyle.music.notes import Notes
 from musicstyle.music.outputs.soundfont import Zone, find_font, read_piano

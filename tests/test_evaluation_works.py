@@ -1,0 +1,93 @@
+"""Performances of one work are told from others by their notes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from some_notes import any_notes, random_notes
+
+from musicstyle.evaluation.works import RUN, runs, shared_runs, works
+from musicstyle.music.notes import Notes
+
+
+def played_again(notes: Notes, rng: np.random.Generator, wrong: float = 0.02) -> Notes:
+    """Another pianist's: a third slower, freely in time, with other touch and some wrong notes."""
+    order = np.argsort(notes.start, kind="stable")
+    gap = np.diff(notes.start[order], prepend=0.0) * 1.3 * rng.uniform(0.8, 1.25, len(order))
+    start = np.cumsum(gap)
+    pitch = np.where(rng.random(len(order)) < wrong, rng.integers(30, 90, len(order)), notes.pitch[order])
+    return Notes.from_arrays(start, start + 0.1, pitch, rng.integers(30, 100, len(order)))
+
+
+def a_tune(rng: np.random.Generator, count: int = 400) -> Notes:
+    start = np.cumsum(rng.choice([0.1, 0.2, 0.4], count))
+    return Notes.from_arrays(start, start + 0.1, rng.integers(40, 80, count), np.full(count, 64))
+
+
+def test_a_work_is_known_whoever_plays_it_and_another_is_not() -> None:
+    rng = np.random.default_rng(0)
+    tunes = [a_tune(rng) for _ in range(4)]
+    played = [*tunes, *(played_again(tune, rng) for tune in tunes)]
+    number = works(played)
+    assert number[:4].tolist() == number[4:].tolist()
+    assert len(set(number[:4].tolist())) == 4
+
+
+def test_who_plays_two_works_joins_them() -> None:
+    rng = np.random.default_rng(1)
+    first, second, third = (a_tune(rng, 200) for _ in range(3))
+    later = second.start + first.end.max() + 1
+    both = Notes.from_arrays(*(np.concatenate(pair) for pair in (
+        (first.start, later), (first.end, later + 0.1), (first.pitch, second.pitch), (first.velocity, second.velocity),
+    )))  # fmt: skip
+    a, b, c, d = works([first, second, both, third]).tolist()
+    assert a == b == c != d
+
+
+def test_a_part_is_of_the_work_that_it_is_a_part_of() -> None:
+    whole = a_tune(np.random.default_rng(2))
+    part = Notes.from_arrays(*(getattr(whole, name)[150:200] for name in ("start", "end", "pitch", "velocity")))
+    assert shared_runs([whole, part])[0, 1] == 1
+    assert len(set(works([whole, part]).tolist())) == 1
+
+
+@given(any_notes(lowest=60))
+def test_shares_are_those_of_the_runs_counted_one_by_one(notes: Notes) -> None:
+    other = random_notes(7, 300, lowest=60, highest=62)
+    shares = shared_runs([notes, other])
+    mine, theirs = set(runs(notes).tolist()), set(runs(other).tolist())
+    assert len(mine) <= max(0, len(notes) - RUN + 1)
+    assert shares[0, 1] == shares[1, 0] == pytest.approx(len(mine & theirs) / max(1, min(len(mine), len(theirs))))
+    assert shares[0, 0] == (1 if mine else 0)
+
+
+def of_pitches(pitch: np.ndarray) -> Notes:
+    start = np.arange(len(pitch)) * 0.2
+    return Notes.from_arrays(start, start + 0.1, pitch, np.full(len(pitch), 64))
+
+
+@given(st.lists(st.integers(21, 108), min_size=RUN, max_size=RUN), st.integers(0, RUN - 1), st.integers(21, 108))
+def test_a_run_is_its_pitches_and_nothing_else(pitches: list[int], place: int, key: int) -> None:
+    changed = [*pitches[:place], key, *pitches[place + 1 :]]
+    one, other = runs(of_pitches(np.array(pitches))).tolist(), runs(of_pitches(np.array(changed))).tolist()
+    assert (one == other) == (pitches == changed) or not (one and other)
+
+
+def test_the_largest_run_is_a_whole_number_of_64_bits() -> None:
+    highest = np.array([*[108] * (RUN - 2), 107, 108])
+    assert runs(of_pitches(highest)).tolist() == [88**RUN - 1 - 88 ** (RUN - 2)]
+
+
+@pytest.mark.parametrize("figure", [[0], [1], [7, -7], [2, -2], [4, 3, -7], [7, -3, 3, -7], [4, 3, 5]], ids=str)
+def test_scales_trills_and_broken_chords_are_of_no_work(figure: list[int]) -> None:
+    pitch = 40 + np.cumsum(np.resize(figure, 12))
+    assert len(runs(of_pitches(pitch))) == 0
+    pitch[6] += 1
+    assert len(runs(of_pitches(pitch))) > 0
+
+
+def test_too_few_notes_are_a_work_of_their_own() -> None:
+    short = random_notes(3, RUN - 1)
+    assert len(set(works([short, a_tune(np.random.default_rng(0)), short]).tolist())) == 3
