@@ -21,6 +21,7 @@ from musicstyle.corpus.prepare import cached_corpus
 from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.evaluation import memorisation
 from musicstyle.evaluation.material import titles
+from musicstyle.music import notes
 from musicstyle.music.notes import Notes
 
 
@@ -33,7 +34,7 @@ def main() -> None:
     stretches = {"known": known, "unseen": unseen}
     pieces = {what: [stretch(corpus, int(p), arguments.notes, rng) for p in of] for what, of in stretches.items()}
     for width in arguments.together_steps:
-        memorisation.TOGETHER_STEPS = width
+        notes.TOGETHER_STEPS = width
         print(json.dumps({"together_steps": width, **measure(Corpus.open(corpus.path), known, pieces)}), flush=True)
 
 

@@ -453,17 +453,17 @@ def test_an_unknown_official_split_is_refused(tmp_path: Path) -> None:
     ("files", "validation", "test"), [(1, 0, 0), (2, 0, 0), (3, 1, 0), (4, 1, 0), (10, 1, 1), (50, 5, 5), (101, 10, 10)]
 )
 def test_the_seeded_split_is_eighty_ten_ten(files: int, validation: int, test: int) -> None:
-    splits = list(assign({f"{number}.mid": f"hash {number}" for number in range(files)}, {}, seed=3).values())
+    splits = list(assign({f"{number}.mid": f"hash {number}" for number in range(files)}, {}, {}, seed=3).values())
     assert (splits.count("validation"), splits.count("test")) == (validation, test)
     assert len(splits) == files
 
 
 def test_the_seed_decides_and_one_more_file_hardly_changes_it() -> None:
     fingerprints = {f"{number}.mid": f"hash {number}" for number in range(60)}
-    first = assign(fingerprints, {}, seed=1)
-    assert first == assign(dict(reversed(fingerprints.items())), {}, seed=1)
-    assert first != assign(fingerprints, {}, seed=2)
-    more = assign(fingerprints | {"new.mid": "hash new"}, {}, seed=1)
+    first = assign(fingerprints, {}, {}, seed=1)
+    assert first == assign(dict(reversed(fingerprints.items())), {}, {}, seed=1)
+    assert first != assign(fingerprints, {}, {}, seed=2)
+    more = assign(fingerprints | {"new.mid": "hash new"}, {}, {}, seed=1)
     assert sum(first[path] != more[path] for path in first) <= 2
 
 
@@ -471,23 +471,53 @@ def test_equal_pieces_stay_together() -> None:
     fingerprints = {f"{number}.mid": f"hash {number // 4}" for number in range(40)}
     listed = {f"{number}.mid": Listed(name=f"sonata {number // 8}") for number in range(40)}
     for seed in range(20):
-        splits = assign(fingerprints, {}, seed)
+        splits = assign(fingerprints, {}, {}, seed)
         assert all(splits[f"{number}.mid"] == splits[f"{number // 4 * 4}.mid"] for number in range(40))
         assert {"train", "validation"} <= set(splits.values())
-        named = assign(fingerprints, listed, seed)
+        works = {path: one.name for path, one in listed.items()}
+        assert assign(fingerprints, works, {}, seed) == assign(fingerprints, {}, listed, seed)
+        named = assign(fingerprints, {}, listed, seed)
         assert all(named[f"{number}.mid"] == named[f"{number // 8 * 8}.mid"] for number in range(40))
+
+
+def test_performances_of_a_work_stay_together_unless_a_csv_places_them(tmp_path: Path) -> None:
+    folder, rng = tmp_path / "midi", np.random.default_rng(0)
+    for work in range(12):
+        played = random_notes(work, 120, 60.0)
+        for pianist in range(3):
+            hurried = played.stretch(float(rng.uniform(0.7, 1.4)))
+            wrong = rng.permutation(120) < 4
+            pitch = np.where(wrong, 60, hurried.pitch)
+            notes = Notes.from_arrays(hurried.start, hurried.end, pitch, rng.integers(30, 90, 120))
+            write_midi(folder / f"{pianist}" / f"{work:02}.mid", notes)
+    corpus = prepare(folder, tmp_path / "out", workers=1)
+    splits = {path: row["split"] for path, row in rows(corpus).items()}
+    assert all(row["work"] == f"0/{path[-6:]}" for path, row in rows(corpus).items())
+    assert all(split == splits[f"0/{path[-6:]}"] for path, split in splits.items())
+    assert set(splits.values()) == set(SPLITS)
+    manifest = corpus.path / "manifest.json"
+    before = manifest.read_text()
+    facts = json.loads(before)
+    for row in facts["pieces"]:
+        del row["work"]
+    manifest.write_text(json.dumps(facts))
+    prepare(folder, tmp_path / "out", workers=1)
+    assert manifest.read_text() == before
+    maestro_csv(folder, [(path, SPLITS[int(path[0])], "") for path in splits])
+    placed = prepare(folder, tmp_path / "out", workers=1)
+    assert all(row["split"] == SPLITS[int(path[0])] and "work" not in row for path, row in rows(placed).items())
 
 
 def test_an_unlisted_copy_takes_the_strictest_split_of_its_originals() -> None:
     fingerprints = dict.fromkeys(("a.mid", "b.mid", "copy.mid"), "same") | {"c.mid": "other"}
     listed = {"a.mid": Listed("test"), "b.mid": Listed("train"), "c.mid": Listed("validation")}
-    splits = assign(fingerprints, listed, seed=0)
+    splits = assign(fingerprints, {}, listed, seed=0)
     assert splits == {"a.mid": "test", "b.mid": "train", "copy.mid": "test", "c.mid": "validation"}
 
 
 def test_one_large_group_is_trained_on() -> None:
     fingerprints = {f"{number}.mid": "same" if number < 30 else f"other {number}" for number in range(33)}
-    splits = assign(fingerprints, {}, seed=0)
+    splits = assign(fingerprints, {}, {}, seed=0)
     assert splits["0.mid"] == "train"
     assert set(splits.values()) == {"train", "validation"} or set(splits.values()) == set(SPLITS)
 

@@ -26,13 +26,12 @@ from musicstyle.evaluation.memorisation import (
     Runs,
     interval_symbols,
     judge,
-    reading_order,
     summarize,
     unseen_stretches,
 )
 from musicstyle.evaluation.suffixes import SuffixArray, suffix_order
 from musicstyle.music.midi import write_midi
-from musicstyle.music.notes import Notes
+from musicstyle.music.notes import TOGETHER_STEPS, Notes
 
 texts = st.builds(
     lambda parts: np.array([symbol for part, times in parts for symbol in part * times], dtype=np.uint8),
@@ -75,8 +74,8 @@ def test_the_longest_match_is_the_longest_that_python_finds(text: np.ndarray, wa
 
 @given(st.lists(any_notes().filter(len), min_size=1, max_size=4), any_notes())
 def test_a_search_through_everything_finds_the_same(trained: list[Notes], piece: Notes) -> None:
-    texts = [interval_symbols(notes.pitch[reading_order(notes)]).tobytes() for notes in trained]
-    symbols = interval_symbols(piece.pitch[reading_order(piece)]).tobytes()
+    texts = [interval_symbols(notes.pitch[notes.reading_order()]).tobytes() for notes in trained]
+    symbols = interval_symbols(piece.pitch[piece.reading_order()]).tobytes()
     expected = [
         1 + max(n for n in range(len(symbols) - i + 1) if any(symbols[i : i + n] in text for text in texts))
         for i in range(len(piece))
@@ -133,7 +132,7 @@ def test_the_notes_of_a_chord_may_come_in_any_order() -> None:
 
 def test_a_chord_is_counted_from_its_first_note() -> None:
     notes = Notes.from_arrays([0.0, 0.04, 0.08, 0.13], [1.0] * 4, [70, 60, 50, 40], [70] * 4)
-    assert notes.pitch[reading_order(notes)].tolist() == [60, 70, 40, 50]
+    assert notes.pitch[notes.reading_order()].tolist() == [60, 70, 40, 50]
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -245,6 +244,6 @@ def test_mistakes_are_one_line(maestro: Path, tmp_path: Path) -> None:
 
 def test_the_specification_says_the_numbers_that_hold() -> None:
     said = memorisation.__doc__ or ""
-    assert f"{memorisation.TOGETHER_STEPS * 10} ms" in said
+    assert f"{TOGETHER_STEPS * 10} ms" in said
     for word in (f"LONG_RUN ({LONG_RUN})", f"UNSEEN ({UNSEEN})", f"one piece in {UNSEEN + 1}"):
         assert word in said

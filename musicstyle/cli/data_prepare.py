@@ -26,8 +26,8 @@ def prepare(source: Path, out: Path, seed: int, workers: int | None, force: bool
     """Turn a folder of MIDI into a corpus of notes.
 
     Every .mid and .midi file below DIR is read, pedal folded in and melody marked. MAESTRO's csv gives its official
-    splits; else whole pieces are drawn into train, validation and test. Files that have not changed since last time
-    are not read again.
+    splits; else whole works, each with all its performances, are drawn into train, validation and test. Files that have
+    not changed since last time are not read again.
     """
     from musicstyle.corpus.prepare import prepare as prepare_corpus
 

@@ -1,8 +1,8 @@
 """Which piece is trained on, which validates, which tests.
 
 MAESTRO brings its splits in a csv; they are used as they are. Any other folder is split by file, about 80/10/10, by a
-seed. Pieces that are the same stay together: the same notes under another name or in another key, and, where a csv
-tells names, other performances of a piece.
+seed. Pieces that are the same stay together: the same notes under another name or in another key, other performances of
+a work, as their notes tell it, and, where a csv tells names, as these do.
 """
 
 from __future__ import annotations
@@ -66,11 +66,14 @@ def read_csv(path: Path, source: Path) -> dict[str, Listed]:
     return listed
 
 
-def assign(fingerprints: Mapping[str, str], listed: Mapping[str, Listed], seed: int) -> dict[str, str]:
+def assign(
+    fingerprints: Mapping[str, str], works: Mapping[str, str], listed: Mapping[str, Listed], seed: int
+) -> dict[str, str]:
     """Give each file a split.
 
     Args:
         fingerprints: For each path, a hash that is equal for equal pieces.
+        works: What is equal for performances of one work, by path; not known of paths that are not there.
         listed: What a csv says, by path. Splits it names are kept.
         seed: Decides the rest, in an order that a file more or less hardly changes.
 
@@ -78,7 +81,7 @@ def assign(fingerprints: Mapping[str, str], listed: Mapping[str, Listed], seed: 
         For each path, a name of SPLITS. Where no csv decides, at least one piece is in train, and of three different
         pieces or more at least one validates.
     """
-    groups = _groups(fingerprints, listed)
+    groups = _groups(fingerprints, works, listed)
     splits: dict[str, str] = {
         path: listed[path].split for path in fingerprints if path in listed and listed[path].split
     }
@@ -112,8 +115,8 @@ def _assign_free(groups: Sequence[list[str]], seed: int) -> dict[str, str]:
     return splits
 
 
-def _groups(fingerprints: Mapping[str, str], listed: Mapping[str, Listed]) -> list[list[str]]:
-    """Paths that share a fingerprint or a name, directly or through others, together; sorted."""
+def _groups(fingerprints: Mapping[str, str], works: Mapping[str, str], listed: Mapping[str, Listed]) -> list[list[str]]:
+    """Paths that share a fingerprint, a work or a name, directly or through others, together; sorted."""
     leader = {path: path for path in fingerprints}
 
     def find(path: str) -> str:
@@ -125,7 +128,7 @@ def _groups(fingerprints: Mapping[str, str], listed: Mapping[str, Listed]) -> li
     first: dict[tuple[str, str], str] = {}
     for path, fingerprint in sorted(fingerprints.items()):
         name = listed[path].name if path in listed else ""
-        for key in (("notes", fingerprint), ("name", name)):
+        for key in (("notes", fingerprint), ("work", works.get(path, "")), ("name", name)):
             if key[1]:
                 one, two = sorted((find(path), find(first.setdefault(key, path))))
                 leader[two] = one

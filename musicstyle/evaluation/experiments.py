@@ -15,12 +15,12 @@ from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.errors import UsageError
 from musicstyle.evaluation.interpolation import Line, relative_distance
 from musicstyle.evaluation.style import Hits, hit_rate
-from musicstyle.evaluation.works import works
 from musicstyle.generation.transfer import StyleTransfer, read_melody
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps
 from musicstyle.music.similarity import FEATURES, similarity_matrix, summary
+from musicstyle.music.works import works
 from musicstyle.training.loss import MODES, served_modes
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ class Crops:
         embedding: Style embeddings, (n, width).
         features: Means and deviations of the eight similarity features, (n, 16).
         piece: Number of the piece in the corpus, (n,).
-        work: Number of the work that the piece is a performance of, (n,); see musicstyle.evaluation.works.
+        work: Number of the work that the piece is a performance of, (n,); see musicstyle.music.works.
         paths: File of each crop's piece as the corpus names it, n of them.
     """
 

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from musicstyle.corpus.store import Corpus
     from musicstyle.music.notes import Notes
 
-TOGETHER_STEPS = 5  # 50 ms
 LONG_RUN = 12
 UNSEEN = 20
 BORDER = 0  # between two performances; no interval has it
@@ -44,18 +43,6 @@ NO_INTERVAL = 88  # symbol of the interval 0; one up is 89, and the piano has 87
 
 Progress = Callable[[int, int], None]
 Answer = dict[str, Any]
-
-
-def reading_order(notes: Notes) -> np.ndarray:
-    """The order in which notes are read, chord by chord and each from low to high, (n,)."""
-    onset = notes.steps()[0]
-    after = np.searchsorted(onset, onset + TOGETHER_STEPS, side="right").tolist()
-    begins = np.zeros(len(onset), dtype=np.int64)
-    first = 0
-    while first < len(onset):
-        begins[first] = 1
-        first = after[first]
-    return np.lexsort((notes.pitch, np.cumsum(begins)))
 
 
 def interval_symbols(pitch: np.ndarray) -> np.ndarray:
@@ -136,13 +123,13 @@ class KnownRuns:
         border = np.array([BORDER], dtype=np.uint8)
         for piece in self.pieces.tolist():
             notes = corpus.notes(piece)
-            parts += [interval_symbols(notes.pitch[reading_order(notes)]), border]
+            parts += [interval_symbols(notes.pitch[notes.reading_order()]), border]
         self._suffixes = SuffixArray(np.concatenate(parts))  # one symbol a note
 
     def runs(self, notes: Notes) -> Runs:
         """The longest shared run from each note of a piece on."""
         notes = notes[notes.in_piano_range()]
-        symbols = interval_symbols(notes.pitch[reading_order(notes)]).tobytes()
+        symbols = interval_symbols(notes.pitch[notes.reading_order()]).tobytes()
         found = np.array([self._suffixes.longest(symbols[first:]) for first in range(len(notes))], dtype=np.int64)
         lengths, places = found.reshape(-1, 2).T
         return Runs(lengths + 1, places)
@@ -153,12 +140,12 @@ class KnownRuns:
             return None
         first = int(runs.lengths.argmax())
         notes = notes[notes.in_piano_range()]
-        here = notes[reading_order(notes)][first : first + runs.longest]
+        here = notes[notes.reading_order()][first : first + runs.longest]
         row = int(np.searchsorted(self._ends, runs.places[first], side="right"))
         piece = int(self.pieces[row])
         before = int(self._ends[row]) - int(self.corpus.pieces.count[piece])
         trained = self.corpus.notes(piece)
-        there = int(reading_order(trained)[int(runs.places[first]) - before])
+        there = int(trained.reading_order()[int(runs.places[first]) - before])
         name = self.corpus.manifest["pieces"][piece]["path"]
         return Place(
             at_seconds=float(here.start[0]),

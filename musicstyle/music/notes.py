@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Index = slice | np.ndarray
+TOGETHER_STEPS = 5  # 50 ms
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +133,20 @@ class Notes:
         start = np.floor(self.start * steps_per_second + 0.5).astype(np.int64)
         end = np.floor(self.end * steps_per_second + 0.5).astype(np.int64)
         return start, np.maximum(end, start + 1)
+
+    def reading_order(self) -> np.ndarray:
+        """The order in which notes are read, chord by chord and each from low to high, (n,).
+
+        A chord is what begins within TOGETHER_STEPS of its first note.
+        """
+        onset = self.steps()[0]
+        after = np.searchsorted(onset, onset + TOGETHER_STEPS, side="right").tolist()
+        begins = np.zeros(len(onset), dtype=np.int64)
+        first = 0
+        while first < len(onset):
+            begins[first] = 1
+            first = after[first]
+        return np.lexsort((self.pitch, np.cumsum(begins)))
 
     def quantized(self, steps_per_second: int = STEPS_PER_SECOND) -> Notes:
         """What performance tokens can say of these notes: decode(encode(notes)) exactly, for any notes in range.

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from some_notes import any_notes, random_notes
 
-from musicstyle.evaluation.works import RUN, runs, shared_runs, works
 from musicstyle.music.notes import Notes
+from musicstyle.music.works import RUN, runs, shared_runs, works
 
 
 def played_again(notes: Notes, rng: np.random.Generator, wrong: float = 0.02) -> Notes:
@@ -49,14 +49,14 @@ def test_who_plays_two_works_joins_them() -> None:
 def test_a_part_is_of_the_work_that_it_is_a_part_of() -> None:
     whole = a_tune(np.random.default_rng(2))
     part = Notes.from_arrays(*(getattr(whole, name)[150:200] for name in ("start", "end", "pitch", "velocity")))
-    assert shared_runs([whole, part])[0, 1] == 1
+    assert shared_runs([whole, part]).toarray()[0, 1] == 1
     assert len(set(works([whole, part]).tolist())) == 1
 
 
 @given(any_notes(lowest=60))
 def test_shares_are_those_of_the_runs_counted_one_by_one(notes: Notes) -> None:
     other = random_notes(7, 300, lowest=60, highest=62)
-    shares = shared_runs([notes, other])
+    shares = shared_runs([notes, other]).toarray()
     mine, theirs = set(runs(notes).tolist()), set(runs(other).tolist())
     assert len(mine) <= max(0, len(notes) - RUN + 1)
     assert shares[0, 1] == shares[1, 0] == pytest.approx(len(mine & theirs) / max(1, min(len(mine), len(theirs))))
