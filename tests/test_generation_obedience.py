@@ -18,7 +18,7 @@ from musicstyle.generation.engine import sample_ids
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.plan import make_plan, register_shift
 from musicstyle.generation.ranking import measure
-from musicstyle.generation.rules import EARLY_STEPS, KEYS, LATE_STEPS, Duties, Grammar
+from musicstyle.generation.rules import EARLY_STEPS, LATE_STEPS, Duties, Grammar
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
@@ -26,7 +26,7 @@ from musicstyle.music.matching import match
 from musicstyle.music.melody import frames_to_melody
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import decode, elapsed_steps, encode, held_steps
-from musicstyle.music.vocabulary import EOS, NOTE_OFF, PERFORMANCE, TIME_SHIFT
+from musicstyle.music.vocabulary import EOS, KEYS, NOTE_OFF, PERFORMANCE, TIME_SHIFT
 
 SMALL = ModelConfig(
     width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=24,

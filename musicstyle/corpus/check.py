@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from musicstyle.corpus.prepare import Progress, Row, cached_corpus
-from musicstyle.corpus.splits import find_csv, read_csv
+from musicstyle.corpus.splits import find_listed
 from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.errors import MidiError
 from musicstyle.music.parse import parse
@@ -107,8 +107,7 @@ def _moves_pedal(path: Path) -> bool:
 
 def _in_two_splits(rows: list[Row], source: Path) -> list[dict[str, Any]]:
     """Pieces that some model would be trained on and tested with."""
-    table = find_csv(source)
-    listed = read_csv(table, source) if table else {}
+    listed, _ = find_listed(source)
     names = [listed[row["path"]].name if row["path"] in listed else "" for row in rows]
     found = []
     for shared_by, keys in (("notes", [row["fingerprint"] for row in rows]), ("name", names)):

@@ -24,10 +24,9 @@ import numpy as np
 
 from musicstyle import __version__
 from musicstyle.corpus.reading import File, Reading, Task, find_files, read_all
-from musicstyle.corpus.splits import Listed, assign, find_csv, read_csv
+from musicstyle.corpus.splits import Listed, assign, find_listed
 from musicstyle.corpus.store import FORMAT, NOTE, PIECE, SPLITS, Corpus, is_corpus, notes_of
 from musicstyle.errors import CorpusError
-from musicstyle.music.works import works
 
 Progress = Callable[[int, int], None]  # files done, files in all
 Row = dict[str, Any]  # of the manifest
@@ -133,7 +132,7 @@ class _Earlier:
         """Whether the corpus is what preparing it again would give, no file having changed."""
         if len(files) != len(self.pieces) + len(self.skipped):
             return False
-        listed = _listed(source)[0]
+        listed = find_listed(source)[0]
         if _asks_for_works(self.pieces, listed) and any("work" not in row for row in self.pieces.values()):
             return False
         splits = _splits(list(self.pieces.values()), listed, seed)
@@ -168,12 +167,6 @@ def _write_header(stream: BinaryIO, notes: int) -> None:
     )
 
 
-def _listed(source: Path) -> tuple[dict[str, Listed], str | None]:
-    """What a csv says of the files, and its name."""
-    table = find_csv(source)
-    return (read_csv(table, source), table.name) if table else ({}, None)
-
-
 def _asks_for_works(paths: Iterable[str], listed: Mapping[str, Listed]) -> bool:
     """Whether the works must be known: a csv that places every piece knows them better."""
     return not all(path in listed and listed[path].split for path in paths)
@@ -181,6 +174,8 @@ def _asks_for_works(paths: Iterable[str], listed: Mapping[str, Listed]) -> bool:
 
 def _name_works(pieces: Sequence[Row], notes: np.ndarray) -> None:
     """Tell each row the work that it is a performance of, by the path of the first of them."""
+    from musicstyle.music.works import works  # brings SciPy, which readers and corpora with a csv do without
+
     ends = np.cumsum([row["notes"] for row in pieces])
     number = works(notes_of(notes[end - row["notes"] : end]) for row, end in zip(pieces, ends.tolist(), strict=True))
     _, first, of = np.unique(number, return_index=True, return_inverse=True)
@@ -202,7 +197,7 @@ def _write_index(folder: Path, source: Path, rows: Sequence[Row], seed: int) -> 
         first = f"{skipped[0]['path']}: {skipped[0]['reason']}"
         raise CorpusError(f"{source}: none of its MIDI files ({len(skipped)}) is usable; the first is {first}")
     notes = np.load(folder / "notes.npy", mmap_mode="r")
-    listed, table = _listed(source)
+    listed, table = find_listed(source)
     for row in pieces:
         for name in ("work", "split"):  # of another preparation, with other pieces
             row.pop(name, None)

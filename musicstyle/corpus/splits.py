@@ -66,6 +66,16 @@ def read_csv(path: Path, source: Path) -> dict[str, Listed]:
     return listed
 
 
+def find_listed(source: Path) -> tuple[dict[str, Listed], str | None]:
+    """What a csv tells of the files below `source`, and its name; nothing and None without one.
+
+    Raises:
+        CorpusError: as `read_csv`.
+    """
+    table = find_csv(source)
+    return (read_csv(table, source), table.name) if table else ({}, None)
+
+
 def assign(
     fingerprints: Mapping[str, str], works: Mapping[str, str], listed: Mapping[str, Listed], seed: int
 ) -> dict[str, str]:

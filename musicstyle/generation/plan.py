@@ -13,11 +13,19 @@ import numpy as np
 
 from musicstyle.errors import UsageError
 from musicstyle.generation.options import GenerationOptions
-from musicstyle.generation.rules import KEYS, Duties, Grammar
+from musicstyle.generation.rules import Duties, Grammar
 from musicstyle.music.melody import extract_melody, melody_frames
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import decode, encode
-from musicstyle.music.vocabulary import EOS, FRAMES_PER_SECOND, MAX_PITCH, MIN_PITCH, SHIFT_STEPS, STEPS_PER_SECOND
+from musicstyle.music.vocabulary import (
+    EOS,
+    FRAMES_PER_SECOND,
+    KEYS,
+    MAX_PITCH,
+    MIN_PITCH,
+    SHIFT_STEPS,
+    STEPS_PER_SECOND,
+)
 
 TAIL_STEPS = 200  # the last notes may ring for 2 s after the tune
 FREE_SECONDS = 30.0  # length without a tune

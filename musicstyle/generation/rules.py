@@ -10,7 +10,7 @@ import numpy as np
 
 from musicstyle.music.vocabulary import (
     EOS,
-    MAX_PITCH,
+    KEYS,
     MAX_SHIFT_STEPS,
     MIN_PITCH,
     NOTE_OFF,
@@ -28,7 +28,6 @@ _NEW_VELOCITY = [
     for standing in range(VELOCITY_BINS + 1)
 ]
 _BYTES = -(-PERFORMANCE.size // 8)
-KEYS = MAX_PITCH - MIN_PITCH + 1
 
 EARLY_STEPS = 10  # a melody note may be struck 100 ms before its time: it then sounds, if early
 LATE_STEPS = 5  # and 50 ms after it, as far as the 100 ms frame in which the model hears it can lie behind

@@ -63,7 +63,7 @@ def _deeper(weights: dict[str, Tensor], after: int) -> dict[str, Tensor]:
 
 def _longer(table: Tensor, fresh: Tensor) -> Tensor:
     """New rows are the mean of the FARTHEST farthest, so that beyond the old window is heard as near its end."""
-    missing = max(0, fresh.shape[1] - table.shape[1])  # the farthest row is the first
+    missing = fresh.shape[1] - table.shape[1]  # the farthest row is the first
     return torch.cat((table[:, :FARTHEST].mean(dim=1, keepdim=True).expand(-1, missing, -1), table), dim=1)
 
 
@@ -76,7 +76,7 @@ def _wider(name: str, value: Tensor, fresh: Tensor, width: int, times: int) -> T
     if layer in READERS and kind == "weight":
         value = _shared(value, fresh, width, times)
     if layer == "narrow" and kind == "weight":
-        value = F.pad(value, (0, max(0, fresh.shape[1] - value.shape[1])))  # new units are silent
+        value = F.pad(value, (0, fresh.shape[1] - value.shape[1]))  # new units are silent
     if layer == "widen":
         return torch.cat((value, fresh[len(value) :]))
     if name.endswith(TABLES_OF_IDS):

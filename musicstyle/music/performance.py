@@ -19,6 +19,7 @@ from musicstyle.music.notes import Notes
 from musicstyle.music.vocabulary import (
     DEFAULT_VELOCITY,
     EOS,
+    KEYS,
     MAX_PITCH,
     MAX_SHIFT_STEPS,
     MIN_PITCH,
@@ -99,7 +100,7 @@ def held_steps(ids: np.ndarray) -> np.ndarray:
         (n, 88) int32: 10 ms steps since the NOTE_ON, plus 1; 0 for a key that is up.
     """
     place = np.arange(1, len(ids) + 1, dtype=np.int32)[:, None]
-    key = PERFORMANCE.values[ids][:, None] - MIN_PITCH == np.arange(MAX_PITCH - MIN_PITCH + 1)
+    key = PERFORMANCE.values[ids][:, None] - MIN_PITCH == np.arange(KEYS)
     kind = PERFORMANCE.kinds[ids][:, None]
     struck, released = (
         np.maximum.accumulate(np.where(key & (kind == event), place, 0), axis=0) for event in (_ON, _OFF)

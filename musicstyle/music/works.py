@@ -16,13 +16,12 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from musicstyle.music.notes import Notes
-from musicstyle.music.vocabulary import MAX_PITCH, MIN_PITCH
+from musicstyle.music.vocabulary import KEYS, MIN_PITCH
 
 RUN = 9
 FIGURE = 4
 COMMON = 200
 SHARED = 0.02
-KEYS = MAX_PITCH - MIN_PITCH + 1
 
 
 def runs(notes: Notes) -> np.ndarray:
