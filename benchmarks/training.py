@@ -103,6 +103,7 @@ def random_batch(setting: Setting) -> dict[str, Tensor]:
         "ids": torch.randint(2, c.vocabulary_size, (rows, tokens)),
         "clock": torch.arange(tokens).mul(STEPS_A_TOKEN).long().expand(rows, -1),
         "held": keys,
+        "possible": torch.ones(rows, tokens, c.vocabulary_size, dtype=torch.bool),
         "melody": torch.randint(2, c.melody_vocabulary_size, (rows, setting.frames)),
         "style": torch.randint(2, c.vocabulary_size, (rows, tokens)),
         "style_clock": torch.arange(tokens).mul(STEPS_A_TOKEN).long().expand(rows, -1),

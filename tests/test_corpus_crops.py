@@ -25,6 +25,7 @@ from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, not
 from musicstyle.corpus.prepare import prepare
 from musicstyle.corpus.store import Corpus
 from musicstyle.errors import CorpusError
+from musicstyle.music.grammar import possible
 from musicstyle.music.melody import extract_melody, melody_flags, melody_frames
 from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
@@ -72,6 +73,8 @@ def test_shapes_and_types(corpus: Corpus) -> None:
     for name, shape in expected.items():
         assert drawn[name].shape == shape
         assert drawn[name].dtype == np.int64
+    assert drawn["possible"].shape == (7, 96, 310)
+    assert drawn["possible"].dtype == np.bool_
     assert drawn["style_features"].shape == (7, 8)
     assert drawn["style_features"].dtype == np.float32
     assert drawn["use_style"].dtype == drawn["use_melody"].dtype == np.bool_
@@ -103,6 +106,16 @@ def test_the_clock_is_the_sum_of_the_shifts_before(corpus: Corpus) -> None:
         assert not drawn["clock"][:, 0].any()
         np.testing.assert_array_equal(drawn["clock"][:, 1:], elapsed[:, :-1])
         np.testing.assert_array_equal(drawn["style_clock"], elapsed_steps(drawn["style"]))
+
+
+def test_possible_tells_of_all_before_and_holds_what_stands_there(corpus: Corpus) -> None:
+    drawn = batch(corpus, "train", 0, OPTIONS)
+    for ids, held, may in zip(drawn["ids"], drawn["held"], drawn["possible"], strict=True):
+        count = int((ids != PAD).sum())
+        assert may[np.arange(count), ids[:count]].all()
+        assert not may[:, PAD].any()
+        np.testing.assert_array_equal(may[:count], possible(ids[:count], held[:count] > 0))
+        np.testing.assert_array_equal(may[:50], possible(ids[:50], held[:50] > 0))  # nothing later matters
 
 
 def test_specials_stand_only_at_the_end(corpus: Corpus) -> None:

@@ -55,6 +55,7 @@ def make_batch(batch: int = 3, tokens: int = 17, frames: int = 13, style: int = 
     return {
         "ids": ids(310, tokens), "clock": clock(tokens),
         "held": torch.randint(0, 9, (batch, tokens, 88), generator=generator),
+        "possible": torch.ones(batch, tokens, 310, dtype=torch.bool),
         "melody": ids(92, frames), "style": ids(310, style),
         "style_clock": clock(style), "use_melody": torch.ones(batch, dtype=torch.bool),
         "use_style": torch.ones(batch, dtype=torch.bool),
@@ -84,7 +85,7 @@ def test_shapes_causality_padding_and_cache(config: ModelConfig) -> None:
 
     padded = {**batch, **{k: F.pad(batch[k], (0, 4)) for k in ("ids", "melody", "style")}}
     padded |= {k: F.pad(batch[k], (0, 4), value=int(batch[k].max())) for k in ("clock", "style_clock")}
-    padded["held"] = F.pad(batch["held"], (0, 0, 0, 4))
+    padded |= {k: F.pad(batch[k], (0, 0, 0, 4)) for k in ("held", "possible")}
     torch.testing.assert_close(model(padded)[0][:, :17], logits, rtol=0, atol=1e-4)
 
     style = model.encode_style(batch["style"], batch["style_clock"]) if config.hears_style else None
@@ -114,6 +115,16 @@ def test_style_and_melody_change_the_logits_and_only_of_their_row(base: ModelCon
         other, _ = model(changed)
         torch.testing.assert_close(other[0], logits[0], rtol=0, atol=1e-9)
         assert (other[1:] - logits[1:]).abs().amax(dim=(1, 2)).min() > 1e-6
+
+
+def test_what_is_impossible_has_no_share() -> None:
+    model, batch = awake(SMALL), make_batch()
+    every, _ = model(batch)
+    batch["possible"] = torch.rand(3, 17, 310, generator=torch.Generator().manual_seed(2)) < 0.5
+    batch["possible"].scatter_(2, batch["ids"][..., None], value=True)
+    some, _ = model(batch)
+    assert (some.softmax(-1) > 0).equal(batch["possible"])
+    torch.testing.assert_close(some[batch["possible"]], every[batch["possible"]], rtol=0, atol=0)
 
 
 def test_a_withheld_condition_says_nothing() -> None:

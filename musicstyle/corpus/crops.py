@@ -19,6 +19,7 @@ import numpy as np
 
 from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, other_place, transpose_ids
 from musicstyle.corpus.store import Corpus
+from musicstyle.music.grammar import possible
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps, held_steps
 from musicstyle.music.similarity import FEATURES, features
@@ -99,6 +100,7 @@ def batch(corpus: Corpus, split: str, step: int, options: BatchOptions, rows: sl
         "ids" (B, tokens) int64 performance ids, EOS where the crop reaches the piece's end, PAD after;
         "clock" (B, tokens) int64, 10 ms steps elapsed before each id;
         "held" (B, tokens, 88) int32 steps each key has been down then, plus 1; 0 for a key that is up;
+        "possible" (B, tokens, 310) bool, which ids could stand there;
         "melody" (B, F) int64 melody ids of the same crop at 10 Hz from time 0, EOS if "ids" has one, PAD after, F the
         longest row's length;
         "style" (B, style_tokens) int64 performance ids of the style crop, PAD after;
@@ -160,10 +162,12 @@ def collate(examples: Sequence[Example], options: BatchOptions) -> Batch:
     ids = _pad([example.ids for example in examples], options.tokens)
     style = _pad([example.style for example in examples], options.style_tokens)
     elapsed = elapsed_steps(ids)
+    held = np.stack([np.pad(held_steps(row), ((1, 0), (0, 0)))[:-1] for row in ids])
     return {
         "ids": ids,
         "clock": np.concatenate([np.zeros_like(elapsed[:, :1]), elapsed[:, :-1]], axis=1),
-        "held": np.stack([np.pad(held_steps(row), ((1, 0), (0, 0)))[:-1] for row in ids]),
+        "held": held,
+        "possible": np.stack([possible(*row) for row in zip(ids, held > 0, strict=True)]),
         "melody": _pad([example.melody for example in examples], max(len(example.melody) for example in examples)),
         "style": style,
         "style_clock": elapsed_steps(style),

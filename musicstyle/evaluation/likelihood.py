@@ -3,7 +3,8 @@
 Specification. From every piece of a split with at least `tokens` (2048) ids, `crops` crops of exactly that many are
 drawn at random beginnings among those that leave room, without augmentation. A crop begins at a note, which becomes
 time 0, and the model sees nothing before it. NLL is the sum of -ln p(id | ids before, melody, style) over all ids,
-divided by their number: sum, then divide. All crops are full, so neither PAD nor EOS is among the ids: a crop that ends
+divided by their number: sum, then divide. What no performance's ids could hold at a place (musicstyle.music.grammar)
+has probability 0, in training as here. All crops are full, so neither PAD nor EOS is among the ids: a crop that ends
 with its piece has no room left for EOS. The same crops serve every mode: "both", "melody", "style", "none". Per kind of
 token (note_on, note_off, time_shift, velocity), sum and number are those of the targets of that kind, so the kinds'
 numbers weigh to the whole.
@@ -16,6 +17,8 @@ what makes a piece hard is common to both.
 Deviations from Choi et al. 2020 (arXiv:1912.05537) as released, with direction:
 - One set of weights serves all modes (conditions were dropped in training); published modes are models of their own.
   This flatters or harms neither by rule; "none" of such weights is likely a little worse than a model made for it.
+- The published softmax is over all ids, the impossible among them, on which weights that had learned without the
+  grammar lost 0.009 nats (docs/experiments.md). Easier.
 - With `style_input` "same" the style is heard in the crop itself, in its first `style_tokens` ids, by default in all of
   them, as published: what it saves is then partly knowledge of what is to come. "other" hears another crop of the
   performance: harder, as no note of the target can leak.

@@ -1,4 +1,4 @@
-"""What may follow what: the grammar of performance ids; every sample is one that `encode` could have written.
+"""What may be sampled next: of what `musicstyle.music.grammar` holds possible, what the piece that is asked for allows.
 
 It is asked before every id, so sets of keys and of ids are whole numbers here, bit k for key or id k: Python joins and
 shifts those a hundred times as fast as NumPy does small arrays.
@@ -104,10 +104,8 @@ class Duties:
 class Grammar:
     """Follows one sequence and knows which ids may come next.
 
-    Within a step come the NOTE_OFFs of sounding keys, then the NOTE_ONs of silent ones, each in rising pitch; a
-    VELOCITY comes only before a NOTE_ON and changes the bin; only the longest shift is followed by another shift.
-    No note begins at or after `end_steps`; after that, sounding notes may ring until `limit_steps`. A key that was down
-    for LONGEST_STEPS is let go.
+    Besides what is impossible anyway (musicstyle.music.grammar): no note begins at or after `end_steps`; after that,
+    sounding notes may ring until `limit_steps`. A key that was down for LONGEST_STEPS is let go.
 
     With duties, the clock does not pass the deadline of a note that was not struck; at its deadline nothing comes that
     the order would not let its NOTE_OFF (if the key still sounds) and its NOTE_ON follow.

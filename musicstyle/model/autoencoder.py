@@ -171,8 +171,8 @@ class Autoencoder(nn.Module):
         """Logits of every target id of a training batch, and the style head's guess of the style's features.
 
         Args:
-            batch: ids, clock, held, melody, style, style_clock, use_melody, use_style, as musicstyle.corpus.crops
-                makes them.
+            batch: ids, clock, held, possible, melody, style, style_clock, use_melody, use_style, as
+                musicstyle.corpus.crops makes them.
 
         Returns:
             (batch, length, vocabulary_size) and (batch, 8), the latter None if the model hears no style.
@@ -181,8 +181,13 @@ class Autoencoder(nn.Module):
         melody = batch["melody"] if self.config.hears_melody else None
         condition = self.condition(melody, style, batch["use_melody"], batch["use_style"])
         shifted = F.pad(batch["ids"][:, :-1], (1, 0), value=PAD)
-        logits = self.decode(shifted, batch["clock"], batch["held"], condition)
+        logits = only(batch["possible"], self.decode(shifted, batch["clock"], batch["held"], condition))
         return logits, None if style is None else self.style_head(style)
+
+
+def only(possible: Tensor, logits: Tensor) -> Tensor:
+    """The logits of what is possible, minus infinity for the rest; both (batch, length, vocabulary_size)."""
+    return logits.masked_fill(~possible, float("-inf"))
 
 
 def keys_down(held: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.autoencoder import Autoencoder, only
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.encoders import PAD
 
@@ -66,8 +66,12 @@ def token_nll(model: Autoencoder, batch: dict[str, Tensor], modes: tuple[str, ..
     for mode in modes:
         use_melody, use_style = (torch.full_like(batch["use_melody"], used) for used in MODES[mode])
         condition = model.condition(batch["melody"], style, use_melody, use_style)
-        logits = model.decode(shifted, batch["clock"], batch["held"], condition).transpose(1, 2).float()
-        yield F.cross_entropy(logits, batch["ids"], ignore_index=PAD, reduction="none").cpu().double()
+        logits = only(batch["possible"], model.decode(shifted, batch["clock"], batch["held"], condition))
+        yield (
+            F.cross_entropy(logits.transpose(1, 2).float(), batch["ids"], ignore_index=PAD, reduction="none")
+            .cpu()
+            .double()
+        )
 
 
 def validation_nll(model: Autoencoder, batches: list[dict[str, Tensor]], modes: tuple[str, ...]) -> dict[str, float]:
