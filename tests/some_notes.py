@@ -33,6 +33,20 @@ def random_notes(seed: int, count: int, seconds: float = 10.0, *, lowest: int = 
     return Notes.from_arrays(start, end, rng.integers(lowest, highest + 1, count), rng.integers(1, 128, count))
 
 
+def played_again(notes: Notes, rng: np.random.Generator, wrong: float = 0.02) -> Notes:
+    """Another pianist's: a third slower, freely in time, with other touch and some wrong notes."""
+    order = np.argsort(notes.start, kind="stable")
+    gap = np.diff(notes.start[order], prepend=0.0) * 1.3 * rng.uniform(0.8, 1.25, len(order))
+    start = np.cumsum(gap)
+    pitch = np.where(rng.random(len(order)) < wrong, rng.integers(30, 90, len(order)), notes.pitch[order])
+    return Notes.from_arrays(start, start + 0.1, pitch, rng.integers(30, 100, len(order)))
+
+
+def a_tune(rng: np.random.Generator, count: int = 400) -> Notes:
+    start = np.cumsum(rng.choice([0.1, 0.2, 0.4], count))
+    return Notes.from_arrays(start, start + 0.1, rng.integers(40, 80, count), np.full(count, 64))
+
+
 def real_files(folder: str, count: int) -> list[Path]:
     """Some MIDI files of the data, spread over the folder; the test is skipped where there are none."""
     files = sorted(path for path in (DATA / folder).rglob("*.mid*") if path.is_file())

@@ -10,7 +10,7 @@ import mido
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from some_notes import random_notes
+from some_notes import a_tune, played_again, random_notes
 
 from musicstyle.cli import main
 from musicstyle.corpus.check import check
@@ -70,6 +70,18 @@ def test_every_fault_is_found(folder: Path) -> None:
     reasons = {one["path"]: one["reason"] for one in facts["unreadable"]}
     assert reasons.keys() == {"empty.mid", "low.mid", "text.mid"}
     assert "0 bytes" in reasons["empty.mid"]
+
+
+def test_a_work_in_two_splits_is_told_by_its_notes(tmp_path: Path) -> None:
+    rng, source = np.random.default_rng(0), tmp_path / "music"
+    for name in ("one", "two"):
+        write_midi(source / f"{name}.mid", tune := a_tune(rng))
+        write_midi(source / f"{name} again.mid", played_again(tune, rng))
+    splits = {"one": "train", "one again": "test", "two": "train", "two again": "train"}
+    rows = ["split,midi_filename", *(f"{split},{name}.mid" for name, split in splits.items())]
+    (source / "maestro-v9.csv").write_text("\n".join(rows), encoding="utf-8")
+    files = [{"path": "one again.mid", "split": "test"}, {"path": "one.mid", "split": "train"}]
+    assert check(source)["in_two_splits"] == [{"shared_by": "work", "files": files}]
 
 
 def test_counts_are_those_of_the_notes(folder: Path) -> None:

@@ -6,24 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from some_notes import any_notes, random_notes
+from some_notes import a_tune, any_notes, played_again, random_notes
 
 from musicstyle.music.notes import Notes
 from musicstyle.music.works import RUN, runs, shared_runs, works
-
-
-def played_again(notes: Notes, rng: np.random.Generator, wrong: float = 0.02) -> Notes:
-    """Another pianist's: a third slower, freely in time, with other touch and some wrong notes."""
-    order = np.argsort(notes.start, kind="stable")
-    gap = np.diff(notes.start[order], prepend=0.0) * 1.3 * rng.uniform(0.8, 1.25, len(order))
-    start = np.cumsum(gap)
-    pitch = np.where(rng.random(len(order)) < wrong, rng.integers(30, 90, len(order)), notes.pitch[order])
-    return Notes.from_arrays(start, start + 0.1, pitch, rng.integers(30, 100, len(order)))
-
-
-def a_tune(rng: np.random.Generator, count: int = 400) -> Notes:
-    start = np.cumsum(rng.choice([0.1, 0.2, 0.4], count))
-    return Notes.from_arrays(start, start + 0.1, rng.integers(40, 80, count), np.full(count, 64))
 
 
 def test_a_work_is_known_whoever_plays_it_and_another_is_not() -> None:

@@ -14,6 +14,7 @@ from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.errors import MidiError
 from musicstyle.music.parse import parse
 from musicstyle.music.smf import check_and_unwrap, with_ticks_a_quarter
+from musicstyle.music.works import works
 
 ALL = "all"
 
@@ -35,8 +36,8 @@ def check(source: Path | str, *, workers: int | None = None, progress: Progress 
         "without_pedal", "pedal_never_down": paths of files without pedal events, and of those whose pedal is moved but
         never half down; both None where most files are like that, as scores are;
         "duplicates": lists of paths with the same notes, in whatever key and tempo;
-        "in_two_splits": pieces found in more than one split: {"shared_by": "notes" or "name" (the csv's), "files":
-        [{"path", "split"}]};
+        "in_two_splits": pieces found in more than one split: {"shared_by": "notes", "name" (the csv's) or "work" (as
+        musicstyle.music.works tells it), "files": [{"path", "split"}]}, a group of files by the first of them;
         "unreadable": {"path", "reason"} of files of no use;
         "notes_off_the_piano": notes left out because no key of the piano plays them.
 
@@ -54,7 +55,7 @@ def check(source: Path | str, *, workers: int | None = None, progress: Progress 
     return facts | {
         **_pedal_faults(rows, Path(manifest["source"])),
         "duplicates": [[row["path"] for row in group] for group in _alike(rows, [row["fingerprint"] for row in rows])],
-        "in_two_splits": _in_two_splits(rows, Path(manifest["source"])),
+        "in_two_splits": _in_two_splits(corpus),
         "unreadable": [{"path": row["path"], "reason": row["reason"]} for row in manifest["skipped"]],
         "notes_off_the_piano": manifest["totals"]["out_of_range"],
     }
@@ -105,15 +106,20 @@ def _moves_pedal(path: Path) -> bool:
         return True
 
 
-def _in_two_splits(rows: list[Row], source: Path) -> list[dict[str, Any]]:
+def _in_two_splits(corpus: Corpus) -> list[dict[str, Any]]:
     """Pieces that some model would be trained on and tested with."""
-    listed, _ = find_listed(source)
-    names = [listed[row["path"]].name if row["path"] in listed else "" for row in rows]
-    found = []
-    for shared_by, keys in (("notes", [row["fingerprint"] for row in rows]), ("name", names)):
-        for group in _alike(rows, keys):
-            if len({row["split"] for row in group}) > 1:
-                files = [{"path": row["path"], "split": row["split"]} for row in group]
+    rows = corpus.manifest["pieces"]
+    listed, _ = find_listed(Path(corpus.manifest["source"]))
+    keys = {
+        "notes": [row["fingerprint"] for row in rows],
+        "name": [listed[row["path"]].name if row["path"] in listed else "" for row in rows],
+        "work": [f"{number}" for number in works(corpus.notes(piece) for piece in range(len(corpus)))],
+    }
+    found: list[dict[str, Any]] = []
+    for shared_by, of in keys.items():
+        for group in _alike(rows, of):
+            files = [{"path": row["path"], "split": row["split"]} for row in group]
+            if len({file["split"] for file in files}) > 1 and files not in (one["files"] for one in found):
                 found.append({"shared_by": shared_by, "files": files})
     return found
 
