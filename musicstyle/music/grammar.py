@@ -55,10 +55,14 @@ def possible(ids: np.ndarray, down: np.ndarray) -> np.ndarray:
 
     may = np.zeros((len(ids), PERFORMANCE.size), dtype=bool)
     may[:, EOS, None] = ~waits
-    may[:, PERFORMANCE.ids(NOTE_ON)] = can_begin & (bin_ > 0)
-    may[:, PERFORMANCE.ids(NOTE_OFF)] = down & (off < _KEY) & (on < 0) & ~waits
-    may[:, PERFORMANCE.ids(TIME_SHIFT)] = shifts_on & ~waits
-    may[:, PERFORMANCE.ids(VELOCITY)] = (bin_ != _BIN) & can_begin.any(axis=1, keepdims=True) & ~waits
+    for event, may_be in (
+        (NOTE_ON, can_begin & (bin_ > 0)),
+        (NOTE_OFF, down & (off < _KEY) & ((on < 0) & ~waits)),
+        (TIME_SHIFT, shifts_on & ~waits),
+        (VELOCITY, (bin_ != _BIN) & (can_begin.any(axis=1, keepdims=True) & ~waits)),
+    ):
+        every = PERFORMANCE.ids(event)
+        may[:, every.start : every.stop] = may_be
     there = ids != PAD
     may[there, ids[there]] = True
     return may
