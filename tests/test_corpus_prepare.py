@@ -409,7 +409,7 @@ def test_a_year_of_maestro_keeps_its_official_splits(tmp_path: Path) -> None:
     (tmp_path / "maestro/2018").mkdir()
     assert find_csv(tmp_path / "maestro/2018") == table
     assert find_csv(tmp_path) == table
-    assert read_csv(table, tmp_path / "maestro/2018") == {"a.mid": Listed("test", "someone / a")}
+    assert read_csv(table, tmp_path / "maestro/2018") == {"a.mid": Listed("test", "Someone", "A")}
     newer = maestro_csv(tmp_path / "maestro", [], "maestro-v9.9.10.csv")
     newer.write_text("title\nx\n")
     with pytest.raises(CorpusError, match="no midi_filename column"):
@@ -469,7 +469,7 @@ def test_the_seed_decides_and_one_more_file_hardly_changes_it() -> None:
 
 def test_equal_pieces_stay_together() -> None:
     fingerprints = {f"{number}.mid": f"hash {number // 4}" for number in range(40)}
-    listed = {f"{number}.mid": Listed(name=f"sonata {number // 8}") for number in range(40)}
+    listed = {f"{number}.mid": Listed(title=f"Sonata {number // 8}") for number in range(40)}
     for seed in range(20):
         splits = assign(fingerprints, {}, {}, seed)
         assert all(splits[f"{number}.mid"] == splits[f"{number // 4 * 4}.mid"] for number in range(40))

@@ -21,7 +21,7 @@ from musicstyle.cli._group import LazyGroup, Verb
 from musicstyle.cli.evaluate import VERBS
 from musicstyle.corpus.prepare import prepare
 from musicstyle.corpus.store import Corpus
-from musicstyle.errors import UsageError
+from musicstyle.errors import CorpusError, UsageError
 from musicstyle.evaluation import experiments, material
 from musicstyle.evaluation.experiments import Halves, embed_crops, interpolation_test, style_test
 from musicstyle.evaluation.findings import findings
@@ -237,8 +237,10 @@ def test_choices_are_seeded_and_tables_are_checked(maestro: Path, tmp_path: Path
     assert chosen(files, 5, 1) == chosen(files, 5, 1) != chosen(files, 5, 2)
     assert sorted(chosen(files, 50, 1)) == files
     (tmp_path / "wrong.csv").write_text("name,who\nx,y\n")
-    with pytest.raises(UsageError, match="lacks the columns"):
+    with pytest.raises(CorpusError, match="no midi_filename column"):
         maestro_performances(maestro, tmp_path / "wrong.csv")
+    with pytest.raises(UsageError, match="no maestro-v"):
+        maestro_performances(tmp_path / "midi")
     with pytest.raises(UsageError, match=r"no \.mid"):
         midi_files(tmp_path)
 
@@ -449,7 +451,7 @@ def test_eval_style_refuses_before_it_plays(
     for arguments, words in (
         ((checkpoint, "--data", tmp_path / "none"), "none"),
         ((checkpoint, "--data", corpus.path, "--split", "test"), "no piece in its test split"),
-        ((checkpoint, "--data", corpus.path, "--performers", tmp_path / "wrong.csv"), "lacks the columns"),
+        ((checkpoint, "--data", corpus.path, "--performers", tmp_path / "wrong.csv"), "no midi_filename column"),
         ((deaf, "--data", corpus.path), "hears no style"),
         ((checkpoint, "--split", "test"), "--data"),
         ((checkpoint, "--crops", "3"), "--data"),

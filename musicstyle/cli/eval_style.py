@@ -93,8 +93,8 @@ def _open(player: StyleTransfer, data: Path, split: str, performers: Path | None
     """The corpus, and the names that are known of its files.
 
     Raises:
-        CorpusError: `data` is of no use, or has nothing in that split.
-        UsageError: The checkpoint hears no style, or `performers` is no such table.
+        CorpusError: `data` is of no use, or has nothing in that split; or `performers` is no such table.
+        UsageError: The checkpoint hears no style.
     """
     from musicstyle.evaluation.experiments import refuse_without_style
     from musicstyle.evaluation.knowledge import names_for

@@ -22,10 +22,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Listed:
-    """What a csv says of one file: its split ("" if it says none) and the name of the piece ("" if none)."""
+    """What a csv says of one file, "" where it says nothing.
+
+    Attributes:
+        split: Its split.
+        composer, title: Of the piece.
+        year: Of the recording.
+    """
 
     split: str = ""
-    name: str = ""
+    composer: str = ""
+    title: str = ""
+    year: str = ""
+
+    @property
+    def name(self) -> str:
+        """The piece's, in one spelling; "" if neither composer nor title is said."""
+        return f"{self.composer} / {self.title}".casefold() if self.composer or self.title else ""
 
 
 def find_csv(source: Path) -> Path | None:
@@ -44,26 +57,33 @@ def read_csv(path: Path, source: Path) -> dict[str, Listed]:
         CorpusError: the csv cannot be read, has no midi_filename column or names an unknown split.
     """
     listed: dict[str, Listed] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(f"{path}: {error}") from error
-    if not rows or "midi_filename" not in rows[0]:
-        raise CorpusError(f"{path}: no midi_filename column; mend it, or move it away to split by a seed")
-    for row in rows:
-        split = (row.get("split") or "").strip()
+    for row in read_rows(path, "midi_filename"):
+        split, *piece = (
+            " ".join(row.get(column, "").split())
+            for column in ("split", "canonical_composer", "canonical_title", "year")
+        )
         if split and split not in SPLITS:
             raise CorpusError(f"{path}: split {split!r}; expected one of {', '.join(SPLITS)}")
-        file_path = (path.parent / (row["midi_filename"] or "")).absolute()
+        file_path = (path.parent / row["midi_filename"]).absolute()
         if file_path.is_relative_to(source.absolute()):
-            name = " / ".join(
-                " ".join((row.get(column) or "").split()) for column in ("canonical_composer", "canonical_title")
-            )
-            listed[file_path.relative_to(source.absolute()).as_posix()] = Listed(
-                split, "" if name == " / " else name.casefold()
-            )
+            listed[file_path.relative_to(source.absolute()).as_posix()] = Listed(split, *piece)
     return listed
+
+
+def read_rows(path: Path, *columns: str) -> list[dict[str, str]]:
+    """The rows of a csv that has at least these columns; "" stands where a row is too short.
+
+    Raises:
+        CorpusError: it cannot be read or lacks a column.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, restval=""))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{path}: {error}") from error
+    if missing := [column for column in columns if not rows or column not in rows[0]]:
+        raise CorpusError(f"{path}: no {missing[0]} column; mend it, or move it away to do without")
+    return rows
 
 
 def find_listed(source: Path) -> tuple[dict[str, Listed], str | None]:

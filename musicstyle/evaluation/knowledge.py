@@ -27,13 +27,13 @@ def names_for(corpus: Corpus, performers: Path | None = None) -> Names:
             there.
 
     Raises:
-        UsageError: `performers` lacks its columns.
+        CorpusError: A table cannot be read or lacks its columns.
     """
     if performers is None and (data := data_folder()) is not None and (data / PERFORMERS).is_file():
         performers = data / PERFORMERS
     known = listed(corpus, performers)
     return {
-        "composer": {path: one.composer for path, one in known.items()},
+        "composer": {path: one.composer for path, one in known.items() if one.composer},
         "performer": {path: one.performer for path, one in known.items() if one.performer},
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from musicstyle.corpus.splits import find_csv, find_listed, read_rows
 from musicstyle.errors import UsageError
 from musicstyle.music.midi import MIDI_SUFFIXES
 from musicstyle.resources import examples
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from musicstyle.corpus.store import Corpus
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
-MAESTRO, CSV = "maestro-v3.0.0", "maestro-v3.0.0.csv"
+MAESTRO = "maestro-v3.0.0"
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class Performance:
     Attributes:
         path: Its MIDI file.
         split: "train", "validation" or "test".
-        composer, title, year: As listed; title and year are empty where they aren't.
-        performer: Empty where unknown.
+        composer, title, year, performer: Empty where unknown.
     """
 
     path: Path
@@ -65,29 +64,25 @@ def midi_files(folder: Path) -> list[Path]:
 
 
 def maestro_performances(folder: Path, performers: Path | None = None) -> list[Performance]:
-    """MAESTRO's table, with performers from a csv of (midi_filename, performer) where given.
+    """What MAESTRO's table lists below a folder and is there, with performers from a csv where given.
 
     Args:
-        folder: Holds maestro-v3.0.0.csv.
-        performers: For example maestro-performers.csv.
+        folder: See `musicstyle.corpus.splits.find_csv` for where the table is looked for.
+        performers: A table of midi_filename and performer, for example maestro-performers.csv.
 
     Raises:
-        UsageError: A table is missing or lacks its columns.
+        UsageError: There is no table.
+        CorpusError: A table cannot be read or lacks its columns.
     """
-    names = (
-        {} if performers is None else {row["midi_filename"]: row["performer"] for row in _rows(performers, "performer")}
-    )
+    files, table = find_listed(folder)
+    if table is None:
+        raise UsageError(f"{folder}: no maestro-v*.csv there")
+    rows = [] if performers is None else read_rows(performers, "midi_filename", "performer")
+    names = {row["midi_filename"]: row["performer"] for row in rows}
     return [
-        Performance(
-            folder / row["midi_filename"],
-            row["split"],
-            row["canonical_composer"],
-            row.get("canonical_title", ""),
-            row.get("year", ""),
-            names.get(row["midi_filename"], ""),
-        )
-        for row in _rows(folder / CSV, "canonical_composer")
-        if (folder / row["midi_filename"]).is_file()
+        Performance(folder / path, one.split, one.composer, one.title, one.year, names.get(path, ""))
+        for path, one in files.items()
+        if (folder / path).is_file()
     ]
 
 
@@ -99,17 +94,17 @@ def listed(corpus: Corpus, performers: Path | None = None) -> dict[str, Performa
         performers: As for `maestro_performances`.
 
     Raises:
-        UsageError: `performers` lacks its columns.
+        CorpusError: As for `maestro_performances`.
     """
     source = Path(corpus.manifest.get("source", ""))
-    if not (source / CSV).is_file():
+    if find_csv(source) is None:
         return {}
     return {one.path.relative_to(source).as_posix(): one for one in maestro_performances(source, performers)}
 
 
 def titles(corpus: Corpus) -> dict[str, str]:
     """Composer and title of each file, as the corpus names it, where MAESTRO's table says them."""
-    return {path: f"{one.composer}: {one.title}" for path, one in listed(corpus).items()}
+    return {path: ": ".join(filter(None, (one.composer, one.title))) for path, one in listed(corpus).items()}
 
 
 def tunes(count: int, seed: int = 1, folder: Path | None = None) -> list[Path]:
@@ -150,7 +145,7 @@ def chosen(files: list[Path], count: int, seed: int) -> list[Path]:
 def _validation_split(corpus: Corpus | None) -> list[Path]:
     """MAESTRO's, of the corpus or else of the data; empty without either."""
     known = [] if corpus is None else list(listed(corpus).values())
-    if not known and (data := data_folder()) is not None and (data / MAESTRO / CSV).is_file():
+    if not known and (data := data_folder()) is not None and find_csv(data / MAESTRO) is not None:
         known = maestro_performances(data / MAESTRO)
     return [one.path for one in known if one.split == "validation"]
 
@@ -160,16 +155,3 @@ def _midi_among(paths: Iterable[Path], folder: Path) -> list[Path]:
     if not files:
         raise UsageError(f"{folder}: no .mid or .midi files there")
     return files
-
-
-def _rows(path: Path, column: str) -> list[dict[str, str]]:
-    if not path.is_file():
-        raise UsageError(f"{path}: not there; it should list midi_filename and {column}")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: not a csv in UTF-8 ({error})") from error
-    if not rows or not {"midi_filename", column} <= set(rows[0]):
-        raise UsageError(f"{path}: lacks the columns midi_filename and {column}")
-    return rows
