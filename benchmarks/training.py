@@ -159,10 +159,9 @@ def decoder_step(setting: Setting) -> Step:
         encoder.requires_grad_(False)
     for vector in (model.no_melody, model.no_style):
         vector.requires_grad_(False)
-    shifted = F.pad(batch["ids"][:, :-1], (1, 0))
 
     def loss() -> Tensor:
-        return mean_nll(model.decode(shifted, batch["clock"], batch["held"], condition), batch["ids"])
+        return mean_nll(model.predict(batch, condition), batch["ids"])
 
     return training_step(setting, model, make_optimizers(model, TrainingOptions()), loss)
 

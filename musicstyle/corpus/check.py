@@ -110,10 +110,14 @@ def _in_two_splits(corpus: Corpus) -> list[dict[str, Any]]:
     """Pieces that some model would be trained on and tested with."""
     rows = corpus.manifest["pieces"]
     listed, _ = find_listed(Path(corpus.manifest["source"]))
+    if "work" in rows[0]:  # looked for when the corpus was prepared
+        of_works = [row["work"] for row in rows]
+    else:
+        of_works = [str(number) for number in works(corpus.notes(piece) for piece in range(len(corpus)))]
     keys = {
         "notes": [row["fingerprint"] for row in rows],
         "name": [listed[row["path"]].name if row["path"] in listed else "" for row in rows],
-        "work": [f"{number}" for number in works(corpus.notes(piece) for piece in range(len(corpus)))],
+        "work": of_works,
     }
     found: list[dict[str, Any]] = []
     for shared_by, of in keys.items():

@@ -36,7 +36,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from musicstyle.corpus.crops import BatchOptions, collate, example_at
@@ -45,6 +44,7 @@ from musicstyle.errors import CorpusError
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.music.performance import encode
 from musicstyle.music.vocabulary import NOTE_OFF, NOTE_ON, PAD, PERFORMANCE, TIME_SHIFT, VELOCITY
+from musicstyle.training.batches import as_tensors
 from musicstyle.training.loss import served_modes, token_nll
 
 PROTOCOL_TOKENS = 2048
@@ -210,11 +210,7 @@ def _batches(
             example_at(corpus, int(pieces[row]), first, np.random.default_rng([options.seed, begin + i]), options)
             for i, (row, first) in enumerate(part)
         ]
-        arrays = collate(examples, options)
-        yield (
-            np.array([row for row, _ in part]),
-            {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()},
-        )
+        yield np.array([row for row, _ in part]), as_tensors(collate(examples, options))
 
 
 def _rounded(value: Any) -> Any:

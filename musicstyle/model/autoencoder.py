@@ -180,14 +180,21 @@ class Autoencoder(nn.Module):
         style = self.encode_style(batch["style"], batch["style_clock"]) if self.config.hears_style else None
         melody = batch["melody"] if self.config.hears_melody else None
         condition = self.condition(melody, style, batch["use_melody"], batch["use_style"])
+        return self.predict(batch, condition), None if style is None else self.style_head(style)
+
+    def predict(self, batch: dict[str, Tensor], condition: Condition) -> Tensor:
+        """Logits of every target id of a batch, each given those before it; minus infinity for what is impossible.
+
+        Args:
+            batch: ids, clock, held, possible, as for `forward`.
+            condition: From `condition`.
+
+        Returns:
+            (batch, length, vocabulary_size).
+        """
         shifted = F.pad(batch["ids"][:, :-1], (1, 0), value=PAD)
-        logits = only(batch["possible"], self.decode(shifted, batch["clock"], batch["held"], condition))
-        return logits, None if style is None else self.style_head(style)
-
-
-def only(possible: Tensor, logits: Tensor) -> Tensor:
-    """The logits of what is possible, minus infinity for the rest; both (batch, length, vocabulary_size)."""
-    return logits.masked_fill(~possible, float("-inf"))
+        logits = self.decode(shifted, batch["clock"], batch["held"], condition)
+        return logits.masked_fill(~batch["possible"], float("-inf"))
 
 
 def keys_down(held: Tensor) -> Tensor:

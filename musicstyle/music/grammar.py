@@ -37,7 +37,7 @@ def possible(ids: np.ndarray, down: np.ndarray) -> np.ndarray:
         (n, 310) bool. EOS is possible wherever no VELOCITY waits for its note, PAD nowhere. The id that does stand
         there always is: files may hold two notes of a key at once, which no piano plays.
     """
-    before = np.concatenate(([PAD], ids[:-1]))
+    before = np.concatenate(([PAD], ids))[: len(ids)]
     kind, value = PERFORMANCE.kinds[before], PERFORMANCE.values[before]
     last = {
         event: np.maximum.accumulate(np.where(kind == PERFORMANCE.kind_index(event), np.arange(len(ids)), -1))
@@ -49,20 +49,20 @@ def possible(ids: np.ndarray, down: np.ndarray) -> np.ndarray:
         for event in (NOTE_ON, NOTE_OFF)
     )
     bin_ = np.where(last[VELOCITY] >= 0, value[last[VELOCITY]], 0)[:, None]
-    waits = (kind == PERFORMANCE.kind_index(VELOCITY))[:, None]  # a VELOCITY for its note
     shifts_on = ((kind != PERFORMANCE.kind_index(TIME_SHIFT)) | (value == MAX_SHIFT_STEPS))[:, None]
     can_begin = ~down & (on < _KEY)
 
     may = np.zeros((len(ids), PERFORMANCE.size), dtype=bool)
-    may[:, EOS, None] = ~waits
-    for event, may_be in (
+    may[:, EOS] = True
+    for event, values in (
         (NOTE_ON, can_begin & (bin_ > 0)),
-        (NOTE_OFF, down & (off < _KEY) & ((on < 0) & ~waits)),
-        (TIME_SHIFT, shifts_on & ~waits),
-        (VELOCITY, (bin_ != _BIN) & (can_begin.any(axis=1, keepdims=True) & ~waits)),
+        (NOTE_OFF, down & (off < _KEY) & (on < 0)),
+        (TIME_SHIFT, shifts_on),
+        (VELOCITY, (bin_ != _BIN) & can_begin.any(axis=1, keepdims=True)),
     ):
         every = PERFORMANCE.ids(event)
-        may[:, every.start : every.stop] = may_be
+        may[:, every.start : every.stop] = values
+    may[kind == PERFORMANCE.kind_index(VELOCITY)] &= PERFORMANCE.kinds == PERFORMANCE.kind_index(NOTE_ON)
     there = ids != PAD
     may[there, ids[there]] = True
     return may

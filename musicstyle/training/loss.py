@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from musicstyle.model.autoencoder import Autoencoder, only
+from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.encoders import PAD
 
@@ -62,16 +62,11 @@ def token_nll(model: Autoencoder, batch: dict[str, Tensor], modes: tuple[str, ..
     device = next(model.parameters()).device
     batch = {name: values.to(device) for name, values in batch.items()}
     style = model.encode_style(batch["style"], batch["style_clock"]) if model.config.hears_style else None
-    shifted = F.pad(batch["ids"][:, :-1], (1, 0), value=PAD)
     for mode in modes:
         use_melody, use_style = (torch.full_like(batch["use_melody"], used) for used in MODES[mode])
         condition = model.condition(batch["melody"], style, use_melody, use_style)
-        logits = only(batch["possible"], model.decode(shifted, batch["clock"], batch["held"], condition))
-        yield (
-            F.cross_entropy(logits.transpose(1, 2).float(), batch["ids"], ignore_index=PAD, reduction="none")
-            .cpu()
-            .double()
-        )
+        logits = model.predict(batch, condition).transpose(1, 2).float()
+        yield F.cross_entropy(logits, batch["ids"], ignore_index=PAD, reduction="none").cpu().double()
 
 
 def validation_nll(model: Autoencoder, batches: list[dict[str, Tensor]], modes: tuple[str, ...]) -> dict[str, float]:
