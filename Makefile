@@ -34,7 +34,7 @@ types: $(INSTALLED_DEV)
 	$(BIN)/mypy
 
 check: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 examples: $(INSTALLED)
 	$(BIN)/python examples/make_performances.py

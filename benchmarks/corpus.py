@@ -3,7 +3,7 @@
     python benchmarks/corpus.py [MAESTRO] [--files 8] [--workers 1 2] [--skip-prepare]
 
 The sample's notes (pedal folded in), melody and performance ids are asserted equal to what the two libraries give.
-MAESTRO: maestro-v3.0.0 in $MUSICSTYLE_DATA or in shared/data beside the repository.
+MAESTRO: maestro-v3.0.0 in $MUSICSTYLE_DATA, or else in data/.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from musicstyle.corpus.crops import BatchOptions, batch
 from musicstyle.corpus.prepare import prepare
 from musicstyle.corpus.reading import File, Task, find_files, read
 from musicstyle.corpus.store import Corpus, notes_of
+from musicstyle.evaluation.material import MAESTRO, data_folder
 from musicstyle.music.melody import extract_melody
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import encode
 from musicstyle.music.vocabulary import PERFORMANCE
 
-DATA = Path(os.environ.get("MUSICSTYLE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-DEFAULT = DATA / "maestro-v3.0.0"
+DEFAULT = (data_folder() or Path("data")) / MAESTRO
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # start, end, pitch, velocity
 
 

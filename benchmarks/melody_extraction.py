@@ -6,14 +6,13 @@ Note-level precision, recall and F1 by mir_eval.transcription: onset within 50 m
 not asked for; the mean over pieces. "published" is note_seq's Viterbi; "skyline" the highest note of each chord (onsets
 within 50 ms); "skyline, sounding" only where nothing higher still sounds; "line" is ours. The numbers of "line" were
 tuned on the even files ("tune"), so those that count are of the odd ones ("test"). --flat gives every note one
-velocity, as scores have it. Prints one JSON object. Data: $MUSICSTYLE_DATA or shared/data beside the repository.
+velocity, as scores have it. Prints one JSON object. Data: pop909 in $MUSICSTYLE_DATA, or else in data/.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,19 +20,18 @@ from pathlib import Path
 
 import numpy as np
 
+from musicstyle.evaluation.material import data_folder
 from musicstyle.music.melody import melody_flags
 from musicstyle.music.midi import read_tracks
 from musicstyle.music.notes import Notes
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("MUSICSTYLE_DATA", ROOT.parent / "shared" / "data"))
 CHORD_SECONDS = 0.05
 HALVES = {"tune": slice(0, None, 2), "test": slice(1, None, 2), "all": slice(None)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DATA / "pop909")
+    parser.add_argument("--data", type=Path, default=(data_folder() or Path("data")) / "pop909")
     parser.add_argument("--half", choices=HALVES, default="test")
     parser.add_argument("--pieces", type=int, help="so many pieces, spread evenly; default: all of the half")
     parser.add_argument("--flat", action="store_true", help="one velocity for all notes")

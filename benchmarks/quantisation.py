@@ -26,7 +26,7 @@ import torch
 from peers import say_missing
 from torch import Tensor, nn
 
-from musicstyle.generation.compiling import compiled
+from musicstyle.compiling import compiled
 from musicstyle.generation.kernel import add, project
 from musicstyle.generation.packing import panels
 from musicstyle.model.config import PRESETS, ModelConfig

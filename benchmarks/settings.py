@@ -9,7 +9,7 @@ them: settings chosen on some pairs can be judged on others of the same order. s
 notes that sound (`musicstyle eval melody`); hit_rate: of pairs in which a piece is nearer to the half of its
 performance that was not heard than to another's (`musicstyle eval style`); own: the mean overlapping area with it;
 heard: both by the half that was heard; real: the same of real playing; density: its notes for each of the performance's
-in the same time, the median. Data: $MUSICSTYLE_DATA or shared/data beside the repository; without it, the repository's
+in the same time, the median. Data: $MUSICSTYLE_DATA; without it, the repository's
 examples.
 """
 

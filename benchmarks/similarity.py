@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from musicstyle.evaluation.material import data_folder
 from musicstyle.music.interop import to_pretty_midi
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
@@ -36,7 +36,6 @@ from musicstyle.music.similarity import (
     similarity_of_pairs,
 )
 
-DATA = Path(os.environ.get("MUSICSTYLE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 PUBLISHED_HERE = {"own": 0.748, "others": 0.536, "own_above_other": 0.928}  # the project's earlier measurement
 
 
@@ -117,7 +116,7 @@ def ceiling(pieces: Sequence[Notes], density: Density) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder with MIDI files, default $MUSICSTYLE_DATA")
+    parser.add_argument("--data", type=Path, default=data_folder(), help="folder of MIDI; default: $MUSICSTYLE_DATA")
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--pieces", type=int, default=24, help="performances of the ceiling")
     parser.add_argument("--seed", type=int, default=0)
@@ -125,7 +124,7 @@ def main() -> None:
     options = parser.parse_args()
     pairs = 60 if options.quick else options.pairs
     rng = np.random.default_rng(options.seed)
-    files = sorted(p for p in options.data.rglob("*.mid*") if "maestro" in str(p)) if options.data.is_dir() else []
+    files = sorted(p for p in options.data.rglob("*.mid*") if "maestro" in str(p)) if options.data else []
     report: dict[str, Any] = {"source": "MAESTRO" if files else "synthetic", "seed": options.seed}
     if files:
         chosen = [files[i] for i in sorted(rng.permutation(len(files))[: 2 * pairs])]

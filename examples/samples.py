@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from musicstyle.errors import MusicstyleError
 from musicstyle.evaluation.material import Performance, chosen, maestro_performances
 from musicstyle.generation.result import Generation
 from musicstyle.generation.transfer import StyleTransfer
@@ -92,10 +93,13 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     pieces = []
-    for sample in samples(StyleTransfer.load(arguments.checkpoint), arguments.maestro):
-        sample.write(arguments.out)
-        pieces.append(Piece(sample.title, sample.made.notes, sample.made.melody, sample.facts))
-        print(arguments.out / f"{sample.name}.mid")
+    try:
+        for sample in samples(StyleTransfer.load(arguments.checkpoint), arguments.maestro):
+            sample.write(arguments.out)
+            pieces.append(Piece(sample.title, sample.made.notes, sample.made.melody, sample.facts))
+            print(arguments.out / f"{sample.name}.mid")
+    except MusicstyleError as error:
+        parser.exit(error.exit_code, f"{parser.prog}: error: {error}\n")
     write_page(arguments.out / "index.html", pieces, "musicstyle: two tunes in three styles")
     print(arguments.out / "index.html")
 

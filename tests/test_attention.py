@@ -89,20 +89,23 @@ def test_blocks_of_rows_join_without_a_seam() -> None:
 
 @pytest.mark.parametrize(("max_distance", "window"), [(5, 5), (4, 9), (40, 40), (7, None), (1, 3), (30, None)])
 @pytest.mark.parametrize("rows_at_once", [3, 128])
+@pytest.mark.parametrize("with_clock", [False, True])
 def test_its_gradient_is_that_of_the_double_loop(
-    max_distance: int, window: int | None, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+    max_distance: int, window: int | None, rows_at_once: int, with_clock: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relative, "ROWS_AT_ONCE", rows_at_once)
     layer = make(max_distance, window)
     x = torch.randn(2, 8, WIDTH, dtype=torch.float64, requires_grad=True)
     present = None if window else torch.arange(8) < torch.tensor([[8], [5]])
     wanted = [x, *layer.parameters()]
-    ours, theirs = layer(x, None, present), double_loop(layer, x, None, present)
+    steps = clock(2, 8) if with_clock else None
+    rotation = None if steps is None else Rotation.of(steps, HEAD_WIDTH // 2)
+    ours, theirs = layer(x, rotation, present), double_loop(layer, x, steps, present)
     direction = torch.randn_like(ours)
     for got, expected in zip(
         torch.autograd.grad(ours, wanted, direction), torch.autograd.grad(theirs, wanted, direction), strict=True
     ):
-        torch.testing.assert_close(got, expected, rtol=0, atol=1e-11)
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-4 if with_clock else 1e-11)
 
 
 @given(n=st.integers(1, 7), c=st.integers(1, 9))

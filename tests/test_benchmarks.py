@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 from pathlib import Path
 
@@ -51,12 +50,3 @@ def test_a_route_is_compared_with_ours_of_the_same_round() -> None:
         "theirs": {"cpu_microseconds_a_token": 60.0, "times_compiled_int8": 3.0},
         quantisation.OURS: {"cpu_microseconds_a_token": 20.0, "times_compiled_int8": 1.0},
     }
-
-
-def test_maestro_is_found_beside_the_repository_from_any_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("MUSICSTYLE_DATA", raising=False)
-    monkeypatch.chdir(tmp_path)
-    found = runpy.run_path(str(BENCHMARKS / "corpus.py"))["DEFAULT"]
-    assert found == BENCHMARKS.parent.parent / "shared" / "data" / "maestro-v3.0.0"

@@ -303,6 +303,7 @@ def test_auto_transposition_is_said(folder: Path) -> None:
         (["--keep-melody"], ["--keep-melody", "--melody"]),
         (["--free-melody"], ["--free-melody", "--melody"]),
         (["--variations", "0"], ["--variations"]),
+        (["--variations", "2", "--out", "."], ["what to write is known by the ending"]),
         (["--variations", "2", "--play"], ["--play", "--variations"]),
         (["--prime", "etude.mid", "--out", "etude.mid", "--force"], ["etude.mid", "input"]),
     ],

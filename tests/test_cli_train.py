@@ -15,6 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from lightning_fabric import Fabric
+from safetensors.torch import load_file
 
 from musicstyle.cli import main
 from musicstyle.cli.train import _as_json, _model_config, _training_options
@@ -132,14 +133,17 @@ def test_train_prints_json_lines(folder: Path) -> None:
     assert lines[-1]["best_validation_nll"] == min(min(line["validation"].values()) for line in lines)
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_to_go_on_and_does(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
+) -> None:
     whole = Trainer.run
 
     def interrupted(self: Trainer) -> Any:
         for report in whole(self):
             yield report
             if report.step == 5:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), sent)
 
     monkeypatch.setattr(Trainer, "run", interrupted)
     run = ("train", "--data", "midi", "--out", "my run")
@@ -215,6 +219,7 @@ def test_a_run_is_not_written_over_unasked_nor_by_one_that_fails(folder: Path, m
         (["--out", "new", "--resume"], 2, ["new", "--resume"]),
         (["--steps", "0"], 2, ["--steps"]),
         (["--learning-rate", "0"], 2, ["--learning-rate"]),
+        (["--learning-rate", "nan"], 2, ["--learning-rate is nan"]),
         *((["--precision", kind], 2, ["--precision", kind]) for kind in ("8-bit", "16-mixed", "bf16-true", "64-true")),
         (["--device", "cuda:9"], 2, ["--device", "cuda:9"]),
         (["--devices", "2", "--batch-size", "3"], 2, ["--batch-size is 3", "multiple of 2"]),
@@ -282,6 +287,22 @@ def test_a_process_that_an_early_interrupt_ended_is_no_traceback(folder: Path, m
     assert stopped.stderr.splitlines()[-1] == "musicstyle: stopped at step 0; nothing was saved yet"
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert (call(*run).exit_code, call(*run).stderr) == (130, "")
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(folder: Path) -> None:
+    for number in range(40):  # crops of many lengths, which fall to the two processes unevenly
+        count = 4 + number % 9
+        start = np.arange(count) * 0.3
+        write_midi(Path("short") / f"{number}.mid", Notes.from_arrays(start, start + 0.2, 40 + start * 5, start + 60))
+    weights = []
+    for devices in (1, 2):
+        command = [sys.executable, "-m", "musicstyle", "train", "--data", "short", "--out", f"run{devices}", *QUICK]
+        command += ["--batch-size", "4", "--steps", "3", "--precision", "32-true", "--devices", str(devices)]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)})
+        weights.append(load_file(f"run{devices}/last/model.safetensors"))
+    one, two = weights
+    torch.testing.assert_close(two, one, rtol=0, atol=2e-5)
 
 
 @pytest.mark.slow

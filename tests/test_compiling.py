@@ -1,11 +1,14 @@
-"""Who waits for the compiler is told, once; without a compiler the functions run as they are."""
+"""Who waits for the compiler is told, once; what cannot be kept is compiled all the same."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numba
 import pytest
 
-from musicstyle.generation import compiling
-from musicstyle.generation.compiling import compiled, told_of_compiling
+from musicstyle import compiling
+from musicstyle.compiling import compiled, told_of_compiling
 
 
 def double(x: float) -> float:
@@ -24,8 +27,15 @@ def test_the_first_use_is_told_of_once_and_the_second_is_not() -> None:
     assert told == ["compiling"]
 
 
-def test_without_numba_a_function_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "_njit", None)
-    assert compiled(fastmath=True)(double) is double
-    with told_of_compiling(lambda: pytest.fail("nothing is compiled")):
-        assert double(2) == 4
+def test_where_no_folder_can_be_written_it_is_compiled_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def njit(*, cache: bool = False, **options: bool | str) -> Any:
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function 'double': no locator available")
+        return numba.njit(**options)
+
+    monkeypatch.setattr(compiling, "_njit", njit)
+    assert compiled(fastmath=True)(double)(2.0) == 4.0
+    assert asked == [True, False]

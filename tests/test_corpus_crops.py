@@ -165,7 +165,9 @@ def test_a_cut_is_the_beginning_of_everything_that_follows(corpus: Corpus, token
     heard = np.count_nonzero(np.isin(crop.ids, PERFORMANCE.ids(NOTE_ON)))
     assert len(crop.notes) == len(crop.melody) == heard
     assert crop.notes.duration_seconds <= max(crop.steps / 100, crop.notes.start.max() if heard else 0)
-    np.testing.assert_array_equal(crop.melody, corpus.melody(piece, first)[: crop.last - first][: len(crop.melody)])
+    np.testing.assert_array_equal(
+        crop.melody, corpus.records(piece, first)["melody"][: crop.last - first][: len(crop.melody)]
+    )
 
 
 @given(reach=st.integers(0, 9), where=st.floats(0, 1, exclude_max=True), data=st.data())
@@ -232,7 +234,7 @@ def test_one_voice_is_what_the_extraction_gives(corpus: Corpus) -> None:
     for piece in range(len(corpus)):
         notes = corpus.notes(piece)
         truth = extract_melody(notes)
-        voice = one_voice(notes, corpus.melody(piece))
+        voice = one_voice(notes, corpus.records(piece)["melody"])
         np.testing.assert_array_equal(voice.start, truth.start)
         ids = melody_frames(truth)
         total += len(ids)

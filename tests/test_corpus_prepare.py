@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from musicstyle.corpus import reading
 from musicstyle.corpus.prepare import cache_path, cached_corpus, prepare
 from musicstyle.corpus.reading import fingerprint
 from musicstyle.corpus.splits import Listed, assign, find_csv, read_csv
-from musicstyle.corpus.store import NOTE, PIECE, SPLITS, Corpus, notes_of, records_of
+from musicstyle.corpus.store import FORMAT, NOTE, PIECE, SPLITS, Corpus, notes_of, records_of
 from musicstyle.errors import CorpusError
 from musicstyle.music.melody import melody_flags
 from musicstyle.music.midi import read_midi, write_midi
@@ -71,7 +73,7 @@ def test_notes_and_flags_are_those_of_the_files(source: Path, tmp_path: Path) ->
     for piece, row in enumerate(corpus.manifest["pieces"]):
         expected = read_midi(source / row["path"])
         assert corpus.notes(piece).equals(expected)
-        np.testing.assert_array_equal(corpus.melody(piece), melody_flags(expected))
+        np.testing.assert_array_equal(corpus.records(piece)["melody"], melody_flags(expected))
         assert row["sha256"] == hashlib.sha256((source / row["path"]).read_bytes()).hexdigest()
         assert row["tokens"] == corpus.pieces.tokens[piece] == len(encode(expected))
         record = corpus.pieces.records[piece]
@@ -113,14 +115,14 @@ def test_skipped_files_are_named_with_the_reason(source: Path, tmp_path: Path) -
 def test_a_file_that_could_not_be_opened_is_tried_again(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, closed = Path.read_bytes, True
+    opened, closed = Path.open, True
 
-    def read_bytes(self: Path) -> bytes:
+    def locked(self: Path, *arguments: Any, **more: Any) -> Any:
         if closed and self.name == "g.mid":
-            raise PermissionError(13, "Permission denied")
-        return whole(self)
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(self, *arguments, **more)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(Path, "open", locked)
     assert "g.mid" in rows(prepare(source, tmp_path / "out", workers=1), "skipped")
     closed = False
     assert "g.mid" in rows(prepare(source, tmp_path / "out", workers=1))
@@ -161,6 +163,40 @@ def test_a_folder_of_something_else_is_not_replaced(source: Path, tmp_path: Path
     with pytest.raises(CorpusError, match="is there already and is no corpus"):
         prepare(source, tmp_path / "out")
     assert (tmp_path / "out/diary.txt").read_text() == "dear diary"
+
+
+def test_a_corpus_behind_a_link_is_brought_up_to_date_where_it_lies(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "big disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "big disk", target_is_directory=True)
+    prepare(source, tmp_path / "out")
+    (source / "a.mid").unlink()
+    prepare(source, tmp_path / "out")
+    assert (tmp_path / "out").is_symlink()
+    assert len(Corpus.open(tmp_path / "big disk")) == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["big disk", "out", "source"]
+
+
+def test_linked_folders_are_entered_once_and_circles_end(source: Path, tmp_path: Path) -> None:
+    write_midi(tmp_path / "elsewhere/h.mid", tune(7, 31))
+    (source / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (source / "link again").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (source / "b/circle").symlink_to(source, target_is_directory=True)
+    assert [file.path for file in reading.find_files(source)] == [
+        "a.mid", "b/c.MIDI", "b/d/e.midi", "f.Mid", "g.mid", "link/h.mid",
+    ]  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_entered_is_said(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def locked(path: str) -> Any:
+        if Path(path).name == "b":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    with pytest.raises(CorpusError, match=r"b: cannot be read \(Permission denied\)"):
+        reading.find_files(source)
 
 
 def test_an_unchanged_corpus_is_not_touched(source: Path, tmp_path: Path, opened: list[str]) -> None:
@@ -238,7 +274,14 @@ def test_another_versions_corpus_is_refused_and_made_anew(source: Path, tmp_path
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("notes.npy", ""), ("index.npy", ""), ("manifest.json", "{"), ("manifest.json", ""), ("manifest.json", "[]")],
+    [
+        ("notes.npy", ""),
+        ("index.npy", ""),
+        ("manifest.json", "{"),
+        ("manifest.json", ""),
+        ("manifest.json", "[]"),
+        ("manifest.json", f'{{"format": {FORMAT}}}'),
+    ],
 )
 def test_an_empty_or_broken_file_is_named_and_mended(
     name: str, content: str, source: Path, tmp_path: Path, opened: list[str]

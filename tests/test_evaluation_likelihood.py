@@ -159,7 +159,29 @@ def test_the_interval_is_that_of_the_mean_where_theory_knows_it() -> None:
 
 def test_a_gain_common_to_all_pieces_is_certain_though_pieces_differ() -> None:
     none = np.random.default_rng(2).uniform(1, 5, (1, 30, 5)) * 10
-    measured = Likelihood(("both", "none"), np.concatenate([none - 2, none]), np.full((30, 5), 10.0))
+    measured = Likelihood(("both", "none"), np.concatenate([none - 2, none]), np.full((30, 5), 10.0), np.arange(30))
     assert measured.gain("both") == pytest.approx((0.2, 0.2, 0.2))
     low, high = measured.interval("both")
     assert high - low > 0.1
+
+
+def test_pieces_of_one_work_are_drawn_together() -> None:
+    nats = np.repeat(np.random.default_rng(3).uniform(1, 5, (1, 20, 5)) * 10, 2, axis=1)  # each work twice
+    counts = np.full((40, 5), 10.0)
+    alone = Likelihood(("none",), nats[:, ::2], counts[::2], np.arange(20))
+    twice = Likelihood(("none",), nats, counts, np.repeat(np.arange(20), 2))
+    assert twice.interval("none") == pytest.approx(alone.interval("none"))  # the second performance tells nothing new
+    assert Likelihood(("none",), nats, counts, np.zeros(40)).interval("none") is None
+    told = Likelihood(("none",), nats, counts, np.zeros(40)).to_dict()
+    assert (told["works"], told["pieces"], told["modes"]["none"]["interval"]) == (1, 40, None)
+
+
+def test_a_crop_as_long_as_its_piece_is_full(corpus: Corpus, model: Autoencoder) -> None:
+    for piece in corpus.indices("train").tolist():
+        length = len(encode(corpus.notes(piece).from_zero()))
+        whole = dataclasses.replace(OPTIONS, tokens=length)
+        assert piece in eligible(corpus, "train", whole)[0]
+        assert first_notes(corpus, piece, 3, whole) == [0, 0, 0]
+        longer = [one for one in corpus.indices("train") if len(encode(corpus.notes(one).from_zero())) > length]
+        if longer:
+            assert eligible(corpus, "train", dataclasses.replace(whole, tokens=length + 1))[0].tolist() == longer

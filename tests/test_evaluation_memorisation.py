@@ -230,14 +230,15 @@ def test_the_verb_names_what_a_file_is_copied_from(maestro: Path, tmp_path: Path
 
 def test_mistakes_are_one_line(maestro: Path, tmp_path: Path) -> None:
     write_midi(tmp_path / "alone" / "one.mid", random_notes(1, 50))
-    for arguments, words in (
-        (["--data", maestro, tmp_path / "none.mid"], "none.mid"),
-        (["--data", prepare(tmp_path / "alone", tmp_path / "corpus").path], "validation"),
-        ([tmp_path / "alone" / "one.mid"], "--data"),
-        (["--data", maestro, "--count", "3", tmp_path / "alone" / "one.mid"], "--count means nothing"),
+    for arguments, code, words in (
+        (["--data", maestro, tmp_path / "none.mid"], 1, "none.mid"),
+        (["--data", prepare(tmp_path / "alone", tmp_path / "corpus").path], 1, "validation"),
+        ([tmp_path / "alone" / "one.mid"], 2, "--data"),
+        (["--data", maestro, "--count", "3", tmp_path / "alone" / "one.mid"], 2, "--count means nothing"),
+        (["--data", tmp_path / "nowhere", "--seconds", "0.1"], 2, "--seconds"),  # before the data is looked at
     ):
         result = call(*arguments)
-        assert result.exit_code in (1, 2)
+        assert result.exit_code == code
         assert len(result.stderr.splitlines()) == 1
         assert words in result.stderr
 

@@ -23,13 +23,14 @@ from musicstyle.corpus.prepare import prepare
 from musicstyle.corpus.store import Corpus
 from musicstyle.errors import CorpusError, UsageError
 from musicstyle.evaluation import experiments, material
-from musicstyle.evaluation.experiments import Halves, embed_crops, interpolation_test, style_test
+from musicstyle.evaluation.experiments import Crops, Halves, embed_crops, interpolation_test, style_test
 from musicstyle.evaluation.findings import findings
 from musicstyle.evaluation.knowledge import knowledge, names_for
 from musicstyle.evaluation.material import chosen, maestro_performances, midi_files
 from musicstyle.evaluation.page import page
 from musicstyle.evaluation.playing import pair_up, play_pairs, summarize
 from musicstyle.evaluation.report import ASKED, PLAYED, PUBLISHED_NLL, Plan, Report, file_identity
+from musicstyle.evaluation.style import retrieval
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import save_checkpoint
@@ -254,6 +255,50 @@ def test_examples_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch
     assert material.styles(2) == [tmp_path / "styles" / "a.mid"]
 
 
+def test_other_performances_of_a_work_do_not_answer() -> None:
+    """Two performances of each of six works, two crops of each: nearest is the same place, played by the other."""
+    piece = np.repeat(np.arange(12), 2)
+    work, place = piece // 2, np.tile([0, 1], 12)
+    rng = np.random.default_rng(0)
+    passages = 10 * rng.normal(size=(6, 1, 9)) + rng.normal(size=(6, 2, 9))
+    vectors = passages[work, place] + 0.01 * rng.normal(size=(24, 9))
+    assert retrieval(vectors, piece.astype(str)).recall_1 == 0.0
+    crops = Crops(vectors, vectors, piece, work, [f"{number}.midi" for number in piece])
+    of_one_work = {f"{number}.midi": f"of work {number // 2}" for number in range(12)}
+    of_many = {f"{number}.midi": f"by {number // 6}" for number in range(12)}
+    found = knowledge(crops, {"composer": of_one_work, "performer": of_many})["retrieval"]
+    assert found["performance"]["embedding"]["recall_1"] == 1.0
+    assert "composer" not in found  # of one work each, so that nothing is left that may answer
+    assert found["performer"]["embedding"]["chance"] == pytest.approx(8 / 20)  # of the other works alone
+
+
+def test_the_probe_never_learns_from_another_performance_of_a_work() -> None:
+    """Two performances of each of 20 works, whose composers are drawn by lot: only the work can tell."""
+    rng = np.random.default_rng(1)
+    piece = np.repeat(np.arange(40), 3)
+    work, composer = piece // 2, rng.integers(2, size=20)
+    vectors = rng.normal(size=(20, 30))[work] + 0.05 * rng.normal(size=(120, 30))
+    names = [f"{number}.midi" for number in piece]
+    by = {"composer": {f"{number}.midi": f"by {composer[number // 2]}" for number in range(40)}}
+    kept_apart, torn = (knowledge(Crops(vectors, vectors, piece, of, names), by)["probe"] for of in (work, piece))
+    assert kept_apart["embedding"]["accuracy"] < 0.65
+    assert torn["embedding"]["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_performers_are_found_from_above_and_from_below(maestro: Path, tmp_path: Path, above: bool) -> None:
+    folder = tmp_path / "maestro-v3.0.0"
+    shutil.copytree(maestro, folder / "2004")
+    rows = (maestro / "maestro-v3.0.0.csv").read_text().splitlines()
+    moved = [rows[0], *(row.replace(",2004,", ",2004,2004/") for row in rows[1:])]
+    (folder / "maestro-v3.0.0.csv").write_text("\n".join(moved))
+    (folder / "2004" / "maestro-v3.0.0.csv").unlink()
+    (tmp_path / "who.csv").write_text("midi_filename,performer\n2004/2.midi,Ann\n2004/5.midi,Bob\n")
+    known = maestro_performances(tmp_path if above else folder / "2004", tmp_path / "who.csv")
+    assert {one.path.name: one.performer for one in known if one.performer} == {"2.midi": "Ann", "5.midi": "Bob"}
+    assert len(known) == 12
+
+
 @pytest.fixture
 def data(maestro: Path, tunes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as MUSICSTYLE_DATA names it: MAESTRO and two tunes."""
@@ -340,12 +385,16 @@ def test_a_report_goes_on_where_it_stopped(player: StyleTransfer, corpus: Corpus
     _check_page(first)
 
 
-def _check_page(report: dict[str, object]) -> None:
+def _check_page(report: dict[str, Any]) -> None:
     html = page(report)
     assert html.count("<svg") == 4
     assert not re.search(r'(src|href)="(?!#)|@import|url\((?!#)', html)  # nothing from outside
-    for value in PUBLISHED_NLL.values():
-        assert f"{value:.3f}" in html
+    likelihood = report["likelihood"]
+    assert likelihood["published"] == {}  # of other music
+    assert "1.706" not in html
+    beside = page({**report, "likelihood": {**likelihood, "published": PUBLISHED_NLL}})
+    for value in (*PUBLISHED_NLL.values(), 0.080):
+        assert f"{value:.3f}" in beside
     assert len(findings(report)) == 8  # two of style (both, style) and two of the embedding (performance, composer)
     assert "styles: 2 (full: 20)" in html
 
@@ -448,17 +497,17 @@ def test_eval_style_refuses_before_it_plays(
     save_checkpoint(deaf, Autoencoder(config), {"training": {"tokens": 30}})
     (tmp_path / "wrong.csv").write_text("name,who\nx,y\n")
     common = ("style", "--styles", maestro, "--melodies", tunes[0], "--checkpoint")
-    for arguments, words in (
-        ((checkpoint, "--data", tmp_path / "none"), "none"),
-        ((checkpoint, "--data", corpus.path, "--split", "test"), "no piece in its test split"),
-        ((checkpoint, "--data", corpus.path, "--performers", tmp_path / "wrong.csv"), "no midi_filename column"),
-        ((deaf, "--data", corpus.path), "hears no style"),
-        ((checkpoint, "--split", "test"), "--data"),
-        ((checkpoint, "--crops", "3"), "--data"),
-        ((checkpoint, "--performers", maestro / "performers.csv"), "--data"),
+    for arguments, code, words in (
+        ((checkpoint, "--data", tmp_path / "none"), 1, "none"),
+        ((checkpoint, "--data", corpus.path, "--split", "test"), 1, "no piece in its test split"),
+        ((checkpoint, "--data", corpus.path, "--performers", tmp_path / "wrong.csv"), 1, "no midi_filename column"),
+        ((deaf, "--data", corpus.path), 2, "hears no style"),
+        ((checkpoint, "--split", "test"), 2, "--data"),
+        ((checkpoint, "--crops", "3"), 2, "--data"),
+        ((checkpoint, "--performers", maestro / "performers.csv"), 2, "--data"),
     ):
         result = call(*common, *arguments)
-        assert result.exit_code in (1, 2)
+        assert result.exit_code == code
         assert words in result.stderr
         assert len(result.stderr.splitlines()) == 1
 
@@ -527,8 +576,11 @@ def test_eval_report(checkpoint: Path, corpus: Corpus, tmp_path: Path, monkeypat
         Report,
         "_likelihood",
         lambda *_: {
-            "modes": {"none": {"nll": 1.0, "interval": [0.9, 1.1], "by_kind": {}}},
+            "modes": {"none": {"nll": 1.0, "interval": None, "by_kind": {}}},
+            "published": {},
             "pieces": 1,
+            "works": 1,
+            "dropped": 2,
             "split": "test",
             "tokens": 2,
             "crop_tokens": 2,
@@ -539,6 +591,19 @@ def test_eval_report(checkpoint: Path, corpus: Corpus, tmp_path: Path, monkeypat
     assert result.exit_code == 0, result.stderr
     assert result.stdout.strip() == str(out / "index.html")
     assert json.loads((out / "report.json").read_text())["plan"]["styles"] == 2
+    assert "2 pieces are shorter" in (out / "index.html").read_text()
+    kept = out / "parts" / "style.json"
+    before = kept.stat().st_mtime_ns
+    again = call("report", "--out", out, "--quick", "--checkpoint", checkpoint, "--data", corpus.path, "--json")
+    told = json.loads(again.stdout)
+    assert {"page": told.pop("page")} == {"page": str(out / "index.html")}
+    assert told == json.loads((out / "report.json").read_text())
+    assert kept.stat().st_mtime_ns == before
+    assert (
+        call("report", "--out", out, "--quick", "--checkpoint", checkpoint, "--data", corpus.path, "--force").exit_code
+        == 0
+    )
+    assert kept.stat().st_mtime_ns > before
     (tmp_path / "diary.txt").write_text("mine")
     refused = call("report", "--out", tmp_path)
     assert refused.exit_code == 2
@@ -559,15 +624,16 @@ def test_data_that_is_named_but_not_there_is_a_mistake(
 
 
 def test_mistakes_are_one_line(checkpoint: Path, tmp_path: Path) -> None:
-    for arguments, words in (
-        (("melody", "--checkpoint", tmp_path), "config.json"),
-        (("melody", "--checkpoint", checkpoint, "--melodies", tmp_path / "none"), "not there"),
-        (("melody", "--checkpoint", checkpoint, "--seconds", "0.1"), "--seconds"),
-        (("melody", "--checkpoint", checkpoint, "--device", "abacus"), "--device"),
-        (("nll", "--checkpoint", checkpoint, "--data", tmp_path / "none"), "none"),
+    for arguments, code, words in (
+        (("melody", "--checkpoint", tmp_path), 1, "config.json"),
+        (("melody", "--checkpoint", checkpoint, "--melodies", tmp_path / "none"), 2, "not there"),
+        (("melody", "--checkpoint", checkpoint, "--seconds", "0.1"), 2, "--seconds"),
+        (("melody", "--checkpoint", checkpoint, "--melody-strength", "1", "--melody-strength", "99"), 2, "strength"),
+        (("melody", "--checkpoint", checkpoint, "--device", "abacus"), 2, "--device"),
+        (("nll", "--checkpoint", checkpoint, "--data", tmp_path / "none"), 1, "none"),
     ):
         result = call(*arguments)
-        assert result.exit_code in (1, 2)
+        assert result.exit_code == code
         assert len(result.stderr.splitlines()) == 1
         assert words in result.stderr
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -123,6 +125,25 @@ def test_a_broken_download_goes_on_where_it_stopped(server: Server, tmp_path: Pa
     server.cut_after = [1000, 700]
     assert held(fetch(collection(server), tmp_path)) == FILES
     assert server.asked == [None, "bytes=1000-", "bytes=1700-"]
+
+
+def test_a_network_that_goes_away_is_no_disk_that_fails(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, answers = fetching._open, []
+
+    def unreachable(*_: object) -> bytes:
+        raise OSError(errno.EHOSTUNREACH, "No route to host")
+
+    def once_unreachable(url: str, headers: dict[str, str]) -> Any:
+        answers.append(opened(url, headers))
+        if len(answers) == 1:
+            answers[0].read = unreachable
+        return answers[-1]
+
+    monkeypatch.setattr(fetching, "_open", once_unreachable)
+    assert held(fetch(collection(server), tmp_path)) == FILES
+    assert len(answers) == 2
 
 
 def test_another_run_goes_on_too(server: Server, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from musicstyle.errors import CheckpointError, ConfigError, GenerationError, MidiError, UsageError
 from musicstyle.generation.engine import guidance_weights, sample_ids
@@ -40,6 +41,33 @@ def transfer() -> StyleTransfer:
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, 0.0, 0.3)
     return StyleTransfer(model, {"training": {"tokens": 64}, "generation": {"top_p": 0.9}})
+
+
+@pytest.mark.parametrize(
+    ("embedding", "reason"),
+    [
+        (torch.zeros(7), r"is of shape \(7,\); checkpoint checkpoint takes \(20,\)"),
+        (torch.zeros(1, 20), r"is of shape \(1, 20\)"),
+        (torch.full((20,), torch.nan), "holds what is no number"),
+    ],
+)
+def test_an_embedding_of_the_caller_s_is_looked_at(transfer: StyleTransfer, embedding: Tensor, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        transfer.generate(style=embedding, seconds=1.0)
+
+
+def test_an_embedding_in_double_is_the_same(transfer: StyleTransfer) -> None:
+    style = torch.linspace(-1, 1, 20)
+    single, double = (transfer.generate(style=one, seconds=1.0, seed=2) for one in (style, style.double()))
+    assert single.notes.equals(double.notes)
+
+
+def test_weights_that_are_no_numbers_end_the_sampling() -> None:
+    broken = Autoencoder(SMALL).eval()
+    torch.nn.init.constant_(broken.decoder.norm.weight, torch.nan)
+    options, grammar = GenerationOptions(exact=True), Grammar(300, 500)
+    with pytest.raises(GenerationError, match="no number"):
+        next(sample_ids(broken, None, None, [grammar], [1], options))
 
 
 def tune(notes: int = 6, seconds: float = 0.4) -> Notes:

@@ -294,7 +294,7 @@ def test_each_fault_is_named(tmp_path: Path) -> None:
     _save(tmp_path / "drums.mid", _note(36, 480, channel=9))
     reasons = {
         "absent.mid": "no such file",
-        ".": "is a folder, not a MIDI file",
+        ".": "is a folder, not a file of notes",
         "text.mid": "is not a MIDI file (does not begin with MThd)",
         "empty.mid": "is empty (0 bytes)",
         "drums.mid": "holds only drums, no pitched notes",

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from musicstyle.errors import CheckpointError, ConfigError
@@ -230,6 +231,11 @@ def test_checkpoint_round_trip_and_refusals(tmp_path) -> None:  # type: ignore[n
             load_checkpoint(tmp_path)
     (tmp_path / "config.json").write_text(config)
     weights = tmp_path / "model.safetensors"
+    numbers = load_file(weights)
+    numbers["decoder.norm.bias"][3] = torch.nan
+    save_file(numbers, weights)
+    with pytest.raises(CheckpointError, match=r"decoder\.norm\.bias holds what is no number"):
+        load_checkpoint(tmp_path)
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="safetensors"):
         load_checkpoint(tmp_path)

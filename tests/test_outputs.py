@@ -178,6 +178,13 @@ def test_a_font_that_is_none_gets_one_line(tmp_path: Path, monkeypatch: pytest.M
         bad.write_bytes(content)
         with pytest.raises(MusicstyleError, match=r"bad\.sf2: no SoundFont"):
             read_piano(bad)
+    whole = find_font().read_bytes()
+    presets = dict(font_room._chunks(whole))[b"phdr"]
+    names = np.frombuffer(presets, font_room._PRESET).copy()
+    names["bank"] += 1
+    bad.write_bytes(whole.replace(bytes(presets), names.tobytes()))
+    with pytest.raises(MusicstyleError, match=r"bad\.sf2: no SoundFont 2 file with a piano"):
+        read_piano(bad)
     monkeypatch.setattr(font_room, "FONT", "elsewhere.sf2")
     with pytest.raises(MusicstyleError, match="pretty_midi again"):
         find_font()

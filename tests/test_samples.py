@@ -43,6 +43,17 @@ def test_each_seed_draws_an_unseen_performance_of_another_composer(samples: Modu
     assert drawn[1].path == maestro / "2004" / f"validation{first}.midi"
 
 
+def test_a_folder_that_is_no_maestro_is_one_line(
+    samples: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["samples.py", str(tmp_path / "typo"), "--out", str(tmp_path / "out")])
+    monkeypatch.setattr(samples.StyleTransfer, "load", lambda _: None)
+    with pytest.raises(SystemExit) as ended:
+        samples.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"samples.py: error: {tmp_path / 'typo'}: no maestro-v*.csv there\n"
+
+
 def test_six_pieces_one_page_and_no_name_of_this_machine(
     samples: ModuleType, maestro: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -150,6 +150,27 @@ def test_a_loss_that_is_no_number_ends_the_run(corpus: Path, tmp_path: Path, mon
     assert not (tmp_path / "last").exists()
 
 
+def test_a_gradient_that_is_no_number_ends_the_run_before_it_is_saved(corpus: Path, tmp_path: Path) -> None:
+    trainer = Trainer(SMALL, dataclasses.replace(OPTIONS, save_every=1), corpus, tmp_path, make_fabric("cpu"))
+    reports = trainer.run()
+    for _ in range(2):
+        next(reports)
+    next(iter(trainer.plain.parameters())).register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(TrainingError, match=r"step 3: the loss is nan"):
+        next(reports)
+    assert load_checkpoint(tmp_path / "last")[1]["step"] == 2
+
+
+def test_a_loss_read_now_and_then_is_that_of_the_last_reading(corpus: Path, tmp_path: Path) -> None:
+    every = run(corpus, tmp_path / "every", OPTIONS)
+    trainer = Trainer(SMALL, OPTIONS, corpus, tmp_path / "third", make_fabric("cpu", "32-true"))
+    trainer.read_every = 3  # as on a GPU
+    third = list(trainer.run())
+    read = [1, 1, 3, 4, 5, 6, 6, 8, 9, 10, 10, 12]  # the first; multiples of 3; of 5, validations; of 4, saves
+    assert [r.loss for r in third] == [every[step - 1].loss for step in read]
+    assert third[-1].validation == every[-1].validation
+
+
 @pytest.mark.parametrize("number", [math.nan, math.inf])
 def test_a_validation_that_is_no_number_ends_the_run_and_leaves_the_best(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: float
@@ -192,6 +213,8 @@ def second_process(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     other = SimpleNamespace(asks=0.0, heard=[], rank=0)
 
     def all_reduce(_fabric: Fabric, ours: torch.Tensor, **_: Any) -> torch.Tensor:
+        if ours > 1:  # a number of ids, of which the other has as many
+            return 2 * ours
         other.heard.append(float(ours))
         return ours + other.asks
 

@@ -32,12 +32,12 @@ the_plot = click.option("--plot", type=A_PATH, help="Draw it into this file (.pn
 the_styles = click.option(
     "--styles",
     type=A_PATH,
-    help="Performance or folder of them; default: MAESTRO's validation split, else the examples.",
+    help="Performance or folder of them; default: MAESTRO's validation split in MUSICSTYLE_DATA, else the examples.",
 )
 the_melodies = click.option(
     "--melodies",
     type=A_PATH,
-    help="Tune or folder of them; default: Nottingham's tunes if the data is there, else the examples.",
+    help="Tune or folder of them; default: Nottingham's tunes in MUSICSTYLE_DATA, else the examples.",
 )
 
 

@@ -21,8 +21,6 @@ from musicstyle.cli._evaluation import (
     the_styles,
 )
 
-COLUMNS = ("share_50", "share_100", "chance_50", "chance_100", "on_top", "extra_above", "deviation_seconds")
-
 
 @click.command()
 @the_melodies
@@ -59,11 +57,9 @@ def melody(
     seed = settings["seed"]
     chosen = choose_styles(styles, pairs, seed), choose_melodies(melodies, pairs, seed)
     strengths = sorted(set(melody_strength or (1.0, 3.0, settings_of(player).melody_strength)))
-    rows = []
+    asked = [settings_of(player, melody_strength=strength, **settings) for strength in strengths]
     with Meter("playing") as meter:
-        for number, strength in enumerate(strengths):
-            options = settings_of(player, melody_strength=strength, **settings)
-            rows.append(_measure(player, chosen, options, meter, number, len(strengths)))
+        rows = [_measure(player, chosen, options, meter, number, len(asked)) for number, options in enumerate(asked)]
     result = {"checkpoint": player.name, "seconds": settings["seconds"], "seed": seed, "strengths": rows}
     present(result, as_json, lines(result))
 
@@ -87,10 +83,12 @@ def _measure(
 
 def lines(result: dict[str, Any]) -> list[str]:
     """The result for a person."""
-    rows = [[f"{row['melody_strength']:g}", *(row[name] for name in COLUMNS)] for row in result["strengths"]]
+    from musicstyle.evaluation.findings import MELODY_COLUMNS
+
+    rows = [[f"{row['melody_strength']:g}", *(row[name] for name in MELODY_COLUMNS)] for row in result["strengths"]]
     last = result["strengths"][-1]
     said = (
         f"{last['pairs']} tunes, {last['notes']} notes; real playing of other music: "
         f"{last['real_playing_50']:.3f} within 50 ms, {last['real_playing_100']:.3f} within 100 ms"
     )
-    return [*table(["strength", *COLUMNS], rows), said]
+    return [*table(["strength", *MELODY_COLUMNS], rows), said]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,20 +51,22 @@ def memorisation(files: tuple[Path, ...], data: Path, seed: int, as_json: bool, 
     checkpoint plays; beside it unseen real playing of as many notes. The rules stand in the docstring of
     musicstyle.evaluation.memorisation.
     """
-    from musicstyle.evaluation.memorisation import KnownRuns
+    from musicstyle.evaluation.memorisation import KnownRuns, judge_modes
     from musicstyle.music.midi import read_midi
 
     if files:
         refuse_given(("count", *PLAYING), "with files, which are judged as they are")
     named = [read_midi(file) for file in files]
+    play = None if files else _player(seed, **playing)  # refuse early: the corpus may take minutes
     corpus = open_corpus(data)
-    corpus.indices("validation")  # refuse early
+    corpus.indices("validation")
     known = KnownRuns(corpus)
-    if files:
+    if play is None:
         result: dict[str, Any] = {"files": _judge_files(known, files, named, seed)}
         lines = file_lines(result["files"])
     else:
-        result = _judge_checkpoint(known, seed, **playing)
+        facts, played = play()
+        result = {**facts, "seed": seed, "modes": judge_modes(known, played, seed)}
         lines = mode_lines(result["modes"])
     present(result, as_json, lines)
 
@@ -77,8 +79,7 @@ def _judge_files(known: KnownRuns, files: Sequence[Path], notes: Sequence[Notes]
     return [{"file": str(file), **one.to_dict()} for file, one in zip(files, judged, strict=True)]
 
 
-def _judge_checkpoint(
-    known: KnownRuns,
+def _player(
     seed: int,
     count: int,
     seconds: float,
@@ -87,37 +88,34 @@ def _judge_checkpoint(
     checkpoint: Path | None,
     device: str,
     threads: int,
-) -> dict[str, Any]:
+) -> Callable[[], tuple[dict[str, Any], dict[str, list[Notes]]]]:
+    """Everything chosen and loaded: what plays the pieces by mode, and says with what."""
     from musicstyle.evaluation.experiments import play_modes
-    from musicstyle.evaluation.memorisation import judge_modes
 
     player = load_player(checkpoint, device, threads)
     options = settings_of(player, seconds=seconds, seed=seed)
     performances, tunes = choose_styles(styles, count, seed), choose_melodies(melodies, count, seed)
-    with Meter("playing") as meter:
-        played = play_modes(player, performances, tunes, options, progress=counter(meter, "pieces"))
-    return {
-        "checkpoint": player.name,
-        "seconds": seconds,
-        "seed": seed,
-        "modes": judge_modes(known, played, seed),
-    }
+
+    def play() -> tuple[dict[str, Any], dict[str, list[Notes]]]:
+        with Meter("playing") as meter:
+            played = play_modes(player, performances, tunes, options, progress=counter(meter, "pieces"))
+        return {"checkpoint": player.name, "seconds": seconds}, played
+
+    return play
 
 
 def mode_lines(modes: Mapping[str, Any]) -> list[str]:
     """What a checkpoint plays, for a person."""
-    head = ["played with", "pieces", "median", "90 %", "max", "covered", "unusual"]
+    from musicstyle.evaluation.findings import RUN_COLUMNS, run_cells
+
+    head = ["played with", *RUN_COLUMNS, "unusual"]
     rows = []
     for mode, judged in modes.items():
-        rows.append([mode, *_cells(judged["played"]), f"{judged['unusual']} of {judged['compared']}"])
+        rows.append([mode, *run_cells(judged["played"]), f"{judged['unusual']} of {judged['compared']}"])
         if judged["real"]:
-            rows.append(["  real, unseen", *_cells(judged["real"]), ""])
+            rows.append(["  real, unseen", *run_cells(judged["real"]), ""])
     longest = max((piece for judged in modes.values() for piece in judged["pieces"]), key=lambda one: one["longest"])
     return [*table(head, rows), *place_lines(longest)]
-
-
-def _cells(runs: Mapping[str, Any]) -> list[str]:
-    return [*(f"{runs[name]:g}" for name in ("pieces", "median", "percentile_90", "max")), f"{runs['covered']:.1%}"]
 
 
 def file_lines(files: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -60,7 +60,7 @@ def nll(
 ) -> None:
     """Nats per token of real playing, in every mode.
 
-    By the published protocol: full crops, no augmentation. The interval is a bootstrap over pieces; gain is what a mode
+    By the published protocol: full crops, no augmentation. The interval is a bootstrap over works; gain is what a mode
     saves against none. What deviates from the published protocol stands in the docstring of
     musicstyle.evaluation.likelihood.
     """
@@ -90,13 +90,17 @@ def lines(result: dict[str, Any]) -> list[str]:
         [
             mode,
             m["nll"],
-            "{:.3f}..{:.3f}".format(*m["interval"]),
+            m["interval"] and "{:.3f}..{:.3f}".format(*m["interval"]),
             (m["gain"] or [None])[0],
             *(m["by_kind"].get(k) for k in kinds),
         ]
         for mode, m in result["modes"].items()
     ]
+    counted = (
+        f"{result['pieces']} pieces of {result['works']} works, {result['tokens']} tokens; "
+        f"{result['dropped']} pieces too short"
+    )
     return [
         *table(["mode", "nats/token", "95 %", "gain", *kinds], rows),
-        f"{result['pieces']} pieces, {result['tokens']} tokens; {result['dropped']} pieces too short",
+        counted,
     ]

@@ -15,7 +15,6 @@ from musicstyle.cli._evaluation import (
     load_player,
     the_checkpoint,
     the_device,
-    the_force,
     the_json,
     the_seed,
     the_threads,
@@ -31,14 +30,14 @@ PAGE, RESULT = "index.html", "report.json"
 @click.option(
     "--data",
     type=A_PATH,
-    help="Folder of MIDI or prepared corpus; MAESTRO gives the styles too. Default: MAESTRO if the data is there.",
+    help="Folder of MIDI or prepared corpus; MAESTRO gives the styles too. Default: MAESTRO in MUSICSTYLE_DATA.",
 )
 @click.option("--quick", is_flag=True, help="Some five minutes for the weights in the box; it says what is left out.")
 @the_checkpoint
 @the_seed
 @the_device
 @the_threads
-@the_force
+@click.option("--force", is_flag=True, help="Ask everything again; forget the answers kept in --out.")
 @the_json
 def report(
     out: Path,
@@ -54,9 +53,9 @@ def report(
     """All of it, as one page and one JSON.
 
     Likelihood, melody, style, embedding, interpolation, memorisation: index.html, which needs nothing else, and
-    report.json. Each part is kept as it is done; the same command again goes on where it stopped. With --force,
-    everything is asked again. The data is the folder that the environment's MUSICSTYLE_DATA names, with maestro-v3.0.0
-    and melodies/nottingham in it; without it, the examples are played.
+    report.json. Each part is kept as it is done; the same command again goes on where it stopped. The data is the
+    folder that the environment's MUSICSTYLE_DATA names, with maestro-v3.0.0 and melodies/nottingham in it; without it,
+    the examples are played.
     """
     from musicstyle.evaluation.findings import findings
     from musicstyle.evaluation.page import page

@@ -39,7 +39,9 @@ SPLIT, CROPS = "validation", 4
 )
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), help=f"Of --data; default: {SPLIT}.")
 @click.option(
-    "--performers", type=A_PATH, help="Table with midi_filename and performer; default: the data's, if it is there."
+    "--performers",
+    type=A_PATH,
+    help="Table with midi_filename and performer; default: maestro-performers.csv in MUSICSTYLE_DATA.",
 )
 @click.option("--crops", type=click.IntRange(2), help=f"Crops of each performance of --data; default: {CROPS}.")
 @click.option("--count", type=click.IntRange(2), default=8, show_default=True, help="Styles to play in.")

@@ -149,14 +149,13 @@ def generate(
     inputs = {"style": style, "melody": melody, "prime": prime}
     _refuse_meaningless(inputs, {**settings, "melody_track": melody_track}, variations, play)
     for path in outs:
-        output_kind(path)
         refuse_to_write(path, force, list(inputs.values()))
     if settings["seed"] is None:
         settings["seed"] = secrets.randbelow(SEEDS)
     keys = None if play is None else _open(play)
 
     with Meter("playing") as meter, ExitStack() as stack:
-        from musicstyle.generation.compiling import told_of_compiling
+        from musicstyle.compiling import told_of_compiling
         from musicstyle.generation.transfer import StyleTransfer
 
         stack.enter_context(told_of_compiling(lambda: meter.say(COMPILING)))
@@ -189,6 +188,7 @@ def default_out(style: Path | None, melody: Path | None) -> Path:
 
 def _names(out: Path, variations: int) -> list[Path]:
     """The files to write: the name itself, or as many numbered ones, 1 for the best."""
+    output_kind(out)  # before a number is put in: "." has no name to put it into
     return [out] if variations == 1 else [out.with_stem(f"{out.stem}-{rank}") for rank in range(1, variations + 1)]
 
 

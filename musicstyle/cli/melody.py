@@ -10,21 +10,20 @@ import click
 from musicstyle.cli._console import duration, give, say
 from musicstyle.cli._paths import refuse_to_write
 from musicstyle.errors import MidiError, UsageError
-from musicstyle.files import as_text
 from musicstyle.music.melody import Extractor
 from musicstyle.music.midi import MIDI_SUFFIXES
+from musicstyle.music.outputs.picture import SUFFIXES
 
 if TYPE_CHECKING:
     from musicstyle.music.notes import Notes
 
 A_FILE = click.Path(path_type=Path)
-PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
 
 
 @click.command()
 @click.argument("file", type=A_FILE)
 @click.option("--out", type=A_FILE, help="MIDI file to write the melody to.")
-@click.option("--plot", type=A_FILE, help="Picture to draw: all notes, the melody highlighted (.png .pdf .svg).")
+@click.option("--plot", type=A_FILE, help="Picture to draw: all notes, the melody highlighted (.png .svg).")
 @click.option(
     "--extractor",
     type=click.Choice(get_args(Extractor)),
@@ -65,17 +64,15 @@ def melody(
     if out is not None:
         _write(found, file, out, extractor)
     if plot is not None:
-        from musicstyle.music.outputs.melody_rows import draw
+        from musicstyle.music.outputs.picture import write_picture
 
-        title = as_text(f"{source_name(file)}: the melody, by the {extractor} extractor")
-        if left_out := draw(plot, notes, found, title):
-            say(f"{plot}: the last {duration(left_out)} are not in the picture")
+        write_picture(plot, notes, found, f"{source_name(file)}: the melody, by the {extractor} extractor")
     say(f"{len(found)} of {len(notes)} notes are the melody, {duration(notes.duration_seconds)}")
     _give(found, notes, as_json, {"file": str(file), "extractor": extractor}, {"out": out, "plot": plot})
 
 
 def _refuse_early(file: Path, out: Path | None, plot: Path | None, force: bool) -> None:
-    for path, suffixes, flag in ((out, MIDI_SUFFIXES, "--out"), (plot, PICTURE_SUFFIXES, "--plot")):
+    for path, suffixes, flag in ((out, MIDI_SUFFIXES, "--out"), (plot, SUFFIXES, "--plot")):
         if path is None:
             continue
         if path.suffix.lower() not in suffixes:

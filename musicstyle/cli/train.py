@@ -85,7 +85,7 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @_setting("--seed", "seed", "Of weights, crops and dropout.", click.IntRange(0, 2**31))
 @_setting("--validate-every", "validate_every", "Steps between validations.", AT_LEAST_1)
 @_setting("--save-every", "save_every", "Steps between saves for --resume.", AT_LEAST_1)
-@_setting("--workers", "workers", "Processes that draw batches.", click.IntRange(0))
+@_setting("--workers", "workers", "Processes that draw batches; a GPU wants about 8.", click.IntRange(0))
 @device_option("auto")
 @click.option(
     "--precision",
@@ -133,8 +133,8 @@ def train(
         _refuse_to_shrink(init, begun["model"], config)
     if given["tokens"] is None and not resume:
         given["tokens"] = config.window
-    options = _training_options(given, saved, tuning=init is not None)
     with settings_are_flags():
+        options = _training_options(given, saved, tuning=init is not None)
         options.refuse_uneven_shares(devices * nodes)  # before more processes begin, each of which would say it
     corpus = open_corpus(data)
     if precision == "auto":
@@ -306,18 +306,20 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
 
 @contextmanager
 def _interrupt_sets(trainer: Trainer) -> Iterator[None]:
-    """The first Ctrl-C lets the run save after its step; the second ends it where it is."""
+    """The first Ctrl-C, or SIGTERM, lets the run save after its step; the second ends it where it is."""
 
     def ask_to_stop(_signum: int, _frame: object) -> None:
         if trainer.stop:
             raise KeyboardInterrupt
         trainer.stop = True
 
-    before = signal.signal(signal.SIGINT, ask_to_stop)
+    # What schedulers send before they take the machine back counts too.
+    before = {one: signal.signal(one, ask_to_stop) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _stopped(trainer: Trainer, again: str) -> StoppedError:

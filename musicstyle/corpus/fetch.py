@@ -166,13 +166,20 @@ def _receive(collection: Collection, part: Path, progress: Progress) -> bool:
 
 def _append(answer: Any, file: Any, have: int, total: int | None, limit: int, progress: Progress) -> bool:
     progress(have, total)
-    while block := answer.read(BLOCK_BYTES):
+    while block := _read(answer):
         have += len(block)
         if have > limit:
             raise _RefusedError(f"sends more than {limit:,} bytes; this collection has fewer")
         file.write(block)
         progress(have, total)
     return total is None or have >= total  # a server that gives no length ends by closing
+
+
+def _read(answer: Any) -> bytes:
+    try:
+        return answer.read(BLOCK_BYTES)
+    except OSError as error:  # the network's, whatever its number: the disk is not asked here
+        raise ConnectionError(str(error)) from error
 
 
 def _open(url: str, headers: dict[str, str]) -> Any:

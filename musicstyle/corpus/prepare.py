@@ -13,8 +13,8 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +53,8 @@ def prepare(
         CorpusError: no such folder, no MIDI file, no usable notes, `out` holds something else or can't be written.
     """
     files = find_files(Path(source))
-    source, out = Path(source).resolve(), Path(out)  # resolved: "." has no folder above it to hold the csv
+    # Resolved: "." has no folder above it, and a link's place must not be taken for that of what it leads to.
+    source, out = Path(source).resolve(), Path(out).resolve()
     if out.exists() and not (out.is_dir() and (is_corpus(out) or not any(out.iterdir()))):
         raise CorpusError(f"{out}: is there already and is no corpus; choose another folder")
     old = _Earlier.load(out, source)
@@ -241,10 +242,10 @@ def _totals(pieces: Sequence[Row], skipped: Sequence[Row]) -> Row:
 def _folder_beside(out: Path) -> Iterator[Path]:
     """A fresh folder beside `out`. It takes its place if all goes well and is removed if not."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    folder = out.parent / f".{secrets.token_hex(8)}"
+    folder.mkdir()
     try:
         yield folder
-        folder.chmod(0o755)  # mkdtemp makes folders only their owner can read
         _take_place(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

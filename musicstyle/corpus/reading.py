@@ -18,7 +18,7 @@ import numpy as np
 from musicstyle.corpus.store import records_of
 from musicstyle.errors import CorpusError, MidiError
 from musicstyle.music.melody import melody_flags
-from musicstyle.music.midi import MIDI_SUFFIXES, read_tracks
+from musicstyle.music.midi import MIDI_SUFFIXES, read_bytes, read_tracks
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import encode
 from musicstyle.music.vocabulary import MAX_PITCH, MIN_PITCH
@@ -61,12 +61,18 @@ def find_files(source: Path) -> list[File]:
     """Every .mid and .midi file below `source`, whatever the case of its name, in the order of the paths.
 
     Raises:
-        CorpusError: `source` is no folder or holds no MIDI file.
+        CorpusError: `source` is no folder, holds no MIDI file, or a folder below it cannot be read.
     """
     if not source.is_dir():
         raise CorpusError(f"{source}: {'not a folder' if source.exists() else 'no such folder'}; give a folder of MIDI")
-    found = []
-    for folder, _, names in os.walk(source):
+    found, entered = [], set()
+    for folder, below, names in os.walk(source, onerror=_refuse_folder, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in entered:  # by a link, which may even lead in a circle
+            below.clear()
+            continue
+        entered.add(place)
+        below.sort()
         for name in names:
             path = Path(folder, name)
             if path.suffix.lower() in MIDI_SUFFIXES and path.is_file():
@@ -75,6 +81,10 @@ def find_files(source: Path) -> list[File]:
     if not found:
         raise CorpusError(f"{source}: no .mid or .midi file in it or below it")
     return sorted(found, key=lambda file: file.path)
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise CorpusError(f"{error.filename}: cannot be read ({error.strerror or error})") from error
 
 
 def read_all(tasks: Sequence[Task], workers: int | None) -> Iterator[Reading]:
@@ -112,14 +122,13 @@ def read(task: Task) -> Reading:
     path = Path(task.source, task.file.path)
     row: dict[str, Any] = {"path": task.file.path, "size": task.file.size, "mtime_ns": task.file.mtime_ns}
     try:
-        row["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        data = read_bytes(path)
+        row["sha256"] = hashlib.sha256(data).hexdigest()
         if row["sha256"] == task.known_sha256:
             return Reading(row, None)
-        piece = read_tracks(path)
+        piece = read_tracks(path, data=data)
     except MidiError as error:
         return Reading(row | {"reason": error.reason}, None)
-    except OSError as error:
-        return Reading(row | {"reason": f"cannot be read ({error.strerror or error})"}, None)
     everything = Notes.concatenate([track.notes for track in piece.tracks if not track.is_drum])
     notes = everything[everything.in_piano_range()]
     if not len(notes):

@@ -78,10 +78,11 @@ def read_rows(path: Path, *columns: str) -> list[dict[str, str]]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, restval=""))
+            reader = csv.DictReader(file, restval="")
+            rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{path}: {error}") from error
-    if missing := [column for column in columns if not rows or column not in rows[0]]:
+    if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
         raise CorpusError(f"{path}: no {missing[0]} column; mend it, or move it away to do without")
     return rows
 

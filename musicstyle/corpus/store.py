@@ -20,6 +20,7 @@ from musicstyle.music.notes import Notes
 
 # Raise it if the same MIDI file would give other notes, flags, columns or facts: older corpora are then read anew.
 FORMAT = 2
+MANIFEST = ("source", "splits_from", "seed", "totals", "pieces", "skipped")  # what manifest.json says
 SPLITS = ("train", "validation", "test")
 
 NOTE = np.dtype(
@@ -34,7 +35,7 @@ PIECE = np.dtype(
         ("split", "u1"),  # place in SPLITS
         ("low", "u1"),  # lowest and highest pitch
         ("high", "u1"),
-        ("pedal", "?"),  # the file has sustain pedal events
+        ("pedal", "?"),  # the sustain pedal goes down
     ]
 )
 
@@ -122,6 +123,8 @@ class Corpus:
             raise CorpusError(f"{self.path}: damaged corpus (manifest.json holds no table); prepare it again")
         if manifest.get("format") != FORMAT:
             raise CorpusError(f"{self.path}: made by another version of musicstyle; prepare it again")
+        if missing := [name for name in MANIFEST if name not in manifest]:
+            raise CorpusError(f"{self.path}: damaged corpus (manifest.json has no {missing[0]}); prepare it again")
         return manifest
 
     def indices(self, split: str) -> np.ndarray:
@@ -158,10 +161,6 @@ class Corpus:
     def notes(self, piece: int, first: int = 0, last: int | None = None) -> Notes:
         """Notes first..last-1 of a piece (all by default), times in seconds from the piece's start, pedal folded in."""
         return notes_of(self.records(piece, first, last))
-
-    def melody(self, piece: int, first: int = 0, last: int | None = None) -> np.ndarray:
-        """Which of `notes(piece, first, last)` are the melody, (notes,)."""
-        return np.ascontiguousarray(self.records(piece, first, last)["melody"])
 
 
 def is_corpus(path: Path) -> bool:

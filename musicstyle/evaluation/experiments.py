@@ -246,9 +246,10 @@ def embed_crops(
     crops: int = 4,
     progress: Progress | None = None,
 ) -> Crops:
-    """Embed crops spread evenly over each piece of a split, as long as those that the weights were trained on.
+    """Embed crops spread evenly over each piece of a split, about as long as those that the weights were trained on.
 
-    Pieces too short for as many crops without overlap give fewer; a piece that gives fewer than two is left out.
+    Pieces too short for as many crops give fewer; a piece that gives fewer than two is left out. How many ids a crop
+    has is known only once it is cut: where notes lie dense the last may be a tenth shorter, or two just touch.
     """
     refuse_without_style(player)
     tokens = int(player.facts["training"]["tokens"])
@@ -278,7 +279,7 @@ def embed_crops(
 
 
 def _places(corpus: Corpus, piece: int, tokens: int, crops: int) -> list[int]:
-    """First notes of crops that do not overlap, spread evenly; none if there is no room for two."""
+    """First notes of crops spread evenly; none if there is no room for two."""
     count, size = int(corpus.pieces.count[piece]), notes_for(corpus, piece, tokens)
     fitting = min(crops, int(corpus.pieces.tokens[piece]) // tokens)
     if fitting < 2:

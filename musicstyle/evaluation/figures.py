@@ -35,7 +35,7 @@ def nll_figure(likelihood: Mapping[str, Any], published: Mapping[str, float]) ->
     figure = _figure(5.5, 3.2)
     axes = figure.subplots()
     for place, (mode, measured) in enumerate(likelihood["modes"].items()):
-        low, high = measured["interval"]
+        low, high = measured["interval"] or (measured["nll"], measured["nll"])
         axes.plot([place, place], [low, high], color=BLUE)
         axes.plot(place, measured["nll"], "o", color=BLUE)
         if mode in published:

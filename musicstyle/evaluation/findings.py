@@ -43,6 +43,15 @@ def hit_cells(mode: Answer) -> list[Any]:
     ]
 
 
+MELODY_COLUMNS = ("share_50", "share_100", "chance_50", "chance_100", "on_top", "extra_above", "deviation_seconds")
+RUN_COLUMNS = ("pieces", "median", "90 %", "longest", "covered")
+
+
+def run_cells(runs: Answer) -> list[str]:
+    """What stands in RUN_COLUMNS for the runs of some pieces."""
+    return [*(f"{runs[name]:g}" for name in ("pieces", "median", "percentile_90", "max")), f"{runs['covered']:.1%}"]
+
+
 def _melody(melody: Answer) -> list[str]:
     row = default_row(melody)
     return [
@@ -67,14 +76,15 @@ def _style(style: Answer) -> list[str]:
 
 
 def _likelihood(likelihood: Answer) -> list[str]:
-    from musicstyle.evaluation.likelihood import PROTOCOL_TOKENS
-
     modes = likelihood["modes"]
     if "both" not in modes:
         return []
     both, melody, none = (modes[mode]["nll"] for mode in ("both", "melody", "none"))
     split, tokens = likelihood["split"], likelihood["crop_tokens"]
-    published = " Published (recalled): 1.706, 1.840 and 0.080." if (split, tokens) == ("test", PROTOCOL_TOKENS) else ""
+    published = ""
+    if known := likelihood["published"]:
+        saved = known["melody"] - known["both"]
+        published = f" Published (recalled): {known['both']:.3f}, {known['none']:.3f} and {saved:.3f}."
     return [
         (
             f"Predicting real playing ({split} split, crops of {tokens} tokens) costs {both:.3f} nats a token with "

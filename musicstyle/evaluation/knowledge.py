@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from musicstyle.evaluation.experiments import Crops, labelled
 from musicstyle.evaluation.material import data_folder, listed
-from musicstyle.evaluation.style import linear_probe, retrieval
+from musicstyle.evaluation.style import NothingToAskError, linear_probe, retrieval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +56,6 @@ def knowledge(crops: Crops, names: Mapping[str, Mapping[str, str]], seed: int = 
             found[what] = {by: retrieval(v, labels, one_work).to_dict() for by, v in vectors.items()}
             if what == "composer":
                 probe = {by: linear_probe(v, labels, crops.work, seed).to_dict() for by, v in vectors.items()}
-        except ValueError:
+        except NothingToAskError:
             continue  # nothing to ask: no names, or too few works a name
     return {"retrieval": found, "probe": probe, "crops": len(crops.piece)}

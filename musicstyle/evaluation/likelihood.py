@@ -9,10 +9,11 @@ with its piece has no room left for EOS. The same crops serve every mode: "both"
 token (note_on, note_off, time_shift, velocity), sum and number are those of the targets of that kind, so the kinds'
 numbers weigh to the whole.
 
-The interval is the bootstrap's over pieces (crops of one piece stay together): pieces are drawn with replacement 2,000
-times, the ratio of sums is taken each time, the 2.5th and 97.5th percentiles are given. `gain` is how many nats a mode
-saves against "none" on the same tokens, with the interval of the difference: much tighter than the two intervals, since
-what makes a piece hard is common to both.
+The interval is the bootstrap's over works (performances of one work, as musicstyle.music.works tells it, stay together,
+and so do crops of one piece: what makes a work hard is common to them): works are drawn with replacement 2,000 times,
+the ratio of sums is taken each time, the 2.5th and 97.5th percentiles are given. `gain` is how many nats a mode saves
+against "none" on the same tokens, with the interval of the difference: much tighter than the two intervals, as what
+makes a piece hard is common to both. Of a single work there is no interval.
 
 Deviations from Choi et al. 2020 (arXiv:1912.05537) as released, with direction:
 - One set of weights serves all modes (conditions were dropped in training); published modes are models of their own.
@@ -44,6 +45,7 @@ from musicstyle.errors import CorpusError
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.music.performance import encode
 from musicstyle.music.vocabulary import NOTE_OFF, NOTE_ON, PAD, PERFORMANCE, TIME_SHIFT, VELOCITY
+from musicstyle.music.works import works
 from musicstyle.training.batches import as_tensors
 from musicstyle.training.loss import served_modes, token_nll
 
@@ -63,6 +65,7 @@ class Likelihood:
         modes: In the order of the rows of `nats`.
         nats: Summed NLL, (modes, pieces, 5): the four KINDS and EOS.
         counts: Targets they are over, (pieces, 5).
+        work: Number of the work that each piece is a performance of, (pieces,).
         dropped: Pieces of the split that are shorter than a crop.
         seed: Of the bootstrap.
     """
@@ -70,6 +73,7 @@ class Likelihood:
     modes: tuple[str, ...]
     nats: np.ndarray
     counts: np.ndarray
+    work: np.ndarray
     dropped: int = 0
     seed: int = 0
 
@@ -82,15 +86,19 @@ class Likelihood:
         sums, counts = self.nats[self.modes.index(mode)].sum(axis=0), self.counts.sum(axis=0)
         return {kind: float(sums[i] / counts[i]) for i, kind in enumerate(KINDS) if counts[i]}
 
-    def interval(self, mode: str) -> tuple[float, float]:
-        """The 95 % bootstrap interval of `nll`."""
-        return bootstrap_ratio(self.nats[self.modes.index(mode)].sum(axis=1), self.counts.sum(axis=1), self.seed)
+    def interval(self, mode: str) -> tuple[float, float] | None:
+        """The 95 % bootstrap interval of `nll`; None of a single work."""
+        return self._interval(self.nats[self.modes.index(mode)])
 
-    def gain(self, mode: str) -> tuple[float, float, float]:
+    def gain(self, mode: str) -> tuple[float, ...]:
         """Nats per token that the mode saves against "none", and the interval of it."""
-        saved = (self.nats[self.modes.index("none")] - self.nats[self.modes.index(mode)]).sum(axis=1)
-        counts = self.counts.sum(axis=1)
-        return float(saved.sum() / counts.sum()), *bootstrap_ratio(saved, counts, self.seed)
+        saved = self.nats[self.modes.index("none")] - self.nats[self.modes.index(mode)]
+        return float(saved.sum() / self.counts.sum()), *(self._interval(saved) or ())
+
+    def _interval(self, nats: np.ndarray) -> tuple[float, float] | None:
+        _, of = np.unique(self.work, return_inverse=True)
+        sums, counts = (np.bincount(of, weights=part.sum(axis=1)) for part in (nats, self.counts))
+        return bootstrap_ratio(sums, counts, self.seed) if len(sums) > 1 else None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything by mode, ready for JSON."""
@@ -103,16 +111,17 @@ class Likelihood:
             }
             for mode in self.modes
         }
-        return {"modes": modes, "pieces": len(self.counts), "tokens": int(self.counts.sum()), "dropped": self.dropped}
+        count = {"pieces": len(self.counts), "works": len(np.unique(self.work)), "dropped": self.dropped}
+        return {"modes": modes, **count, "tokens": int(self.counts.sum())}
 
 
 def bootstrap_ratio(
     sums: np.ndarray, counts: np.ndarray, seed: int = 0, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
-    """The 95 % percentile interval of sum(sums) / sum(counts) when whole pieces are drawn with replacement.
+    """The 95 % percentile interval of sum(sums) / sum(counts) when whole works are drawn with replacement.
 
     Args:
-        sums: One a piece, (pieces,).
+        sums: One a work, (works,).
         counts: Likewise, above 0.
         seed: Of the draws.
         resamples: Draws.
@@ -163,7 +172,8 @@ def measure_likelihood(
         done += len(rows)
         if progress is not None:
             progress(done, len(pieces) * crops)
-    return Likelihood(modes, nats, counts, dropped, options.seed)
+    work = works([corpus.notes(piece) for piece in pieces.tolist()])
+    return Likelihood(modes, nats, counts, work, dropped, options.seed)
 
 
 def eligible(corpus: Corpus, split: str, options: BatchOptions, limit: int | None = None) -> tuple[np.ndarray, int]:
@@ -173,7 +183,7 @@ def eligible(corpus: Corpus, split: str, options: BatchOptions, limit: int | Non
         CorpusError: There is none.
     """
     indices = corpus.indices(split)
-    pieces = indices[corpus.pieces.tokens[indices] >= options.tokens]
+    pieces = indices[lengths(corpus, indices) >= options.tokens]
     if not len(pieces):
         raise CorpusError(
             f"{corpus.path}: no piece of the {split} split has {options.tokens} tokens; take shorter crops"
@@ -182,6 +192,11 @@ def eligible(corpus: Corpus, split: str, options: BatchOptions, limit: int | Non
     if limit is not None and limit < len(pieces):
         pieces = np.sort(np.random.default_rng(options.seed).permutation(pieces)[:limit])
     return pieces, dropped
+
+
+def lengths(corpus: Corpus, pieces: np.ndarray) -> np.ndarray:
+    """How many ids each piece has from its first note on, (pieces,). The corpus counts from the file's beginning."""
+    return np.array([len(encode(corpus.notes(piece).from_zero())) for piece in pieces.tolist()])
 
 
 def first_notes(corpus: Corpus, piece: int, crops: int, options: BatchOptions) -> list[int]:
@@ -194,7 +209,7 @@ def first_notes(corpus: Corpus, piece: int, crops: int, options: BatchOptions) -
 
     # The later the beginning, the fewer ids are left. Those of notes begun before it don't count: encode anew.
     places = bisect_right(range(len(notes)), -options.tokens, key=lambda first: -ids_from(first))
-    return [int(rng.integers(max(places, 1))) for _ in range(crops)]
+    return [int(rng.integers(places)) for _ in range(crops)]
 
 
 def _batches(
@@ -214,4 +229,6 @@ def _batches(
 
 
 def _rounded(value: Any) -> Any:
+    if value is None:
+        return None
     return [round(v, 4) for v in value] if isinstance(value, tuple) else round(value, 4)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from musicstyle.corpus.splits import find_csv, find_listed, read_rows
+from musicstyle.corpus.splits import find_csv, read_csv, read_rows
 from musicstyle.errors import UsageError
 from musicstyle.music.midi import MIDI_SUFFIXES
 from musicstyle.resources import examples
@@ -18,7 +18,6 @@ from musicstyle.resources import examples
 if TYPE_CHECKING:
     from musicstyle.corpus.store import Corpus
 
-_CHECKOUT = Path(__file__).resolve().parents[2]
 MAESTRO = "maestro-v3.0.0"
 
 
@@ -41,17 +40,15 @@ class Performance:
 
 
 def data_folder() -> Path | None:
-    """$MUSICSTYLE_DATA, or if that isn't set shared/data beside the repository; None if that isn't there.
+    """The folder that $MUSICSTYLE_DATA names; None where it isn't set.
 
     Raises:
         UsageError: $MUSICSTYLE_DATA is no folder.
     """
-    if named := os.environ.get("MUSICSTYLE_DATA"):
-        if not Path(named).is_dir():
-            raise UsageError(f"{named}: no such folder, though MUSICSTYLE_DATA names it")
-        return Path(named)
-    beside = _CHECKOUT.parent / "shared" / "data"
-    return beside if beside.is_dir() else None
+    named = os.environ.get("MUSICSTYLE_DATA")
+    if named and not Path(named).is_dir():
+        raise UsageError(f"{named}: no such folder, though MUSICSTYLE_DATA names it")
+    return Path(named) if named else None
 
 
 def midi_files(folder: Path) -> list[Path]:
@@ -74,14 +71,17 @@ def maestro_performances(folder: Path, performers: Path | None = None) -> list[P
         UsageError: There is no table.
         CorpusError: A table cannot be read or lacks its columns.
     """
-    files, table = find_listed(folder)
+    table = find_csv(folder)
     if table is None:
         raise UsageError(f"{folder}: no maestro-v*.csv there")
     rows = [] if performers is None else read_rows(performers, "midi_filename", "performer")
-    names = {row["midi_filename"]: row["performer"] for row in rows}
+    # Both tables name files from where MAESTRO's lies, which may be above the folder or below it.
+    names = {(table.parent / row["midi_filename"]).absolute(): row["performer"] for row in rows}
     return [
-        Performance(folder / path, one.split, one.composer, one.title, one.year, names.get(path, ""))
-        for path, one in files.items()
+        Performance(
+            folder / path, one.split, one.composer, one.title, one.year, names.get((folder / path).absolute(), "")
+        )
+        for path, one in read_csv(table, folder).items()
         if (folder / path).is_file()
     ]
 

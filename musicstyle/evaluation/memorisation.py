@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 LONG_RUN = 12
 UNSEEN = 20
 BORDER = 0  # between two performances; no interval has it
-NO_INTERVAL = 88  # symbol of the interval 0; one up is 89, and the piano has 87 up and down
+UNISON = 88  # symbol of the interval 0; one up is 89, and the piano has 87 up and down
 
 Progress = Callable[[int, int], None]
 Answer = dict[str, Any]
@@ -47,7 +47,7 @@ Answer = dict[str, Any]
 
 def interval_symbols(pitch: np.ndarray) -> np.ndarray:
     """From each note to the next, (n - 1,) uint8."""
-    return (np.diff(pitch) + NO_INTERVAL).astype(np.uint8)
+    return (np.diff(pitch) + UNISON).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)

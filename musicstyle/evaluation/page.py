@@ -8,7 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from musicstyle.evaluation import figures
-from musicstyle.evaluation.findings import HIT_COLUMNS, default_row, findings, hit_cells
+from musicstyle.evaluation.findings import (
+    HIT_COLUMNS,
+    MELODY_COLUMNS,
+    RUN_COLUMNS,
+    default_row,
+    findings,
+    hit_cells,
+    run_cells,
+)
 from musicstyle.evaluation.memorisation import LONG_RUN, UNSEEN
 
 Answer = Mapping[str, Any]
@@ -74,21 +82,22 @@ def _says(report: Answer) -> str:
 def _likelihood(report: Answer) -> str:
     measured = report["likelihood"]
     kinds = list(next(iter(measured["modes"].values()))["by_kind"])
-    published = report["published"]["nll"]
+    published = measured["published"]
     rows = [
         [
             mode,
             m["nll"],
-            "{:.3f} to {:.3f}".format(*m["interval"]),
+            m["interval"] and "{:.3f} to {:.3f}".format(*m["interval"]),
             published.get(mode),
             *(m["by_kind"].get(k) for k in kinds),
         ]
         for mode, m in measured["modes"].items()
     ]
     note = (
-        f"{measured['pieces']} pieces of the {measured['split']} split, {measured['tokens']} tokens in crops of "
-        f"{measured['crop_tokens']}. Published models are one a mode and their values are recalled, not "
-        "cited; see musicstyle.evaluation.likelihood for what deviates."
+        f"{measured['pieces']} pieces ({measured['works']} works) of the {measured['split']} split, "
+        f"{measured['tokens']} tokens in crops of {measured['crop_tokens']}; {measured['dropped']} pieces are shorter. "
+        "Published models are one a mode and their values are recalled, not cited; see "
+        "musicstyle.evaluation.likelihood for what deviates."
     )
     return _section(
         "Likelihood, nats per token",
@@ -99,8 +108,8 @@ def _likelihood(report: Answer) -> str:
 
 
 def _melody(report: Answer) -> str:
-    names = ("share_50", "share_100", "chance_50", "chance_100", "on_top", "extra_above", "deviation_seconds")
-    rows = [[f"{row['melody_strength']:g}", *(row[name] for name in names)] for row in report["melody"]["strengths"]]
+    strengths = report["melody"]["strengths"]
+    rows = [[f"{row['melody_strength']:g}", *(row[name] for name in MELODY_COLUMNS)] for row in strengths]
     row = default_row(report["melody"])
     note = (
         f"{row['pairs']} tunes, {row['notes']} notes. Real playing of other music: {row['real_playing_50']:.3f} within "
@@ -113,8 +122,8 @@ def _melody(report: Answer) -> str:
     stop = '<p><button id="silence">stop</button></p>' if samples else ""
     return _section(
         "Melody",
-        _table(["strength", *(name.replace("_", " ") for name in names)], rows),
-        figures.svg(figures.melody_figure(report["melody"]["strengths"])),
+        _table(["strength", *(name.replace("_", " ") for name in MELODY_COLUMNS)], rows),
+        figures.svg(figures.melody_figure(strengths)),
         note,
     ) + (samples + stop)
 
@@ -169,20 +178,16 @@ def _memorisation(report: Answer) -> str:
     rows = []
     for mode, judged in report["memorisation"]["modes"].items():
         unusual = f"{judged['unusual']} of {judged['compared']}"
-        rows.append([mode, *_runs(judged["played"]), unusual])
+        rows.append([mode, *run_cells(judged["played"]), unusual])
         if judged["real"]:
-            rows.append([f"{mode}: real, unseen", *_runs(judged["real"]), None])
+            rows.append([f"{mode}: real, unseen", *run_cells(judged["real"]), None])
     note = (
         f"Notes in the longest run that a piece shares with one training performance, in any key; covered: share of "
         f"notes in shared runs of {LONG_RUN} or more. Real: stretches of the validation split of as many notes. "
         f"Unusual: a run longer than each of {UNSEEN} of them has. {_longest(report['memorisation'])}"
     )
-    head = ["played with", "pieces", "median", "90 %", "longest", "covered", "unusual"]
+    head = ["played with", *RUN_COLUMNS, "unusual"]
     return _section("Memorisation: runs of notes shared with the training performances", _table(head, rows), "", note)
-
-
-def _runs(runs: Answer) -> list[str]:
-    return [*(f"{runs[name]:g}" for name in ("pieces", "median", "percentile_90", "max")), f"{runs['covered']:.1%}"]
 
 
 def _longest(memorisation: Answer) -> str:

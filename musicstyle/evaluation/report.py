@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import musicstyle
 from musicstyle.corpus.crops import BatchOptions
 from musicstyle.errors import CorpusError, UsageError
 from musicstyle.evaluation.experiments import a_split, embed_crops, interpolation_test, play_modes, style_test
 from musicstyle.evaluation.knowledge import knowledge, names_for
-from musicstyle.evaluation.likelihood import PROTOCOL_TOKENS, measure_likelihood
-from musicstyle.evaluation.material import styles, tunes
+from musicstyle.evaluation.likelihood import PROTOCOL_TOKENS, lengths, measure_likelihood
+from musicstyle.evaluation.material import listed, styles, tunes
 from musicstyle.evaluation.memorisation import KnownRuns, judge_modes
 from musicstyle.evaluation.playing import pair_up, play_pairs, summarize
 from musicstyle.files import write_atomically
@@ -38,14 +40,15 @@ PUBLISHED_NLL = {"both": 1.706, "melody": 1.786, "style": 1.799, "none": 1.840}
 PUBLISHED_SIMILARITY = {"both": 0.67, "style": 0.66, "melody": 0.64, "none": 0.48}
 
 
-# What each part is asked; another answer is wanted if one of these changes.
-ASKED = {
-    "melody": ("seed", "seconds", "tunes", "strengths", "samples"),
-    "style": ("seed", "seconds", "styles"),
-    "interpolation": ("seed", "seconds", "lines", "mixes", "repeats"),
-    "likelihood": ("seed", "nll_split", "nll_limit", "nll_tokens"),
-    "embedding": ("seed", "crops"),
-    "memorisation": ("seed", "seconds", "tunes"),
+# The rule by which each part is answered, to be raised when it changes, and what it is asked; another answer is wanted
+# if one of these changes.
+ASKED: dict[str, tuple[int, tuple[str, ...]]] = {
+    "melody": (1, ("seed", "seconds", "tunes", "strengths", "samples")),
+    "style": (1, ("seed", "seconds", "styles")),
+    "interpolation": (1, ("seed", "seconds", "lines", "mixes", "repeats")),
+    "likelihood": (2, ("seed", "nll_split", "nll_limit", "nll_tokens")),
+    "embedding": (2, ("seed", "crops")),
+    "memorisation": (1, ("seed", "seconds", "tunes")),
 }
 OF_THE_CORPUS = ("likelihood", "embedding", "memorisation")
 PLAYED = ("melody", "style", "interpolation", "memorisation")
@@ -64,7 +67,7 @@ class Plan:
         strengths: Melody strengths.
         lines, mixes, repeats: Of the interpolation.
         nll_split, nll_limit: Split and number of pieces of the likelihood; None: all.
-        nll_tokens: Length of its crops; shorter if no piece is that long.
+        nll_tokens: Length of its crops; shorter where more than a quarter of the pieces are shorter.
         crops: Crops of each validation performance for retrieval and probe.
         samples: Pieces that can be listened to on the page.
     """
@@ -171,7 +174,7 @@ class Report:
             "plan": dataclasses.asdict(self.plan),
             "left_out": self.plan.left_out() + self._lacking(),
             "generation": dataclasses.asdict(self.options),
-            "published": {"nll": PUBLISHED_NLL, "similarity": PUBLISHED_SIMILARITY},
+            "published": {"similarity": PUBLISHED_SIMILARITY},
         }
 
     def _lacking(self) -> list[str]:
@@ -202,12 +205,13 @@ class Report:
         return answer
 
     def _key(self, name: str) -> str:
-        asked = {setting: getattr(self.plan, setting) for setting in ASKED[name]}
+        rule, settings = ASKED[name]
+        asked = {setting: getattr(self.plan, setting) for setting in settings}
         corpus = self.corpus.manifest["totals"] if self.corpus is not None and name in OF_THE_CORPUS else None
         options = dataclasses.asdict(self.options) if name in PLAYED else None
         music = [[(p.name, file_identity(p)) for p in paths] for paths in self.material[name]] if name in PLAYED else []
         names = names_for(self.corpus) if self.corpus is not None and name == "embedding" else None
-        question = [name, musicstyle.__version__, self.identity, asked, options, corpus, music, names]
+        question = [name, rule, musicstyle.__version__, self.identity, asked, options, corpus, music, names]
         return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
 
     def _melody(self, report: Callable[[int, int], None]) -> Answer:
@@ -243,15 +247,17 @@ class Report:
     def _likelihood(self, report: Callable[[int, int], None]) -> Answer:
         assert self.corpus is not None
         split = a_split(self.corpus, self.plan.nll_split)
-        longest = int(self.corpus.pieces.tokens[self.corpus.indices(split)].max())
-        tokens = min(self.plan.nll_tokens, longest)
+        of_most = int(np.quantile(lengths(self.corpus, self.corpus.indices(split)), 0.25, method="lower"))
+        tokens = min(self.plan.nll_tokens, of_most)
         options = BatchOptions(
             batch_size=1, tokens=tokens, style_tokens=tokens, style_input="same", seed=self.plan.seed
         )
         measured = measure_likelihood(
             self.player.model, self.corpus, split, options, limit=self.plan.nll_limit, progress=report
         )
-        return {"split": split, "crop_tokens": options.tokens, **measured.to_dict()}
+        as_published = (split, tokens) == ("test", PROTOCOL_TOKENS) and listed(self.corpus)
+        published = PUBLISHED_NLL if as_published else {}
+        return {"split": split, "crop_tokens": tokens, "published": published, **measured.to_dict()}
 
     def _embedding(self, report: Callable[[int, int], None]) -> Answer:
         assert self.corpus is not None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from musicstyle.errors import UsageError
-from musicstyle.evaluation.figures import save_figure
+from musicstyle.evaluation.figures import BLUE, ORANGE, save_figure
 from musicstyle.music.midi import MIDI_SUFFIXES, read_midi
 from musicstyle.music.similarity import (
     FEATURES,
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from musicstyle.music.notes import Notes
 
 Pairing = Literal["name", "all"]
-
-COLORS = ("#1f77b4", "#ff7f0e")
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +174,7 @@ def plot_similarity(
 def _draw(axes: Axes, lines: list[tuple[np.ndarray, np.ndarray]], labels: tuple[str, str]) -> None:
     points = np.sort(np.concatenate([x for x, _ in lines]))
     heights = [np.interp(points, x, y, left=0.0, right=0.0) for x, y in lines]
-    drawn = [axes.plot(points, height, color=color)[0] for height, color in zip(heights, COLORS, strict=True)]
+    drawn = [axes.plot(points, height, color=color)[0] for height, color in zip(heights, (BLUE, ORANGE), strict=True)]
     axes.fill_between(points, np.minimum(*heights), color="0.8")
     # A spike (a feature that never changes) would flatten its partner to the ground: it may leave at the top.
     low, high = sorted(float(height.max()) for height in heights)

@@ -37,6 +37,10 @@ FOLDS = 5
 RESAMPLES = 1000
 
 
+class NothingToAskError(ValueError):
+    """The labels leave no question."""
+
+
 @dataclass(frozen=True)
 class Hits:
     """How near candidates are to their own reference and to the others' (see the module's specification).
@@ -144,7 +148,7 @@ def retrieval(vectors: np.ndarray, labels: np.ndarray, silent: np.ndarray | None
         silent: Which crops do not answer for which, (n, n) bool; no crop answers for itself. None: all others do.
 
     Raises:
-        ValueError: There is no query with an answer.
+        NothingToAskError: There is no query with an answer.
     """
     points = standardised(vectors)
     squares = (points**2).sum(axis=1)
@@ -155,7 +159,7 @@ def retrieval(vectors: np.ndarray, labels: np.ndarray, silent: np.ndarray | None
     relevant = candidate & (labels[:, None] == labels[None, :]) & (labels != "")[:, None]
     asked = relevant.any(axis=1)
     if not asked.any():
-        raise ValueError("no crop has another that belongs with it")
+        raise NothingToAskError("no crop has another that belongs with it")
     nearest = np.where(relevant, distance, np.inf).min(axis=1, keepdims=True)
     # Ties count against: the first relevant crop comes after all irrelevant ones as near.
     rank = 1 + (candidate & ~relevant & (distance <= nearest)).sum(axis=1)[asked]
@@ -180,11 +184,11 @@ def linear_probe(vectors: np.ndarray, labels: np.ndarray, works: np.ndarray, see
         seed: Of the folds.
 
     Raises:
-        ValueError: Fewer than two labels are left.
+        NothingToAskError: Fewer than two labels are left.
     """
     enough = [name for name in np.unique(labels) if name and len(np.unique(works[labels == name])) >= FOLDS]
     if len(enough) < 2:
-        raise ValueError(f"a probe needs two labels of at least {FOLDS} works each")
+        raise NothingToAskError(f"a probe needs two labels of at least {FOLDS} works each")
     kept = np.isin(labels, enough)
     vectors, works = vectors[kept], works[kept]
     number = np.searchsorted(np.array(enough), labels[kept])

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from musicstyle.generation.compiling import compiled
+from musicstyle.compiling import compiled
 
 FLOAT = np.float32
 LOG2_E = FLOAT(1.4426950408889634)

@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from musicstyle.generation.compiling import compiled
+from musicstyle.compiling import compiled
 
 _intrinsic: Any = intrinsic  # its types say less than it takes
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from musicstyle.errors import GenerationError
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.rules import Grammar
 from musicstyle.generation.sampling import distribution, draw
@@ -66,6 +67,9 @@ def sample_ids(
 
     Yields:
         The next id of each variation; EOS for one that is over.
+
+    Raises:
+        GenerationError: The model answers with what is no number.
     """
     weights = guidance_weights(melody is not None, style is not None, options.melody_strength, options.style_strength)
     mix = np.array(list(weights.values()))
@@ -81,6 +85,8 @@ def sample_ids(
     while (allowed := np.array([grammar.allowed() for grammar in grammars])).any():
         state = (last, [g.clock for g in grammars], [g.held for g in grammars])
         logits = stepper.step(*(np.repeat(values, len(weights), axis=0) for values in state))
+        if not np.isfinite(logits).all():
+            raise GenerationError("the model answers with what is no number; take another checkpoint or style")
         each = logits.reshape(len(grammars), len(weights), -1)
         last = [
             draw(distribution(each[i], mix, allowed[i], *settings), generators[i].random()) if allowed[i].any() else EOS

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from musicstyle.compiling import compiled
 from musicstyle.generation.arithmetic import FLOAT, exponentials, largest
 from musicstyle.generation.blocks import PANEL, multiply, multiply_one
-from musicstyle.generation.compiling import compiled
 
 BYTE_LIMIT = FLOAT(127)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from musicstyle.generation.compiling import compiled
+from musicstyle.compiling import compiled
 
 
 @compiled()

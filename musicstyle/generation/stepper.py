@@ -213,10 +213,8 @@ def _best_kind(model: Autoencoder, exact: bool) -> Literal["int8", "float32"] | 
     """The first kind of compiled step that agrees with the reference on a few arbitrary ids; None if none does."""
     if next(model.parameters()).device.type != "cpu":
         return None
-    try:
-        from musicstyle.generation.blocks import HAS_PAIRS
-    except ImportError:  # no numba for this Python
-        return None
+    from musicstyle.generation.blocks import HAS_PAIRS
+
     if HAS_PAIRS and not exact and _agrees(model, int8=True):
         return "int8"
     return "float32" if _agrees(model, int8=False) else None

@@ -39,7 +39,7 @@ class Further(Settings, total=False):
 
     Attributes:
         prime: A performance to go on from; the result begins with it, and the tune where it ends.
-        melody_track: Number or name of the track of `melody` to take as it is, in place of extracting the melody.
+        melody_track: Number or name of the only track of `melody` to hear; the melody is found in it.
         progress: Called with seconds of music done, seconds in all, and ids so far.
     """
 
@@ -176,7 +176,10 @@ class StyleTransfer:
         _refuse_meaningless(melody, melody_track, asks_to_keep=options.keep_melody and not self._keeps_by_default())
         tune = None if melody is None else read_melody(melody, melody_track)
         style_notes = None if style is None or isinstance(style, Tensor) else _piano_notes(style)
-        embedding = style if style is None or isinstance(style, Tensor) else self.embed_style(style_notes or style)
+        if isinstance(style, Tensor):
+            embedding: Tensor | None = self._checked(style)
+        else:
+            embedding = None if style is None else self.embed_style(style_notes or style)
         primer = None if prime is None else _piano_notes(prime, "primer")
         if options.transpose == "auto" and isinstance(style, Tensor):
             raise UsageError("--transpose auto needs a style with notes, for their register; an embedding has none")
@@ -198,6 +201,16 @@ class StyleTransfer:
         with torch.inference_mode():
             embeddings = self.model.encode_style(torch.from_numpy(ids).to(device), torch.from_numpy(clock).to(device))
         return embeddings.mean(dim=0)
+
+    def _checked(self, embedding: Tensor) -> Tensor:
+        """An embedding that a caller made, as the model takes it."""
+        width = self.model.config.width
+        if embedding.shape != (width,):
+            shape = tuple(embedding.shape)
+            raise UsageError(f"the style embedding is of shape {shape}; checkpoint {self.name} takes ({width},)")
+        if not embedding.isfinite().all():
+            raise UsageError("the style embedding holds what is no number")
+        return embedding.to(next(self.model.parameters()))
 
     def _keeps_by_default(self) -> bool:
         """Whether the checkpoint brings keep_melody: without a melody it then asks for nothing."""
@@ -253,7 +266,7 @@ def read_melody(source: Source, track: str | None = None, extractor: Extractor =
     Args:
         source: A file of notes, MIDI or a score (polyphonic too: the melody is extracted), a tune in plain text, or
             Notes. See `read_notes`.
-        track: Number (from 0) or name of the track of a MIDI file to take as the melody.
+        track: Number (from 0) or name of the only track of a MIDI file to hear.
         extractor: How the melody is found among several voices. What the model hears in training is "published".
 
     Raises:

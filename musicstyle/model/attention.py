@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from musicstyle.model.relative import ROWS_AT_ONCE, Reach, attend
+from musicstyle.model.relative import Reach, attend, rows_at_once
 
 SHORTEST_PERIOD_STEPS = 4.0  # of the rotations: 40 ms ...
 LONGEST_PERIOD_STEPS = 4000.0  # ... to 40 s
@@ -199,6 +199,6 @@ class CrossAttention(nn.Module):
             q = rotation.turn(q)
         q, silence = q * self.head_width**-0.5, silence.to(q.dtype)
         # Spelt out, some rows at a time: on a CPU twice as fast as torch's fused kernel (docs/experiments.md).
-        rows = zip(*(torch.split(part, ROWS_AT_ONCE, dim=2) for part in (q, silence)), strict=True)
+        rows = zip(*(torch.split(part, rows_at_once(q.device), dim=2) for part in (q, silence)), strict=True)
         out = torch.cat([(some @ k.transpose(-1, -2) + silent).softmax(dim=-1) @ v for some, silent in rows], dim=2)
         return self.project_out(out.transpose(1, 2).flatten(2))

@@ -93,7 +93,7 @@ def load_weights(model: Autoencoder, path: Path, *, grow: bool = False) -> None:
         grow: The weights may be those of a smaller model, see `grown`.
 
     Raises:
-        CheckpointError: Missing, unreadable, or of other names or shapes than the model's.
+        CheckpointError: Missing, unreadable, of other names or shapes than the model's, or no numbers.
     """
     try:
         weights = {name: value.float() for name, value in load_file(path).items()}
@@ -109,4 +109,6 @@ def load_weights(model: Autoencoder, path: Path, *, grow: bool = False) -> None:
         theirs = tuple(weights[name].shape) if name in weights else "nothing"
         if ours != theirs:
             raise CheckpointError(f"{path}: does not fit its config: {name} is {theirs}, the config asks for {ours}")
+        if not weights[name].isfinite().all():
+            raise CheckpointError(f"{path}: {name} holds what is no number; take an earlier checkpoint")
     model.load_state_dict(weights)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ROWS_AT_ONCE = 128  # query rows of one block: measured best on CPU caches (docs/experiments.md)
+ROWS_AT_ONCE_ON_GPU = 512  # a GPU waits for every launch, so fewer and larger blocks
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,15 @@ class Block:
     place: int
 
 
-def blocks(queries: int, keys: int, table_rows: int, reach: Reach) -> Iterator[Block]:
-    """Cut the queries into blocks of ROWS_AT_ONCE."""
-    for first in range(0, queries, ROWS_AT_ONCE):
-        n, place = min(ROWS_AT_ONCE, queries - first), reach.offset + first
+def rows_at_once(device: torch.device) -> int:
+    """Query rows of one block where the attention is computed."""
+    return ROWS_AT_ONCE if device.type == "cpu" else ROWS_AT_ONCE_ON_GPU
+
+
+def blocks(queries: int, keys: int, table_rows: int, reach: Reach, rows: int) -> Iterator[Block]:
+    """Cut the queries into blocks of so many rows."""
+    for first in range(0, queries, rows):
+        n, place = min(rows, queries - first), reach.offset + first
         start = max(0, place - reach.window + 1) if reach.window else 0
         end = place + n if reach.window else keys
         # Rows of the table that no key of this run can meet are left out of the product.
@@ -160,7 +166,7 @@ class _Attend(torch.autograd.Function):
     ) -> Tensor:
         """Arguments and result are those of `attend`; learning: keep what the gradient needs."""
         outputs, kept = [], []
-        places = list(blocks(q.shape[2], k.shape[2], table.shape[1], reach))
+        places = list(blocks(q.shape[2], k.shape[2], table.shape[1], reach, rows_at_once(q.device)))
         silent = None if present is None else silence(present).to(q.dtype)[:, None, None]
         for block in places:
             products = logits(q, turned_q, k, table, block, reach)

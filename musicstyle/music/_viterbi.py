@@ -152,10 +152,7 @@ def most_likely_path(small: bool, *arguments: np.ndarray) -> np.ndarray:
 
 @cache
 def _compiled() -> tuple[Callable[..., Lattice], Callable[..., np.ndarray]]:
-    """`forward` and `trace`, compiled; kept on disk between runs where a folder for them can be written."""
-    from numba import njit
+    """`forward` and `trace`, compiled when there is first much to do."""
+    from musicstyle.compiling import compiled
 
-    try:
-        return njit(cache=True)(forward), njit(cache=True)(trace)
-    except RuntimeError:  # numba found no folder to keep them in
-        return njit(forward), njit(trace)
+    return compiled()(forward), compiled()(trace)

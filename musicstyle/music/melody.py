@@ -73,7 +73,7 @@ def extract_melody(notes: Notes, extractor: Extractor = "published") -> Notes:
     Args:
         notes: A whole piece of any length or a crop, pedal folded in.
         extractor: "published" is note_seq's. "line" is what people more often call the melody, see `melody_line`: it
-            may pause while something else sounds, and a note ends where it ends. Of one voice both take all.
+            may pause while something else sounds, a note ends where it ends, and of one voice it takes every note.
     """
     index, end = _extract(notes, extractor)
     return Notes(notes.start[index], end, notes.pitch[index], notes.velocity[index])
@@ -95,13 +95,13 @@ def piano_melody(notes: Notes, extractor: Extractor = "line") -> Notes:
 def melody_frames(melody: Notes, *, frames: int | None = None) -> np.ndarray:
     """Melody ids at 10 a second, without EOS.
 
-    An onset writes its pitch in the frame int(t * 10 + 0.5), an offset writes NOTE_OFF, note by note, the later over
+    An onset writes its pitch in the frame int(t * 10 + 0.5), an offset writes MELODY_OFF, note by note, the later over
     the earlier: of two onsets in one frame the later stays, and an offset gives way to an onset of its frame that
     follows.
 
     Args:
         melody: One voice, pitches 21..108.
-        frames: How many ids; by default up to the last offset, whose own NOTE_OFF then falls outside.
+        frames: How many ids; by default up to the last offset, whose own MELODY_OFF then falls outside.
 
     Returns:
         (frames,) int64.
@@ -129,7 +129,7 @@ def melody_frames(melody: Notes, *, frames: int | None = None) -> np.ndarray:
 def frames_to_melody(ids: np.ndarray) -> Notes:
     """The one voice that melody ids spell, velocity 100. Reads up to EOS; any other id that is no event is silence.
 
-    A note lasts until NOTE_OFF, the next pitch or the end. A NOTE_OFF in silence means nothing.
+    A note lasts until MELODY_OFF, the next pitch or the end. A MELODY_OFF in silence means nothing.
     """
     ids = np.asarray(ids, dtype=np.int64)
     ends = np.flatnonzero(ids == EOS)
@@ -174,8 +174,8 @@ def _extract(notes: Notes, extractor: Extractor) -> tuple[np.ndarray, np.ndarray
     """Indices of the melody's notes in order, and where each ends as part of the melody in seconds."""
     if extractor not in ("published", "line"):
         raise ValueError(f"extractor is {extractor!r}; it must be 'published' or 'line'")
-    if extractor == "line" and not is_one_voice(notes):
-        index = line_index(notes)
+    if extractor == "line":
+        index = np.flatnonzero(notes.end > notes.start) if is_one_voice(notes) else line_index(notes)
         if len(index):
             return index, line_ends(notes, index)
     return _find(notes)
@@ -234,7 +234,7 @@ def _all_intervals() -> np.ndarray:
 
 @cache
 def _constants() -> np.ndarray:
-    """Log-probabilities that `_viterbi.search` asks for, in its order."""
+    """Log-probabilities that `_viterbi.forward` asks for, in its order."""
     highest, below = 1 - NON_MAX_PITCH_PROBABILITY, NON_MAX_PITCH_PROBABILITY
     sounding, silent = 1 - MISSING_PITCH_PROBABILITY, MISSING_PITCH_PROBABILITY
     return np.log(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MIDI_SUFFIXES = (".mid", ".midi")
+MAX_BYTES = 32 * 2**20  # a symphony's MusicXML has 20 MB, the longest of MAESTRO's MIDI 0.3
 MAX_HOURS = 24  # a wrong byte in a time can make a file of centuries
 
 # 500 ticks a quarter at 120 quarters a minute: 1000 ticks a second, so a 10 ms step is exactly 10 ticks.
@@ -58,7 +59,7 @@ class MidiPiece:
 
     Attributes:
         tracks: Every track with notes, drums too.
-        has_pedal: Whether any track moves the sustain pedal.
+        has_pedal: Whether the sustain pedal of any track goes down.
         data: The file's bytes.
     """
 
@@ -80,8 +81,8 @@ def read_midi(path: str | os.PathLike[str], *, pedal: bool = True) -> Notes:
         pedal: Fold the sustain pedal into the ends, as note_seq.sequences_lib.apply_sustain_control_changes does.
 
     Raises:
-        MidiError: missing, a folder, unreadable, empty, no MIDI, cut short, damaged, longer than a day, without notes,
-            drums only.
+        MidiError: missing, a folder, unreadable, empty, too large, no MIDI, cut short, damaged, longer than a day,
+            without notes, drums only.
     """
     tracks = _read(path, pedal)[0]
     pitched = [track.notes for track in tracks if not track.is_drum]
@@ -90,12 +91,13 @@ def read_midi(path: str | os.PathLike[str], *, pedal: bool = True) -> Notes:
     return Notes.concatenate(pitched)
 
 
-def read_tracks(path: str | os.PathLike[str], *, pedal: bool = True) -> MidiPiece:
+def read_tracks(path: str | os.PathLike[str], *, pedal: bool = True, data: bytes | None = None) -> MidiPiece:
     """The file track by track, drums too, with its text events.
 
-    Args and errors as `read_midi`, except that drums alone are no error.
+    Args and errors as `read_midi`, except that drums alone are no error. `data` are the file's bytes where they have
+    been read.
     """
-    tracks, has_pedal, data = _read(path, pedal)
+    tracks, has_pedal, data = _read(path, pedal, data)
     if not tracks:
         raise MidiError(path, "holds no notes")
     return MidiPiece(tuple(tracks), has_pedal, data)
@@ -183,8 +185,28 @@ def _next_onset(notes: Notes, counted: np.ndarray) -> np.ndarray:
     return onsets
 
 
-def _read(path: str | os.PathLike[str], pedal: bool) -> tuple[list[MidiTrack], bool, bytes]:
-    data = check_and_unwrap(path, _read_bytes(path))
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """All of a file that is to hold notes.
+
+    Raises:
+        MidiError: missing, a folder, unreadable, larger than MAX_BYTES.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise MidiError(path, "no such file") from None
+    except IsADirectoryError:
+        raise MidiError(path, "is a folder, not a file of notes") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise MidiError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if len(data) > MAX_BYTES:
+        raise MidiError(path, f"is larger than {MAX_BYTES // 2**20} MB")
+    return data
+
+
+def _read(path: str | os.PathLike[str], pedal: bool, data: bytes | None = None) -> tuple[list[MidiTrack], bool, bytes]:
+    data = check_and_unwrap(path, read_bytes(path) if data is None else data)
     try:
         piece = parse(with_ticks_a_quarter(data))
     except ValueError as error:
@@ -224,17 +246,6 @@ def _with_pedal(notes: list[Notes], tracks: list[RawTrack], clock: TickClock) ->
         part if track.is_drum else fold_pedal(part, seconds, down, final)
         for part, track, (seconds, down) in zip(notes, tracks, pedals, strict=True)
     ]
-
-
-def _read_bytes(path: str | os.PathLike[str]) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise MidiError(path, "no such file") from None
-    except IsADirectoryError:
-        raise MidiError(path, "is a folder, not a MIDI file") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise MidiError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
 def _note_messages(notes: Notes) -> list[Any]:

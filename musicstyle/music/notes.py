@@ -148,7 +148,7 @@ class Notes:
             first = after[first]
         return np.lexsort((self.pitch, np.cumsum(begins)))
 
-    def quantized(self, steps_per_second: int = STEPS_PER_SECOND) -> Notes:
+    def quantized(self) -> Notes:
         """What performance tokens can say of these notes: decode(encode(notes)) exactly, for any notes in range.
 
         Times go to the nearest step and a note is at least one step long. Velocities go to the lowest of their bin of
@@ -156,13 +156,13 @@ class Notes:
         to end: the onsets (in order, ties by velocity) are paired with the offsets (in order). Notes of one pitch that
         do not overlap keep their own offset.
         """
-        start, end = self.steps(steps_per_second)
+        start, end = self.steps(STEPS_PER_SECOND)
         bins = velocity_bin(self.velocity)
         onsets = np.lexsort((bins, start, self.pitch))
         offsets = np.lexsort((end, self.pitch))
         return Notes(
-            start[onsets] / steps_per_second,
-            end[offsets] / steps_per_second,
+            start[onsets] / STEPS_PER_SECOND,
+            end[offsets] / STEPS_PER_SECOND,
             self.pitch[onsets],
             bin_velocity(bins[onsets]),
         ).in_order()

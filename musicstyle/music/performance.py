@@ -37,7 +37,7 @@ from musicstyle.music.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 _ON = PERFORMANCE.kind_index(NOTE_ON)
 _OFF = PERFORMANCE.kind_index(NOTE_OFF)
@@ -135,7 +135,7 @@ class Dropped:
         return ", ".join(f"{count} {name}" for name, count in counts if count) or "nothing"
 
 
-def decode(ids: Iterable[int] | np.ndarray) -> tuple[Notes, Dropped]:
+def decode(ids: Sequence[int] | np.ndarray) -> tuple[Notes, Dropped]:
     """The notes of any ids whatever, and what was dropped on the way. Never raises on integers.
 
     First in, first out per pitch. Notes open at the end are closed at the last step.

@@ -17,7 +17,7 @@ from musicstyle.music.notes import Notes
 from musicstyle.music.vocabulary import DEFAULT_VELOCITY
 
 DEFAULT_TEMPO = Fraction(120)
-MAX_BEATS = 1000  # of one word
+MAX_BEATS = 100_000  # of one word: a day of them, a second each, and some more
 _WORD = re.compile(r"(?P<letter>[A-Ga-g])(?P<accidentals>#{0,2}|b{0,2})(?P<octave>-?\d{1,2})(?::(?P<beats>.*))?")
 _REST = re.compile(r"[Rr](?::(?P<beats>.*))?")
 _TEMPO = re.compile(r"(?i:tempo)=(?P<tempo>.*)")
@@ -61,8 +61,8 @@ def format_tune(melody: Notes) -> str:
     words, clock = ["tempo=60"], 0
     for begin, until, pitch in zip(start.tolist(), end.tolist(), melody.pitch.tolist(), strict=True):
         if until > begin:
-            words += [f"R:{(begin - clock) / 1000:g}"] if begin > clock else []
-            words.append(f"{_NAMES[pitch % 12]}{pitch // 12 - 1}:{(until - begin) / 1000:g}")
+            words += [f"R:{(begin - clock) / 1000:.9g}"] if begin > clock else []
+            words.append(f"{_NAMES[pitch % 12]}{pitch // 12 - 1}:{(until - begin) / 1000:.9g}")
             clock = until
     return textwrap.fill(" ".join(words), 100)
 

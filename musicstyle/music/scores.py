@@ -5,8 +5,9 @@ defines entities is refused before anything expands them.
 
 A score is played as written: repeats are played out, tied notes are one, tempo marks count (120 quarters a minute
 where there is none), transposing instruments sound where they sound. Left out: grace notes (they take no time of their
-own), chord symbols, unpitched percussion. music21 knows the bars, and so the repeats, of an ABC tune only if it has two
-plain bar lines or more. Dynamics are not interpreted: velocity is 100 unless the score gives numbers.
+own), chord symbols, unpitched percussion, changes of tempo within an ABC tune. music21 knows the bars, and so the
+repeats, of an ABC tune only if it has two plain bar lines or more. Dynamics are not interpreted: velocity is 100 unless
+the score gives numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 
 from musicstyle.archives import ZIP_ERRORS
 from musicstyle.errors import MidiError, UsageError
-from musicstyle.music.midi import MAX_HOURS, MIDI_SUFFIXES, read_midi, read_tracks
+from musicstyle.music.midi import MAX_BYTES, MAX_HOURS, MIDI_SUFFIXES, read_bytes, read_midi, read_tracks
 from musicstyle.music.notes import Notes
 from musicstyle.music.plaintext import looks_like_tune, parse_tune
 from musicstyle.music.vocabulary import DEFAULT_VELOCITY
@@ -42,7 +43,6 @@ SCORE_FORMATS = {
     ".krn": "humdrum",
 }
 SUFFIXES = (*MIDI_SUFFIXES, *SCORE_FORMATS, *TUNE_SUFFIXES)
-MAX_BYTES = 32 * 2**20  # a symphony's MusicXML has 20 MB
 _CONTAINER = "META-INF/container.xml"
 _DEFAULT_QUARTERS_PER_MINUTE = 120.0
 _SAME_PLACE = 1e-3  # quarters; triplets are rounded
@@ -71,7 +71,7 @@ def read_notes(path: PathLike, *, track: str | None = None) -> Notes:
         track: Number (from 0, of those with notes) or name of the only track to read, of a MIDI file.
 
     Raises:
-        MidiError: missing, unreadable, of an unknown kind, damaged, too large, without notes.
+        MidiError: missing, unreadable, of an unknown kind, damaged, too large, too long, without notes.
         UsageError: no such track, or no MIDI file.
     """
     name = os.fspath(path)
@@ -82,7 +82,9 @@ def read_notes(path: PathLike, *, track: str | None = None) -> Notes:
     suffix = Path(name).suffix.lower()
     if is_midi(path):
         return read_midi(path)
-    data = _read_bytes(path)
+    data = read_bytes(path)
+    if not data:
+        raise MidiError(path, "is empty (0 bytes)")
     if suffix in TUNE_SUFFIXES:
         return _as_midi_errors(path, parse_tune, _text(data))
     if suffix not in SCORE_FORMATS:
@@ -106,10 +108,13 @@ def _track_notes(path: PathLike, track: str) -> Notes:
     if os.path.isfile(path) and not is_midi(path):  # noqa: PTH113 - as above
         raise UsageError(f"{os.fspath(path)}: only MIDI files have tracks to choose from; leave the track out")
     tracks = read_tracks(path).tracks
-    for candidate in tracks:
-        if track == str(candidate.index) or track.casefold() == candidate.name.casefold():
-            return candidate.notes
-    known = ", ".join(f"{one.index} {one.name!r}" for one in tracks)
+    found = [one for one in tracks if track == str(one.index)]  # a number first: some tracks are named "1"
+    found = found or [one for one in tracks if track.casefold() == one.name.casefold()]
+    if len(found) == 1:
+        return found[0].notes
+    known = ", ".join(f"{one.index} {one.name!r}" for one in found or tracks)
+    if found:
+        raise UsageError(f"{os.fspath(path)}: {len(found)} tracks are named {track!r}; give a number of {known}")
     raise UsageError(f"{os.fspath(path)}: no track {track!r}; its tracks with notes are {known}")
 
 
@@ -141,13 +146,20 @@ def _parsed(text: str, kind: str) -> Any:
     from music21 import converter, stream
 
     if kind == "abc":  # a book of 75 tunes takes half a minute
-        text = "".join(re.split(r"(?m)^(?=X:)", text)[:2])
-        if not re.search(r"(?m)^[LM]:", text):  # then an eighth, says the standard, which music21 does not know
-            text = re.sub(r"(?m)^K:", "L:1/8\nK:", text, count=1)
+        text = _plain_abc("".join(re.split(r"(?m)^(?=X:)", text)[:2]))
     score = converter.parseData(text, format=kind)
     if isinstance(score, stream.Opus):
         return next(iter(score.scores), stream.Score())
     return score
+
+
+def _plain_abc(tune: str) -> str:
+    """A tune with nothing in it that music21 does not know: fields within a line, and a header without a length."""
+    tune = re.sub(r"\[([KLM]:[^\]\n]*)\]", r"\n\1\n", tune)
+    header, key, music = re.split(r"(?m)^(K:)", tune, maxsplit=1) if re.search(r"(?m)^K:", tune) else (tune, "", "")
+    if not re.search(r"(?m)^[LM]:", header):  # then an eighth, says the standard
+        header += "L:1/8\n"
+    return header + key + music
 
 
 def _played(score: Any) -> Notes:
@@ -162,10 +174,7 @@ def _played(score: Any) -> Notes:
     if not rows:
         raise _UnusableError("holds no notes")
     start, end, pitch, velocity = zip(*rows, strict=True)
-    notes = Notes.from_arrays(clock.seconds(start), clock.seconds(end), pitch, velocity)
-    if notes.duration_seconds > MAX_HOURS * 3600:
-        raise _UnusableError(f"would last {notes.duration_seconds / 3600:,.0f} hours (the limit is {MAX_HOURS})")
-    return notes
+    return Notes.from_arrays(clock.seconds(start), clock.seconds(end), pitch, velocity)
 
 
 def _written_notes(part: Any) -> list[tuple[float, float, int, int]]:
@@ -303,28 +312,14 @@ def _text(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def _read_bytes(path: PathLike) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise MidiError(path, "no such file") from None
-    except IsADirectoryError:
-        raise MidiError(path, "is a folder, not a file of notes") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise MidiError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    if len(data) > MAX_BYTES:
-        raise MidiError(path, f"is larger than {MAX_BYTES // 2**20} MB")
-    if not data:
-        raise MidiError(path, "is empty (0 bytes)")
-    return data
-
-
 def _as_midi_errors(path: PathLike, read: Callable[..., Notes], *arguments: Any) -> Notes:
     try:
-        return read(*arguments)
+        notes = read(*arguments)
     except ValueError as error:
         raise MidiError(path, " ".join(str(error).split())) from None
+    if notes.duration_seconds > MAX_HOURS * 3600:
+        raise MidiError(path, f"would last {notes.duration_seconds / 3600:,.0f} hours (the limit is {MAX_HOURS})")
+    return notes
 
 
 @contextlib.contextmanager

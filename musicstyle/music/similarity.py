@@ -234,7 +234,7 @@ def similarity_of_pairs(
     *,
     window_seconds: float = WINDOW_SECONDS,
 ) -> np.ndarray:
-    """OA of first[i] and second[i] for every i, (pairs, 8). Each piece is measured once, however often it occurs.
+    """OA of first[i] and second[i] for every i, (pairs, 8). A piece is measured once a list.
 
     Raises:
         ValueError: different lengths, another density, or a window not above 0.

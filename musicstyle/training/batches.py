@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -71,9 +72,19 @@ def training_batches(
     workers, ahead = options.workers, 4 if options.workers else None
     return iter(
         DataLoader(
-            dataset, batch_size=None, sampler=steps, num_workers=workers, prefetch_factor=ahead, pin_memory=pinned
+            dataset,
+            batch_size=None,
+            sampler=steps,
+            num_workers=workers,
+            prefetch_factor=ahead,
+            pin_memory=pinned,
+            worker_init_fn=_leave_interrupts_to_the_loop,
         )
     )
+
+
+def _leave_interrupts_to_the_loop(_worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def training_features(path: Path, options: TrainingOptions) -> Tensor:

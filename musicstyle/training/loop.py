@@ -26,7 +26,7 @@ from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
 from musicstyle.training.state import BEST, LAST, RESUMED, find_last, remove_run, restore, save
 
-LOSS_EVERY = 10  # steps: reading the loss makes the CPU wait for a GPU, which then waits for the CPU
+LOSS_EVERY = 10  # steps, on a GPU: reading the loss makes the CPU wait for it, and then it for the CPU
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Report:
     Attributes:
         step: Steps done, of `steps`.
         steps: Length of the run.
-        loss: Training NLL in nats per id: of this step, on a GPU of the last that was a multiple of LOSS_EVERY.
+        loss: Training NLL in nats per id: of this step, on a GPU of the last one that was read.
         tokens: Target ids trained on so far.
         tokens_per_second: Since this process began.
         eta_seconds: Until the last step.
@@ -74,7 +74,9 @@ class Trainer:
     """One run: model, optimizers and history between two steps.
 
     Attributes:
-        stop: Set from outside, in any process: save after the step that is being taken, and end.
+        stop: Set from outside, in any process: save after the step that is being taken, and end. Several GPUs agree to
+            it only where the loss is read.
+        read_every: Steps from one reading of the loss to the next.
         replaces: Set from outside: the run that `out` holds goes as soon as this one has something to save.
     """
 
@@ -88,6 +90,7 @@ class Trainer:
         self.step = self.tokens = 0
         self.best = float("inf")
         self.stop = self.replaces = False
+        self.read_every = LOSS_EVERY if fabric.device.type == "cuda" else 1
 
     @property
     def precision(self) -> str:
@@ -126,16 +129,14 @@ class Trainer:
         validation = [self._to_device(b) for b in validation_batches(self.corpus, self.options)]
         scale = feature_scale(training_features(self.corpus, o))
         self.feature_mean, self.feature_deviation = (part.to(fabric.device) for part in scale)
-        on_gpu = fabric.device.type == "cuda"
-        batches = training_batches(
-            self.corpus, self.options, self.step, fabric.global_rank, fabric.world_size, pinned=on_gpu
-        )
+        pinned = fabric.device.type == "cuda"
+        batches = training_batches(self.corpus, o, self.step, fabric.global_rank, fabric.world_size, pinned=pinned)
         began, first_tokens, first_step = time.monotonic(), self.tokens, self.step
         loss = float("nan")
         for batch in batches:
             self.tokens += int((batch["ids"] != PAD).sum()) * fabric.world_size
             measured = self._train_step(model, optimizers, self._to_device(batch))
-            if not on_gpu or self.stop or self._due(LOSS_EVERY, o.validate_every, o.save_every):
+            if self.stop or self.step == first_step + 1 or self._due(self.read_every, o.validate_every, o.save_every):
                 loss = self._read(measured)
             scores = self._validate(validation) if self._due(o.validate_every) else None
             best = scores is not None and self._note(scores, loss)
@@ -147,20 +148,15 @@ class Trainer:
             eta = seconds / (self.step - first_step) * (o.steps - self.step)
             speed = (self.tokens - first_tokens) / seconds
             yield Report(self.step, o.steps, loss, self.tokens, speed, eta, scores, best)
-            if self._agree_to_stop(on_gpu):
+            if self._agree_to_stop():
                 self._save(LAST, scores, optimizers)
                 return
 
-    def _agree_to_stop(self, on_gpu: bool) -> bool:
-        """Whether any process was asked to stop; all of them learn it after the same step, so that none waits in vain.
-
-        GPUs ask each other only every LOSS_EVERY steps, for the reason given there.
-        """
-        if self.fabric.world_size > 1 and (not on_gpu or self._due(LOSS_EVERY)):
+    def _agree_to_stop(self) -> bool:
+        """Whether any process was asked to stop; all learn it after the same step, so that none waits in vain."""
+        if self.fabric.world_size > 1 and self._due(self.read_every):
             asked = torch.tensor(float(self.stop), device=self.fabric.device)
-            together = self.fabric.all_reduce(asked, reduce_op="sum")
-            assert isinstance(together, Tensor)
-            agreed = bool(together > 0)
+            agreed = bool(self._sum_of_processes(asked) > 0)
             self.stop = self.stop or agreed  # a Ctrl-C of this moment stays, for the next step
             return agreed
         return self.stop and self.fabric.world_size == 1
@@ -185,7 +181,7 @@ class Trainer:
         return value
 
     def _train_step(self, model: Any, optimizers: list[Any], batch: Batch) -> Tensor:
-        """Take one step; the loss stays where it was computed."""
+        """Take one step; the loss, NaN if the gradient is no number, stays where it was computed."""
         o = self.options
         # Dropout is seeded by the step, so that a resumed run draws what an unbroken one would; and by the process.
         torch.manual_seed(o.seed * 1_000_003 + self.step + self.fabric.global_rank * 1_000_000_007)
@@ -196,18 +192,25 @@ class Trainer:
         model.train()
         logits, guess = model(batch)
         total, count = nll_sum(logits, batch["ids"])
-        loss = total / count
-        objective = loss
+        # Gradients are averaged over the processes: so each id weighs the same, whichever has it.
+        objective = total * self.fabric.world_size / self._sum_of_processes(count.float())
         if guess is not None:
             error = style_error(guess, batch["style_features"], self.feature_mean, self.feature_deviation)
-            objective = loss + o.style_head_weight * error
+            objective = objective + o.style_head_weight * error
         self.fabric.backward(objective)
-        torch.nn.utils.clip_grad_norm_(self.plain.parameters(), o.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.plain.parameters(), o.clip)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return loss.detach()
+        return torch.where(norm.isfinite(), total.detach() / count, torch.nan)  # what follows would be no number either
+
+    def _sum_of_processes(self, value: Tensor) -> Tensor:
+        if self.fabric.world_size == 1:
+            return value
+        together = self.fabric.all_reduce(value, reduce_op="sum")
+        assert isinstance(together, Tensor)
+        return together
 
     def _validate(self, batches: list[Batch]) -> dict[str, float]:
         self.plain.eval()

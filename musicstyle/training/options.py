@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,6 +73,9 @@ class TrainingOptions:
         for name in ("drop_style", "drop_melody", "line_melody", "decay_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        for name in ("learning_rate", "matrix_learning_rate", "weight_decay", "clip", "style_head_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be a number from 0 on")
         if self.style_input not in ("other", "same"):
             raise ConfigError(f"style_input {self.style_input!r} is unknown; choose other or same")
 

@@ -62,7 +62,8 @@ def write_page(path: str | os.PathLike[str], pieces: Sequence[Piece], title: str
         raise ValueError("no pieces to show")
     heading = f"<h1>{html.escape(title)}</h1>" if title and len(pieces) > 1 else ""
     template = files("musicstyle.music.outputs").joinpath("page.html").read_text(encoding="utf-8")
-    before, after = template.replace("@title@", html.escape(title or pieces[0].title)).split("@pieces@")
+    before, after = template.split("@pieces@")
+    before = before.replace("@title@", html.escape(title or pieces[0].title))
     with write_atomically(path) as beside, beside.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
         file.write(before + heading)
         for piece in pieces:

@@ -1,7 +1,7 @@
 """Notes -> a piano roll as a picture: PNG or SVG.
 
 Long pieces run over several rows, as a score does. Loud notes are strong in colour. A melody given with the notes is
-outlined where it was asked for; the notes that play it (same pitch, struck within 100 ms) are filled in its colour.
+outlined where it stands; the notes that play it (same pitch, struck within 100 ms) are filled in its colour.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def write_picture(
     Args:
         path: .png or .svg; written beside and renamed.
         notes: At least one.
-        melody: The tune the notes were asked to play, on the same clock.
+        melody: What the notes were asked to play, or one voice of them, on the same clock.
         title: A heading, plain text.
 
     Raises:
@@ -214,7 +214,7 @@ def _legend(figure: Figure, top: float, height: float, with_melody: bool) -> Non
         frame.set(xticks=[], yticks=[], facecolor="none")
         for spine in frame.spines.values():
             spine.set(color=MELODY_EDGE, linewidth=0.9)
-        figure.text(right - 0.245, top, "melody asked for", ha="left", **text)
+        figure.text(right - 0.245, top, "melody", ha="left", **text)
 
 
 def _one_line(title: str) -> str:

@@ -103,7 +103,7 @@ def read_piano(path: Path) -> list[Zone]:
     try:
         chunks = dict(_chunks(path.read_bytes()))
         zones = [_zone(generators, chunks) for generators in _piano_generators(chunks)]
-    except (KeyError, ValueError, IndexError, StopIteration):
+    except (KeyError, ValueError, IndexError):
         raise MusicstyleError(f"{path}: no SoundFont 2 file with a piano") from None
     return sorted(zones, key=lambda zone: zone.low)
 
@@ -125,7 +125,7 @@ def _chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, memoryview]]:
 def _piano_generators(chunks: dict[bytes, memoryview]) -> Iterator[dict[int, int]]:
     """The generators of each zone of the piano, defaults filled in."""
     presets = np.frombuffer(chunks[b"phdr"], _PRESET)
-    piano = next(i for i, preset in enumerate(presets[:-1]) if preset["bank"] == preset["program"] == 0)
+    piano = int(np.flatnonzero((presets["bank"][:-1] == 0) & (presets["program"][:-1] == 0))[0])
     instruments = np.frombuffer(chunks[b"inst"], _INSTRUMENT)
     for link in _bags(chunks[b"pbag"], chunks[b"pgen"], presets["bag"][piano : piano + 2]):
         if _INSTRUMENT_LINK not in link:
