@@ -19,6 +19,7 @@ from musicstyle.corpus.crops import (
     collate,
     draw,
     evaluation_batches,
+    for_teacher,
     mean_features,
 )
 from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, one_voice, other_place
@@ -29,8 +30,9 @@ from musicstyle.music.grammar import possible
 from musicstyle.music.melody import extract_melody, melody_flags, melody_frames
 from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
-from musicstyle.music.performance import decode, elapsed_steps, encode
+from musicstyle.music.performance import decode, elapsed_steps, encode, held_steps
 from musicstyle.music.similarity import features
+from musicstyle.music.transposed import melody_table, performance_table
 from musicstyle.music.vocabulary import EOS, MAX_PITCH, MELODY, MIN_PITCH, NOTE_OFF, NOTE_ON, PAD, PERFORMANCE, PITCH
 
 OPTIONS = BatchOptions(batch_size=7, tokens=96, style_tokens=80, seed=5, drop_style=0.3, drop_melody=0.4)
@@ -511,3 +513,22 @@ def test_an_absent_split_is_one_line(corpus: Corpus) -> None:
 def test_collate_is_batch(corpus: Corpus) -> None:
     rows = [draw(corpus, "train", 2, row, OPTIONS) for row in range(7)]
     assert same(collate(rows, OPTIONS), batch(corpus, "train", 2, OPTIONS))
+
+
+def test_a_teacher_hears_each_row_in_another_key_whatever_rows_are_drawn(corpus: Corpus) -> None:
+    options = replace(OPTIONS, batch_size=6)
+    whole = batch(corpus, "train", 3, options)
+    heard = for_teacher(whole, 3, options)
+    for row in range(6):
+        notes = PERFORMANCE.ids(NOTE_ON)
+        shift = int(heard["teacher_table"][row][notes[40]] - notes[40])
+        assert 0 < abs(shift) <= 6
+        assert np.array_equal(performance_table(shift), heard["teacher_table"][row])
+        assert np.array_equal(heard["teacher_table"][row][whole["ids"][row]], heard["teacher_ids"][row])
+        assert np.array_equal(performance_table(-shift)[heard["teacher_ids"][row]], whole["ids"][row])  # all fit
+        assert np.array_equal(melody_table(shift)[whole["melody"][row]], heard["teacher_melody"][row])
+        before = held_steps(heard["teacher_ids"][row])
+        assert np.array_equal(heard["teacher_held"][row][1:], before[:-1])
+    second = slice(1, None, 2)
+    half = for_teacher(batch(corpus, "train", 3, options, second), 3, options, second)
+    assert np.array_equal(half["teacher_table"], heard["teacher_table"][second])

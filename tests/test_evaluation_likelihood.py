@@ -9,7 +9,7 @@ import pytest
 import torch
 from some_notes import random_notes
 
-from musicstyle.corpus.crops import BatchOptions, collate, example_at
+from musicstyle.corpus.crops import BatchOptions, Example, collate, example_at
 from musicstyle.corpus.prepare import prepare
 from musicstyle.corpus.store import Corpus
 from musicstyle.errors import CorpusError
@@ -18,15 +18,19 @@ from musicstyle.evaluation.likelihood import (
     Likelihood,
     bootstrap_ratio,
     eligible,
+    ensemble_logits,
     first_notes,
     measure_likelihood,
-    token_nll,
 )
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
+from musicstyle.music.melody import extract_melody, melody_frames
 from musicstyle.music.midi import write_midi
+from musicstyle.music.notes import Notes
 from musicstyle.music.performance import encode
-from musicstyle.training.loss import MODES, nll_sum
+from musicstyle.music.transposed import performance_table
+from musicstyle.training.batches import as_tensors
+from musicstyle.training.loss import MODES, logits_by_mode, nll_sum, token_nll
 
 SMALL = ModelConfig(
     width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=1, style_layers=1, melody_layers=1, window=24,
@@ -143,10 +147,31 @@ def test_weights_that_hear_less_serve_fewer_modes(corpus: Corpus) -> None:
 
 def test_padding_is_not_counted(corpus: Corpus, model: Autoencoder) -> None:
     example = example_at(corpus, 0, 0, np.random.default_rng(0), dataclasses.replace(OPTIONS, augment=False))
-    long = {k: torch.from_numpy(v) for k, v in collate([example], dataclasses.replace(OPTIONS, tokens=90)).items()}
-    short = {k: torch.from_numpy(v) for k, v in collate([example], OPTIONS).items()}
-    a, b = (next(iter(token_nll(model, batch, ("both",))))[0, : len(example.ids)] for batch in (long, short))
-    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    nll = []
+    for tokens in (90, 60):
+        batch = as_tensors(collate([example], dataclasses.replace(OPTIONS, tokens=tokens)))
+        (logits,) = logits_by_mode(model, batch, ("both",))
+        nll.append(token_nll(logits, batch["ids"])[0, : len(example.ids)])
+    torch.testing.assert_close(*nll, rtol=1e-4, atol=1e-5)
+
+
+def test_an_ensemble_of_keys_does_not_know_in_which_of_them_the_piece_stands(model: Autoencoder) -> None:
+    rng = np.random.default_rng(4)
+    start = np.cumsum(rng.choice([0.1, 0.3], 40))
+    notes = Notes.from_arrays(start, start + 0.2, rng.integers(50, 70, 40), rng.integers(30, 90, 40))
+    rest = (encode(notes)[:30], np.zeros(8, np.float32), True, True)
+    low, high = (
+        collate([Example(encode(piece)[:60], melody_frames(extract_melody(piece)), *rest)], OPTIONS)
+        for piece in (notes, notes.transpose(2))
+    )
+    table = torch.from_numpy(performance_table(2).copy())
+    inner = [i for i in range(310) if performance_table(-2)[performance_table(2)[i]] == i]
+    for (mode, ours), theirs in zip(
+        zip(MODES, ensemble_logits(model, low, tuple(MODES), (0, 2)), strict=True),
+        ensemble_logits(model, high, tuple(MODES), (-2, 0)),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours[..., inner], theirs[..., table][..., inner], msg=mode)
 
 
 def test_the_interval_is_that_of_the_mean_where_theory_knows_it() -> None:

@@ -26,6 +26,7 @@ from musicstyle.model.config import ModelConfig
 from musicstyle.music.midi import read_midi, read_tracks, write_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import decode, elapsed_steps, encode, held_steps
+from musicstyle.music.transposed import held_transposed, melody_table, performance_table
 from musicstyle.music.vocabulary import EOS, NOTE_ON, PERFORMANCE, TIME_SHIFT, VELOCITY
 
 SMALL = ModelConfig(
@@ -158,25 +159,34 @@ def test_guidance_weights_sum_to_one_and_neutral_dials_cost_nothing(
     assert guidance_weights(melody, style, m, 0) == guidance_weights(melody, False, m, 1)
 
 
+@pytest.mark.parametrize("ensemble", [1, 3])
 @pytest.mark.parametrize("strength", [1.0, 2.5])
-def test_the_engine_draws_what_the_full_recomputation_draws(transfer: StyleTransfer, strength: float) -> None:
+def test_the_engine_draws_what_the_full_recomputation_draws(
+    transfer: StyleTransfer, strength: float, ensemble: int
+) -> None:
     """The cache slides several times on the way; the reference computes the whole sequence at once, without a cache."""
     model = transfer.model
     melody, style = torch.randint(2, 92, (40,)), torch.randn(20)
     options = GenerationOptions(
-        seed=8, top_p=0.9, melody_strength=strength, style_strength=1.0, guidance_temperature=1.0, exact=True
-    )
+        seed=8, top_p=0.9, melody_strength=strength, style_strength=1, guidance_temperature=1, ensemble=ensemble,
+        exact=True,
+    )  # fmt: skip
     sampled = sample_ids(model, melody, style, [Grammar(3000, 3100)], [options.seed], options)
     ids = np.array([event_id for (event_id,) in sampled if event_id != EOS])
     assert len(ids) > 4 * SMALL.window
     both = torch.tensor([True, True])
-    condition = model.condition(melody.expand(2, -1), style.expand(2, -1), torch.tensor([True, False]), both)
-    inputs = F.pad(torch.from_numpy(ids), (1, 0))[:-1].expand(2, -1)
     clock = torch.from_numpy(np.append(0, elapsed_steps(ids))[:-1]).expand(2, -1)
-    held = torch.from_numpy(np.pad(held_steps(ids), ((1, 0), (0, 0)))[:-1]).expand(2, -1, -1)
-    with torch.inference_mode():
-        with_melody, without = model.decode(inputs, clock, held, condition).log_softmax(-1)
-    guided = (strength * with_melody + (1 - strength) * without).numpy()
+    guided = np.zeros((len(ids), 310))
+    for semitones in (0, -2, 2)[:ensemble]:
+        table = torch.from_numpy(performance_table(semitones).copy())
+        tune = torch.from_numpy(melody_table(semitones).copy())[melody].expand(2, -1)
+        condition = model.condition(tune, style.expand(2, -1), torch.tensor([True, False]), both)
+        inputs = F.pad(table[torch.from_numpy(ids)], (1, 0))[:-1].expand(2, -1)
+        held = np.pad(held_transposed(held_steps(ids), semitones), ((1, 0), (0, 0)))[:-1]
+        with torch.inference_mode():
+            logits = model.decode(inputs, clock, torch.from_numpy(held).expand(2, -1, -1), condition)
+            with_melody, without = logits[..., table].log_softmax(-1)
+        guided += (strength * with_melody + (1 - strength) * without).numpy() / ensemble
     grammar, generator = Grammar(3000, 3100), np.random.default_rng(8)
     for position, event_id in enumerate(ids):
         weights = distribution(guided[None, position], np.ones(1), grammar.allowed(), 1.0, 0, 0.9, 0.0)

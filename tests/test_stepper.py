@@ -86,12 +86,11 @@ def test_logits_are_those_of_decode_across_a_slide(config: ModelConfig) -> None:
 def test_a_prefilled_step_goes_on_where_single_steps_would_be(length: int) -> None:
     model = awake(SMALL)
     condition = five_rows(model)
-    ids, clock, held = played(1, length + 15)
-    ids, clock, held = (values.repeat(5, axis=1) for values in (ids, clock, held))
+    ids, clock, held = played(5, length + 15)
     whole, parts = CompiledStepper(model, condition, 5), CompiledStepper(model, condition, 5)
     for i in range(length):
         whole.step(ids[i], clock[i], held[i])
-    parts.prefill(ids[:length, 0], clock[:length, 0], held[:length, 0])
+    parts.prefill(*(values[:length].swapaxes(0, 1) for values in (ids, clock, held)))
     for i in range(length, length + 15):
         np.testing.assert_allclose(
             parts.step(ids[i], clock[i], held[i]), whole.step(ids[i], clock[i], held[i]), rtol=0, atol=1e-4
@@ -105,7 +104,7 @@ def test_logits_are_those_of_decode_at_the_sizes_of_the_box() -> None:
     ids, clock, held = (values.repeat(5, axis=1) for values in played(1, box.window + 5))
     fast, slow = CompiledStepper(model, condition, 5), ReferenceStepper(model, condition, 5)
     for one in (fast, slow):
-        one.prefill(ids[:before, 0], clock[:before, 0], held[:before, 0])
+        one.prefill(*(values[:before].swapaxes(0, 1) for values in (ids, clock, held)))
     for i in range(before, len(ids)):
         state = ids[i], clock[i], held[i]
         np.testing.assert_allclose(fast.step(*state), slow.step(*state), rtol=0, atol=1e-4)

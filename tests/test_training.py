@@ -27,11 +27,19 @@ from musicstyle.music.notes import Notes
 from musicstyle.training import loop
 from musicstyle.training.batches import SCALE_ROWS, training_batches, training_features, validation_batches
 from musicstyle.training.loop import Report, Trainer, choose_precision, make_fabric
-from musicstyle.training.loss import feature_scale, nll_sum, served_modes, style_error, validation_nll
+from musicstyle.training.loss import (
+    feature_scale,
+    nll_sum,
+    served_modes,
+    style_error,
+    taught_nll_sum,
+    validation_nll,
+)
 from musicstyle.training.optimizers import is_matrix, make_optimizers
 from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
 from musicstyle.training.state import find_last
+from musicstyle.training.teacher import Teacher
 
 SMALL = ModelConfig(
     width=24, heads=2, head_width=12, feedforward_width=40, decoder_layers=1, style_layers=1, melody_layers=1,
@@ -421,3 +429,71 @@ def test_every_parameter_has_one_optimizer_and_tables_are_no_matrices() -> None:
 )
 def test_a_model_is_judged_in_the_modes_it_can_hear(conditions: str, modes: tuple[str, ...]) -> None:
     assert served_modes(dataclasses.replace(SMALL, conditions=conditions)) == modes  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def taught(corpus: Path, tmp_path: Path) -> TrainingOptions:
+    """Options with a teacher that has learned a little."""
+    run(corpus, tmp_path / "teacher", dataclasses.replace(OPTIONS, steps=20, seed=9))
+    return dataclasses.replace(OPTIONS, teacher=str(tmp_path / "teacher" / "last"))
+
+
+def test_a_teacher_answers_in_the_key_of_the_batch(corpus: Path, taught: TrainingOptions) -> None:
+    batch = next(training_batches(corpus, taught, 0))
+    teacher = Teacher(Path(taught.teacher), SMALL, torch.device("cpu"))
+    answers = teacher.answers(batch)
+    torch.testing.assert_close(answers.sum(dim=-1), torch.ones(3, 48))
+    assert not answers[~batch["possible"]].any()
+    condition = teacher.model.condition(
+        batch["teacher_melody"],
+        teacher.model.encode_style(batch["style"], batch["style_clock"]),
+        batch["use_melody"],
+        batch["use_style"],
+    )
+    heard = {"ids": batch["teacher_ids"], "clock": batch["clock"], "held": batch["teacher_held"]}
+    logits = teacher.model.predict(heard, condition).detach()
+    for row in range(3):
+        for place in (0, 20, 47):
+            if (target := int(batch["ids"][row, place])) == 0:
+                continue
+            may = batch["possible"][row, place].nonzero()[:, 0]
+            there = logits[row, place, batch["teacher_table"][row][may]].softmax(dim=0)
+            assert answers[row, place, target] == pytest.approx(
+                float(there[(may == target).nonzero().item()]), rel=1e-4
+            )
+
+
+def test_what_a_teacher_teaches_is_least_where_the_pupil_says_the_same() -> None:
+    logits = torch.randn(2, 5, 7, dtype=torch.float64)
+    ids, impossible = torch.randint(1, 5, (2, 5)), torch.zeros(2, 5, 7, dtype=torch.bool)
+    impossible[..., 5:], ids[1, 3:] = True, 0
+    logits = logits.masked_fill(impossible, -torch.inf)
+    certain = torch.nn.functional.one_hot(ids, 7).double()
+    torch.testing.assert_close(taught_nll_sum(logits, certain, ids), nll_sum(logits, ids)[0], check_dtype=False)
+    pupil = logits.float().requires_grad_()
+    own = pupil.detach().softmax(dim=-1)
+    nats = taught_nll_sum(pupil, own, ids)
+    entropy = torch.distributions.Categorical(own).entropy()[ids != 0].sum()
+    torch.testing.assert_close(nats.detach(), entropy)
+    (gradient,) = torch.autograd.grad(nats, pupil)
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-6)
+
+
+def test_a_taught_run_learns_something_else_and_resumes_bit_for_bit(
+    corpus: Path, tmp_path: Path, taught: TrainingOptions
+) -> None:
+    alone = run(corpus, tmp_path / "alone", OPTIONS)
+    whole = run(corpus, tmp_path / "whole", taught)
+    first = run(corpus, tmp_path / "broken", taught, stop=10)
+    second = run(corpus, tmp_path / "broken", dataclasses.replace(taught, workers=2), resume=True)
+    assert [r.loss for r in first[:8] + second] == [r.loss for r in whole]
+    assert whole[0].loss == alone[0].loss  # the same crops, which the loss that is told is of
+    assert whole[-1].loss != alone[-1].loss
+
+
+def test_a_teacher_that_hears_something_else_is_refused(corpus: Path, tmp_path: Path, taught: TrainingOptions) -> None:
+    deaf = dataclasses.replace(SMALL, conditions="melody")
+    with pytest.raises(ConfigError, match="hears both and its pupil melody"):
+        Trainer(deaf, taught, corpus, tmp_path / "run", make_fabric("cpu"))
+    with pytest.raises(CheckpointError, match="nowhere"):
+        Trainer(SMALL, dataclasses.replace(taught, teacher="nowhere"), corpus, tmp_path / "run", make_fabric("cpu"))

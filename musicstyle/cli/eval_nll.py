@@ -14,6 +14,7 @@ from musicstyle.cli._evaluation import (
     counter,
     load_player,
     present,
+    settings_of,
     table,
     the_checkpoint,
     the_device,
@@ -41,6 +42,7 @@ CPU_ROWS, GPU_ROWS = 1, 8
     show_default=True,
     help="Hear the style in the crop itself, as published, or elsewhere in the performance.",
 )
+@click.option("--ensemble", type=int, help="Keys in which a crop is heard; 1 as published. Default: the checkpoint's.")
 @click.option("--style-tokens", type=click.IntRange(1), help="Length of what is heard; default: as long as a crop.")
 @the_seed
 @the_device
@@ -55,6 +57,7 @@ def nll(
     device: str,
     threads: int,
     as_json: bool,
+    ensemble: int | None,
     style_tokens: int | None,
     **choices: Any,
 ) -> None:
@@ -68,6 +71,7 @@ def nll(
     from musicstyle.evaluation.likelihood import measure_likelihood
 
     player = load_player(checkpoint, device, threads)
+    keys = settings_of(player, ensemble=ensemble).ensemble
     corpus = open_corpus(data)
     options = BatchOptions(
         batch_size=CPU_ROWS if device == "cpu" else GPU_ROWS,
@@ -76,9 +80,17 @@ def nll(
     )
     with Meter("predicting") as meter:
         measured = measure_likelihood(
-            player.model, corpus, split, options, crops=crops, limit=limit, progress=counter(meter, "crops")
+            player.model,
+            corpus,
+            split,
+            options,
+            ensemble=keys,
+            crops=crops,
+            limit=limit,
+            progress=counter(meter, "crops"),
         )
-    facts = {"checkpoint": player.name, "split": split, "crops": crops, **choices, "style_tokens": options.style_tokens}
+    facts = {"checkpoint": player.name, "split": split, "crops": crops, **choices}
+    facts |= {"style_tokens": options.style_tokens, "ensemble": keys}
     result = {**facts, **measured.to_dict()}
     present(result, as_json, lines(result))
 
@@ -96,8 +108,9 @@ def lines(result: dict[str, Any]) -> list[str]:
         ]
         for mode, m in result["modes"].items()
     ]
+    keys = f"in {result['ensemble']} keys" if result["ensemble"] > 1 else "in its own key"
     counted = (
-        f"{result['pieces']} pieces of {result['works']} works, {result['tokens']} tokens; "
+        f"{result['pieces']} pieces of {result['works']} works, each heard {keys}, {result['tokens']} tokens; "
         f"{result['dropped']} pieces too short"
     )
     return [

@@ -98,6 +98,11 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @click.option("--nodes", type=AT_LEAST_1, default=1, show_default=True, help="Machines.")
 @click.option("--threads", type=AT_LEAST_1, help="CPU threads; default: torch's choice.")
 @click.option("--init", type=A_FOLDER, help="Fine-tune this checkpoint, by default at a tenth of the rates.")
+@click.option(
+    "--teacher",
+    metavar="FOLDER",
+    help="Checkpoint whose answers, heard in another key, are half of what is learned; that of --init may be.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the last save of --out.")
 @click.option("--force", is_flag=True, help="Begin anew in an --out that holds a run; it goes when this one saves.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a validation and one at the end.")

@@ -17,13 +17,14 @@ from typing import Literal
 
 import numpy as np
 
-from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, other_place, transpose_ids
+from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, other_place
 from musicstyle.corpus.store import Corpus
 from musicstyle.music.grammar import possible
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps, held_steps
 from musicstyle.music.similarity import FEATURES, features
-from musicstyle.music.vocabulary import EOS, PAD
+from musicstyle.music.transposed import held_transposed, melody_table, performance_table
+from musicstyle.music.vocabulary import EOS, MAX_PITCH, MIN_PITCH, NOTE_OFF, NOTE_ON, PAD, PERFORMANCE
 
 Batch = dict[str, np.ndarray]
 
@@ -31,6 +32,8 @@ STRETCHES = (0.95, 0.975, 1.0, 1.025, 1.05)  # the target's times are multiplied
 TRANSPOSITION = 3  # semitones, up or down, of the target
 STYLE_STRETCH = 0.05  # the style crop's times change by up to this part
 STYLE_TRANSPOSITION = 6
+TEACHER_TRANSPOSITION = 6  # semitones at most from a crop to what a teacher hears of it
+_NOTES = [PERFORMANCE.kind_index(kind) for kind in (NOTE_ON, NOTE_OFF)]
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,44 @@ def collate(examples: Sequence[Example], options: BatchOptions) -> Batch:
     }
 
 
+def transposed(batch: Batch, semitones: Sequence[int]) -> Batch:
+    """A batch whose rows are so many semitones higher, as the decoder hears and says them.
+
+    The style stays, as it is heard in any key; "possible" is left out.
+    """
+    rows = range(len(semitones))
+    moved = {name: values for name, values in batch.items() if name != "possible"}
+    moved["ids"] = np.stack([performance_table(semitones[row])[batch["ids"][row]] for row in rows])
+    moved["melody"] = np.stack([melody_table(semitones[row])[batch["melody"][row]] for row in rows])
+    moved["held"] = np.stack([held_transposed(batch["held"][row], semitones[row]) for row in rows])
+    return moved
+
+
+def for_teacher(batch: Batch, step: int, options: BatchOptions, rows: slice = slice(None)) -> Batch:
+    """What a teacher hears of some rows of the batch of a step: each in another key, drawn among those it fits into.
+
+    Returns:
+        "teacher_ids", "teacher_melody", "teacher_held" as without "teacher_"; "teacher_table" (B, 310) int64, what each
+        id is in the teacher's key.
+    """
+    numbers = range(options.batch_size)[rows]
+    drawn = [np.random.default_rng([options.seed, step, row, 1]) for row in numbers]
+    semitones = [_another_key(ids, rng) for ids, rng in zip(batch["ids"], drawn, strict=True)]
+    moved = transposed(batch, semitones)
+    heard = {f"teacher_{name}": moved[name] for name in ("ids", "melody", "held")}
+    return {**heard, "teacher_table": np.stack([performance_table(key) for key in semitones])}
+
+
+def _another_key(ids: np.ndarray, rng: np.random.Generator) -> int:
+    pitches = PERFORMANCE.values[ids[np.isin(PERFORMANCE.kinds[ids], _NOTES)]]
+    if not len(pitches):
+        return 0
+    lowest = max(-TEACHER_TRANSPOSITION, MIN_PITCH - int(pitches.min()))
+    highest = min(TEACHER_TRANSPOSITION, MAX_PITCH - int(pitches.max()))
+    others = [key for key in range(lowest, highest + 1) if key]
+    return int(rng.choice(others)) if others else 0
+
+
 def mean_features(notes: Notes) -> np.ndarray:
     """Means of the similarity features over the 2 s windows, (8,) float32; zeros for no notes."""
     return (features(notes).mean(axis=0) if len(notes) else np.zeros(len(FEATURES))).astype(np.float32)
@@ -229,7 +270,7 @@ def _style(
     change = Change(stretch, STYLE_TRANSPOSITION, rng.random()) if options.augment else Change()
     if options.style_input == "same":  # transposed only: the paper speaks of tempo too, its code does not touch it
         semitones = change.semitones(target.notes.pitch) if len(target.notes) else 0
-        ids = transpose_ids(target.ids, semitones)
+        ids = performance_table(semitones)[target.ids]
         return cut_notes(target.notes.transpose(semitones), target.melody, ids, options.style_tokens)
     room = notes_for(corpus, piece, options.style_tokens)
     start, stop = other_place(int(corpus.pieces.count[piece]), first, target.last, room, rng)

@@ -18,7 +18,6 @@ from musicstyle.music.vocabulary import (
     FRAMES_PER_SECOND,
     MAX_PITCH,
     MIN_PITCH,
-    NOTE_OFF,
     NOTE_ON,
     PERFORMANCE,
     STEPS_PER_SECOND,
@@ -126,15 +125,6 @@ def cut_notes(notes: Notes, melody: np.ndarray, ids: np.ndarray, tokens: int, fi
     kept = Notes(kept.start, np.maximum(np.minimum(kept.end, end), kept.start), kept.pitch, kept.velocity)
     after = int(np.flatnonzero(heard)[-1]) + 1 if len(kept) else 1
     return Crop(ids, elapsed, kept, melody[heard], first + after, complete)
-
-
-def transpose_ids(ids: np.ndarray, semitones: int) -> np.ndarray:
-    """Performance ids with their pitches higher by `semitones`, all of them staying within 21..108; same shape."""
-    moved = ids.copy()
-    for kind in (NOTE_ON, NOTE_OFF):
-        here = PERFORMANCE.kinds[ids] == PERFORMANCE.kind_index(kind)
-        moved[here] = PERFORMANCE.values[ids[here]] + semitones + PERFORMANCE.offset(kind)
-    return moved
 
 
 def notes_for(corpus: Corpus, piece: int, tokens: int) -> int:

@@ -26,28 +26,33 @@ Deviations from Choi et al. 2020 (arXiv:1912.05537) as released, with direction:
 - The melody is taken from the whole piece, not inferred from the crop: differs near the crop's ends only.
 - Ids are in canonical order and the split is MAESTRO v3's; published: note-index order, MAESTRO v1. Small, direction
   unknown.
+- An ensemble of more than one key (see `ensemble_logits`) is what `musicstyle generate` draws from; published: the
+  piece's own key alone. Easier, at as many times the cost.
 - The model's own window: a decoder with a sliding window of w ids sees w ids, though the crop has more. Harder.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from musicstyle.corpus.crops import BatchOptions, collate, example_at
+from musicstyle.corpus.crops import Batch, BatchOptions, collate, example_at, transposed
 from musicstyle.corpus.store import Corpus
 from musicstyle.errors import CorpusError
+from musicstyle.generation.options import ENSEMBLE
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.music.performance import encode
+from musicstyle.music.transposed import performance_table
 from musicstyle.music.vocabulary import NOTE_OFF, NOTE_ON, PAD, PERFORMANCE, TIME_SHIFT, VELOCITY
 from musicstyle.music.works import works
 from musicstyle.training.batches import as_tensors
-from musicstyle.training.loss import served_modes, token_nll
+from musicstyle.training.loss import logits_by_mode, served_modes, token_nll
 
 PROTOCOL_TOKENS = 2048
 RESAMPLES = 2000
@@ -139,6 +144,7 @@ def measure_likelihood(
     split: str,
     options: BatchOptions,
     *,
+    ensemble: int = 1,
     crops: int = 1,
     limit: int | None = None,
     progress: Progress | None = None,
@@ -151,6 +157,7 @@ def measure_likelihood(
         split: "train", "validation" or "test".
         options: batch_size, tokens, style_tokens, style_input and seed; nothing is augmented or dropped whatever it
         says.
+        ensemble: In how many keys each crop is heard; see `GenerationOptions`.
         crops: From each piece.
         limit: So many pieces, a seeded choice; None: all.
         progress: Called with crops done and crops in all.
@@ -164,16 +171,40 @@ def measure_likelihood(
     nats, counts = np.zeros((len(modes), len(pieces), 5)), np.zeros((len(pieces), 5))
     done = 0
     for rows, batch in _batches(corpus, pieces, crops, options):
-        kinds = _KIND_OF_ID[batch["ids"].numpy()]
-        counted = batch["ids"].numpy() != PAD
+        kinds = _KIND_OF_ID[batch["ids"]]
+        counted = batch["ids"] != PAD
         np.add.at(counts, (rows[:, None], kinds), counted)
-        for index, values in enumerate(token_nll(model, batch, modes)):
+        for index, logits in enumerate(ensemble_logits(model, batch, modes, ENSEMBLE[:ensemble])):
+            values = token_nll(logits, torch.from_numpy(batch["ids"]))
             np.add.at(nats[index], (rows[:, None], kinds), np.where(counted, values.numpy(), 0.0))
         done += len(rows)
         if progress is not None:
             progress(done, len(pieces) * crops)
     work = works([corpus.notes(piece) for piece in pieces.tolist()])
     return Likelihood(modes, nats, counts, work, dropped, options.seed)
+
+
+def ensemble_logits(
+    model: Autoencoder, batch: Batch, modes: tuple[str, ...], semitones: Sequence[int]
+) -> Iterator[Tensor]:
+    """Logits of every target of a batch in each mode, the mean of those in several keys, as generation takes it.
+
+    Args:
+        model: In evaluation mode.
+        batch: As musicstyle.corpus.crops makes it.
+        modes: Of those that the model serves.
+        semitones: The keys, from the piece's own.
+
+    Yields:
+        (batch, length, vocabulary_size) float32, minus infinity for what is impossible.
+    """
+    device = next(model.parameters()).device
+    tables = [torch.from_numpy(performance_table(key).copy()).to(device) for key in semitones]
+    heard = [as_tensors(transposed(batch, [key] * len(batch["ids"]))) for key in semitones]
+    possible = torch.from_numpy(batch["possible"]).to(device)
+    for each in zip(*(logits_by_mode(model, one, modes) for one in heard), strict=True):
+        mean = torch.stack([logits[..., table] for logits, table in zip(each, tables, strict=True)]).mean(dim=0)
+        yield mean.masked_fill(~possible, float("-inf"))
 
 
 def eligible(corpus: Corpus, split: str, options: BatchOptions, limit: int | None = None) -> tuple[np.ndarray, int]:
@@ -214,7 +245,7 @@ def first_notes(corpus: Corpus, piece: int, crops: int, options: BatchOptions) -
 
 def _batches(
     corpus: Corpus, pieces: np.ndarray, crops: int, options: BatchOptions
-) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
+) -> Iterator[tuple[np.ndarray, Batch]]:
     """(rows of the pieces, batch) over all crops."""
     places = [
         (row, first) for row, piece in enumerate(pieces) for first in first_notes(corpus, int(piece), crops, options)
@@ -225,7 +256,7 @@ def _batches(
             example_at(corpus, int(pieces[row]), first, np.random.default_rng([options.seed, begin + i]), options)
             for i, (row, first) in enumerate(part)
         ]
-        yield np.array([row for row, _ in part]), as_tensors(collate(examples, options))
+        yield np.array([row for row, _ in part]), collate(examples, options)
 
 
 def _rounded(value: Any) -> Any:

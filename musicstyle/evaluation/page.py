@@ -96,6 +96,7 @@ def _likelihood(report: Answer) -> str:
     note = (
         f"{measured['pieces']} pieces ({measured['works']} works) of the {measured['split']} split, "
         f"{measured['tokens']} tokens in crops of {measured['crop_tokens']}; {measured['dropped']} pieces are shorter. "
+        f"Heard in so many keys at once, whose mean counts: {measured['ensemble']}. "
         "Published models are one a mode and their values are recalled, not cited; see "
         "musicstyle.evaluation.likelihood for what deviates."
     )

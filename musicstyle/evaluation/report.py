@@ -208,7 +208,7 @@ class Report:
         rule, settings = ASKED[name]
         asked = {setting: getattr(self.plan, setting) for setting in settings}
         corpus = self.corpus.manifest["totals"] if self.corpus is not None and name in OF_THE_CORPUS else None
-        options = dataclasses.asdict(self.options) if name in PLAYED else None
+        options = dataclasses.asdict(self.options) if name in PLAYED else {"ensemble": self.options.ensemble}
         music = [[(p.name, file_identity(p)) for p in paths] for paths in self.material[name]] if name in PLAYED else []
         names = names_for(self.corpus) if self.corpus is not None and name == "embedding" else None
         question = [name, rule, musicstyle.__version__, self.identity, asked, options, corpus, music, names]
@@ -253,11 +253,18 @@ class Report:
             batch_size=1, tokens=tokens, style_tokens=tokens, style_input="same", seed=self.plan.seed
         )
         measured = measure_likelihood(
-            self.player.model, self.corpus, split, options, limit=self.plan.nll_limit, progress=report
+            self.player.model,
+            self.corpus,
+            split,
+            options,
+            ensemble=self.options.ensemble,
+            limit=self.plan.nll_limit,
+            progress=report,
         )
         as_published = (split, tokens) == ("test", PROTOCOL_TOKENS) and listed(self.corpus)
         published = PUBLISHED_NLL if as_published else {}
-        return {"split": split, "crop_tokens": tokens, "published": published, **measured.to_dict()}
+        asked = {"split": split, "crop_tokens": tokens, "ensemble": self.options.ensemble}
+        return {**asked, "published": published, **measured.to_dict()}
 
     def _embedding(self, report: Callable[[int, int], None]) -> Answer:
         assert self.corpus is not None

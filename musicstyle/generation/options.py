@@ -8,6 +8,7 @@ from typing import Literal, TypedDict
 from musicstyle.errors import ConfigError
 
 SLOWEST, FASTEST = 0.25, 4.0
+ENSEMBLE = (0, -2, 2, -4, 4, -6, 6)  # semitones from the piece's own key, in the order in which they join
 
 
 class Settings(TypedDict, total=False):
@@ -25,6 +26,7 @@ class Settings(TypedDict, total=False):
     keep_melody: bool
     tempo: float
     transpose: int | Literal["auto"]
+    ensemble: int
     exact: bool
 
 
@@ -46,6 +48,8 @@ class GenerationOptions:
         tempo: How many times as fast as written the tune is played.
         transpose: Semitones by which the tune is played higher; "auto": the model plays it in the register of the style
             and the result is moved back to where the tune was.
+        ensemble: In how many keys the model hears the piece at once: its own, and others up to a tritone away. What is
+            drawn from is the mean of what it says in each.
         exact: Compute with 32-bit weights in place of 8-bit ones, which are faster and nearly the same.
     """
 
@@ -61,6 +65,7 @@ class GenerationOptions:
     keep_melody: bool = False
     tempo: float = 1.0
     transpose: int | Literal["auto"] = 0
+    ensemble: int = 3
     exact: bool = False
 
     def __post_init__(self) -> None:
@@ -80,6 +85,7 @@ class GenerationOptions:
             "seconds": (self.seconds is None or 1 <= self.seconds <= 3600, "between 1 and 3600"),
             "melody_strength": (0 <= self.melody_strength <= 10, "between 0 and 10"),
             "style_strength": (0 <= self.style_strength <= 10, "between 0 and 10"),
+            "ensemble": (1 <= self.ensemble <= len(ENSEMBLE), f"between 1 and {len(ENSEMBLE)}"),
             "tempo": (SLOWEST <= self.tempo <= FASTEST, f"between {SLOWEST:g} and {FASTEST:g} times the written one"),
             "transpose": (isinstance(semitones, int) and -60 <= semitones <= 60, "auto, or semitones from -60 to 60"),
         }

@@ -25,12 +25,12 @@ class Stepper(Protocol):
         """How many tokens were taken in."""
 
     def prefill(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> None:
-        """Take in ids that every row begins with.
+        """Take in ids that the rows begin with.
 
         Args:
-            ids: (ids,) int64.
-            clock: Elapsed 10 ms steps after each, (ids,) int64.
-            held: Steps each key has been down then, plus 1; 0 for a key that is up, (ids, keys) int.
+            ids: (rows, ids) int64.
+            clock: Elapsed 10 ms steps after each, (rows, ids) int64.
+            held: Steps each key has been down then, plus 1; 0 for a key that is up, (rows, ids, keys) int.
         """
 
     def step(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> np.ndarray:
@@ -50,7 +50,7 @@ class ReferenceStepper:
     """`model.decode` with its cache: any device, and the oracle of the others."""
 
     def __init__(self, model: Autoencoder, condition: Condition, rows: int) -> None:
-        self._model, self._condition, self._rows = model, condition, rows
+        self._model, self._condition = model, condition
         self._device = next(model.parameters()).device
         self.cache = DecoderCache(model.config, rows, self._device)
 
@@ -62,9 +62,9 @@ class ReferenceStepper:
     @torch.inference_mode()
     def prefill(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> None:
         """See `Stepper`; a window at a time."""
-        for first in range(0, len(ids), self._model.config.window):
+        for first in range(0, ids.shape[1], self._model.config.window):
             part = slice(first, first + self._model.config.window)
-            self._decode(*(np.repeat(values[None, part], self._rows, axis=0) for values in (ids, clock, held)))
+            self._decode(*(values[:, part] for values in (ids, clock, held)))
 
     @torch.inference_mode()
     def step(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> np.ndarray:
@@ -143,7 +143,7 @@ class CompiledStepper:
 
     def prefill(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> None:
         """See `Stepper`; by `model.decode`, whose cache is then taken over."""
-        if not len(ids):
+        if not ids.size:
             return
         reference = ReferenceStepper(self._model, self._condition, len(self._logits))
         reference.prefill(ids, clock, held)

@@ -186,7 +186,7 @@ class Autoencoder(nn.Module):
         """Logits of every target id of a batch, each given those before it; minus infinity for what is impossible.
 
         Args:
-            batch: ids, clock, held, possible, as for `forward`.
+            batch: ids, clock, held, possible, as for `forward`; without possible, all is.
             condition: From `condition`.
 
         Returns:
@@ -194,7 +194,7 @@ class Autoencoder(nn.Module):
         """
         shifted = F.pad(batch["ids"][:, :-1], (1, 0), value=PAD)
         logits = self.decode(shifted, batch["clock"], batch["held"], condition)
-        return logits.masked_fill(~batch["possible"], float("-inf"))
+        return logits.masked_fill(~batch["possible"], float("-inf")) if "possible" in batch else logits
 
 
 def keys_down(held: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from musicstyle.corpus.crops import BatchOptions, batch, draw, evaluation_batches
+from musicstyle.corpus.crops import BatchOptions, batch, draw, evaluation_batches, for_teacher
 from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.training.options import TrainingOptions
 
@@ -39,14 +39,15 @@ def batch_options(options: TrainingOptions) -> BatchOptions:
 class StepDataset(Dataset[Batch]):
     """Item number s is the batch of step s; each worker opens the mapped corpus for itself."""
 
-    def __init__(self, corpus: Path, split: str, options: BatchOptions, rows: slice) -> None:
-        self.path, self.split, self.options, self.rows = corpus, split, options, rows
+    def __init__(self, corpus: Path, split: str, options: BatchOptions, rows: slice, *, taught: bool) -> None:
+        self.path, self.split, self.options, self.rows, self.taught = corpus, split, options, rows, taught
         self.corpus: Corpus | None = None
 
     def __getitem__(self, step: int) -> Batch:
         if self.corpus is None:
             self.corpus = Corpus.open(self.path)
-        return as_tensors(batch(self.corpus, self.split, step, self.options, rows=self.rows))
+        drawn = batch(self.corpus, self.split, step, self.options, rows=self.rows)
+        return as_tensors(drawn | for_teacher(drawn, step, self.options, self.rows) if self.taught else drawn)
 
 
 def as_tensors(arrays: Mapping[str, np.ndarray]) -> Batch:
@@ -67,7 +68,8 @@ def training_batches(
 
     `pinned` puts them where a GPU can fetch them while it computes.
     """
-    dataset = StepDataset(corpus, "train", batch_options(options), slice(rank, None, world_size))
+    rows = slice(rank, None, world_size)
+    dataset = StepDataset(corpus, "train", batch_options(options), rows, taught=bool(options.teacher))
     steps = range(first_step, options.steps)
     workers, ahead = options.workers, 4 if options.workers else None
     return iter(

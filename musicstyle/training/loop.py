@@ -20,11 +20,19 @@ from musicstyle.model.checkpoint import WEIGHTS, load_weights
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.encoders import PAD
 from musicstyle.training.batches import Batch, training_batches, training_features, validation_batches
-from musicstyle.training.loss import feature_scale, nll_sum, served_modes, style_error, validation_nll
+from musicstyle.training.loss import (
+    feature_scale,
+    nll_sum,
+    served_modes,
+    style_error,
+    taught_nll_sum,
+    validation_nll,
+)
 from musicstyle.training.optimizers import make_optimizers
 from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
 from musicstyle.training.state import BEST, LAST, RESUMED, find_last, remove_run, restore, save
+from musicstyle.training.teacher import Teacher
 
 LOSS_EVERY = 10  # steps, on a GPU: reading the loss makes the CPU wait for it, and then it for the CPU
 
@@ -86,6 +94,7 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.plain = Autoencoder(config).to(fabric.device)  # before the optimizers, whose restored state goes with it
         self.optimizers: list[Optimizer] = make_optimizers(self.plain, options)
+        self.teacher = Teacher(Path(options.teacher), config, fabric.device) if options.teacher else None
         self.history: list[dict[str, Any]] = []
         self.step = self.tokens = 0
         self.best = float("inf")
@@ -192,8 +201,13 @@ class Trainer:
         model.train()
         logits, guess = model(batch)
         total, count = nll_sum(logits, batch["ids"])
+        learned = total
+        if self.teacher is not None:
+            with self.fabric.autocast():
+                answers = self.teacher.answers(batch)
+            learned = torch.lerp(total, taught_nll_sum(logits, answers, batch["ids"]), o.teacher_share)
         # Gradients are averaged over the processes: so each id weighs the same, whichever has it.
-        objective = total * self.fabric.world_size / self._sum_of_processes(count.float())
+        objective = learned * self.fabric.world_size / self._sum_of_processes(count.float())
         if guess is not None:
             error = style_error(guess, batch["style_features"], self.feature_mean, self.feature_deviation)
             objective = objective + o.style_head_weight * error

@@ -37,6 +37,18 @@ def nll_sum(logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
     return total, (ids != PAD).sum()
 
 
+def taught_nll_sum(logits: Tensor, answers: Tensor, ids: Tensor) -> Tensor:
+    """Summed NLL in nats of what a teacher holds likely: what `nll_sum` would be on the mean, were ids drawn of it.
+
+    Args:
+        logits: (batch, length, vocabulary_size).
+        answers: Probabilities, of the same shape; 0 where a logit is minus infinity.
+        ids: Targets, (batch, length); where they are PAD, nothing is learned.
+    """
+    nats = torch.where(answers > 0, -answers * logits.float().log_softmax(dim=-1), 0.0).sum(dim=-1)
+    return torch.where(ids != PAD, nats, 0.0).sum()
+
+
 def feature_scale(features: Tensor) -> tuple[Tensor, Tensor]:
     """What makes the style features' errors weigh alike.
 
@@ -57,20 +69,30 @@ def style_error(guess: Tensor, features: Tensor, mean: Tensor, deviation: Tensor
 
 
 @torch.inference_mode()
-def token_nll(model: Autoencoder, batch: dict[str, Tensor], modes: tuple[str, ...]) -> Iterator[Tensor]:
-    """NLL of every target of a batch in each mode, (batch, length) float64 on the CPU; PAD's are 0."""
+def logits_by_mode(model: Autoencoder, batch: dict[str, Tensor], modes: tuple[str, ...]) -> Iterator[Tensor]:
+    """Logits of every target of a batch in each mode, (batch, length, vocabulary_size) float32."""
     device = next(model.parameters()).device
     batch = {name: values.to(device) for name, values in batch.items()}
     style = model.encode_style(batch["style"], batch["style_clock"]) if model.config.hears_style else None
     for mode in modes:
         use_melody, use_style = (torch.full_like(batch["use_melody"], used) for used in MODES[mode])
-        condition = model.condition(batch["melody"], style, use_melody, use_style)
-        logits = model.predict(batch, condition).transpose(1, 2).float()
-        yield F.cross_entropy(logits, batch["ids"], ignore_index=PAD, reduction="none").cpu().double()
+        yield model.predict(batch, model.condition(batch["melody"], style, use_melody, use_style)).float()
+
+
+def token_nll(logits: Tensor, ids: Tensor) -> Tensor:
+    """NLL of every target, (batch, length) float64 on the CPU, of logits (batch, length, ids); PAD's are 0."""
+    nll = F.cross_entropy(logits.transpose(1, 2), ids.to(logits.device), ignore_index=PAD, reduction="none")
+    return nll.cpu().double()
 
 
 def validation_nll(model: Autoencoder, batches: list[dict[str, Tensor]], modes: tuple[str, ...]) -> dict[str, float]:
     """NLL in nats per id for each mode ("both", "melody", "style", "none"): summed over all crops, then divided."""
-    sums = np.sum([[float(nll.sum()) for nll in token_nll(model, batch, modes)] for batch in batches], axis=0)
+    sums = np.sum(
+        [
+            [float(token_nll(logits, batch["ids"]).sum()) for logits in logits_by_mode(model, batch, modes)]
+            for batch in batches
+        ],
+        axis=0,
+    )
     count = sum(int((batch["ids"] != PAD).sum()) for batch in batches)
     return dict(zip(modes, (sums / count).tolist(), strict=True))

@@ -32,6 +32,8 @@ class TrainingOptions:
         decay_share: Last share of the steps, falling linearly to zero.
         clip: Largest norm of the gradient.
         style_head_weight: Of the style head's squared error beside the NLL.
+        teacher: Folder of a checkpoint that teaches beside what was played, see musicstyle.training.teacher; "": none.
+        teacher_share: Its share of the NLL.
         validate_every: Steps between validations.
         validation_crops: Crops of one validation.
         save_every: Steps between saves of the last state.
@@ -54,6 +56,8 @@ class TrainingOptions:
     decay_share: float = 0.6
     clip: float = 1.0
     style_head_weight: float = 0.1
+    teacher: str = ""
+    teacher_share: float = 0.5
     validate_every: int = 250
     validation_crops: int = 16
     save_every: int = 100
@@ -70,7 +74,7 @@ class TrainingOptions:
         ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("drop_style", "drop_melody", "line_melody", "decay_share"):
+        for name in ("drop_style", "drop_melody", "line_melody", "decay_share", "teacher_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
         for name in ("learning_rate", "matrix_learning_rate", "weight_decay", "clip", "style_head_weight"):

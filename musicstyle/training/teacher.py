@@ -1,0 +1,58 @@
+"""A teacher: weights whose answers in another key are learned beside what was played.
+
+Weights say a little of something else in every key, and the mean over the keys is nearer to the truth than any of them,
+but costs a row a key when playing. Taught by weights of its own kind that hear each crop in a key drawn at random, a
+model comes to say that mean by itself; and a whole distribution tells more than the one id that was played.
+
+Source: Hinton et al. 2015, arXiv:1503.02531; a teacher no larger than its pupil: Furlanello et al. 2018,
+arXiv:1805.04770.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from musicstyle.errors import ConfigError
+from musicstyle.model.checkpoint import load_checkpoint
+from musicstyle.model.config import ModelConfig
+
+
+class Teacher:
+    """A checkpoint that answers."""
+
+    def __init__(self, checkpoint: Path, pupil: ModelConfig, device: torch.device) -> None:
+        """Load it.
+
+        Raises:
+            CheckpointError: There is none, or it does not fit.
+            ConfigError: It hears other conditions than its pupil.
+        """
+        self.model = load_checkpoint(checkpoint, str(device))[0].eval()
+        if self.model.config.conditions != pupil.conditions:
+            raise ConfigError(
+                f"teacher {checkpoint} hears {self.model.config.conditions} and its pupil {pupil.conditions}; "
+                "both must hear the same"
+            )
+
+    @torch.no_grad()
+    def answers(self, batch: dict[str, Tensor]) -> Tensor:
+        """How likely it holds every id at every place of a training batch, in the key of the batch.
+
+        Args:
+            batch: As `Autoencoder.forward` takes it, and what the teacher hears
+                (musicstyle.corpus.crops.for_teacher).
+
+        Returns:
+            (batch, length, vocabulary_size) float32; 0 for what is impossible.
+        """
+        model = self.model
+        style = model.encode_style(batch["style"], batch["style_clock"]) if model.config.hears_style else None
+        melody = batch["teacher_melody"] if model.config.hears_melody else None
+        condition = model.condition(melody, style, batch["use_melody"], batch["use_style"])
+        heard = {"ids": batch["teacher_ids"], "held": batch["teacher_held"], "clock": batch["clock"]}
+        logits = model.predict(heard, condition).float()
+        logits = logits.gather(2, batch["teacher_table"][:, None].expand_as(logits))
+        return logits.masked_fill(~batch["possible"], float("-inf")).softmax(dim=-1)
