@@ -2,6 +2,7 @@
 
     python benchmarks/settings.py [--checkpoint DIR] [--pairs 20] [--seconds 20] [--choice 1] [--skip 0]
         [--melody-strength 1 2 3] [--style-strength 1 2] [--guidance-temperature 1] [--top-p 0.95] [--min-p 0]
+        [--ensemble 1 3]
 
 What isn't given is as in GenerationOptions. Every setting plays the same tunes in the styles of the same performances
 with the same seeds. Pairs are the first of a random order (--choice) of all validation performances, after --skip of
@@ -9,8 +10,8 @@ them: settings chosen on some pairs can be judged on others of the same order. s
 notes that sound (`musicstyle eval melody`); hit_rate: of pairs in which a piece is nearer to the half of its
 performance that was not heard than to another's (`musicstyle eval style`); own: the mean overlapping area with it;
 heard: both by the half that was heard; real: the same of real playing; density: its notes for each of the performance's
-in the same time, the median. Data: $MUSICSTYLE_DATA; without it, the repository's
-examples.
+in the same time, the median; tokens_per_second: of all that generating takes, one thread. Data: $MUSICSTYLE_DATA;
+without it, the repository's examples.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.music.notes import Notes
 
-SWEPT = ("melody_strength", "style_strength", "guidance_temperature", "top_p", "min_p")
+SWEPT = ("melody_strength", "style_strength", "guidance_temperature", "top_p", "min_p", "ensemble")
 GRID = {name: [getattr(GenerationOptions(), name)] for name in SWEPT}
 
 
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--skip", type=int, default=0, help="so many of either first")
     parser.add_argument("--seed", type=int, default=1, help="of the first piece; the others count on")
     for name, values in GRID.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, nargs="+", default=values)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(values[0]), nargs="+", default=values)
     options = parser.parse_args()
     torch.set_num_threads(1)
     stop = options.skip + options.pairs
@@ -62,16 +63,17 @@ def main() -> None:
 
 
 def measure(
-    player: StyleTransfer, halves: list[Halves], melodies: list[Path], setting: dict[str, float], given: Any
+    player: StyleTransfer, halves: list[Halves], melodies: list[Path], setting: dict[str, Any], given: Any
 ) -> dict[str, Any]:
     """Play every pair with one setting."""
     chosen = player.default_options(**setting, seconds=given.seconds)
-    score, played = MelodyScore(), []
+    score, played, tokens, seconds = MelodyScore(), [], 0, 0.0
     for i, half in enumerate(halves):
         made = player.generate(half.heard, melodies[i % len(melodies)], replace(chosen, seed=given.seed + i))
         assert made.melody is not None
         score += score_melody(made.melody.crop(0.0, given.seconds), made.notes)
         played.append(made.notes)
+        tokens, seconds = tokens + made.tokens, seconds + made.seconds_taken
     densities = [
         len(notes) / max(1, len(half.stretch(notes.duration_seconds)))
         for notes, half in zip(played, halves, strict=True)
@@ -81,6 +83,7 @@ def measure(
         "share_100": round(score.share_100, 4),
         **judge(played, halves),
         "density": round(float(np.median(densities)), 3),
+        "tokens_per_second": round(tokens / seconds),
     }
 
 
