@@ -7,9 +7,10 @@ Prints one JSON object. Every entry generates from an empty cache up to so many 
 beforehand, so that only the decoder's step is timed. "engine" is all that `generate` does for a token, sampling and
 grammar included, with the step that it chooses on this machine, with no guidance and in one key, which is one row a
 variation; "engine_guided" the same at the default strengths in one key, three rows, and "engine_default" in as many
-keys as by default. Weights are random, of the sizes of a preset or a checkpoint: they do not change the work. "tokens_per_second" counts the tokens of all rows by the wall
-clock, "per_cpu_second" by the process's CPU time, which neighbours on a busy machine disturb less; ratios of one thread
-are taken from the latter. "ms_at" is the median wall time of a step around that token.
+keys as by default. Weights are random, of the sizes of a preset or a checkpoint: they do not change the work.
+"tokens_per_second" counts the tokens of all rows by the wall clock, "per_cpu_second" by the process's CPU time, which
+neighbours on a busy machine disturb less; ratios of one thread are taken from the latter. "ms_at" is the median wall
+time of a step around that token.
 
 "hugging_face": GPT2LMHeadModel of the same width, heads, depth and feed-forward, with its key-value cache. It has no
 memory to attend to and no relative keys, so it does less than our decoder. Needs `pip install '.[bench]'`; left out

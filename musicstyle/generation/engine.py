@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from musicstyle.errors import GenerationError
+from musicstyle.generation.ensemble import Ensemble
 from musicstyle.generation.options import ENSEMBLE, GenerationOptions
 from musicstyle.generation.rules import Grammar
 from musicstyle.generation.sampling import distribution, draw
 from musicstyle.generation.stepper import make_stepper
 from musicstyle.model.autoencoder import Autoencoder, Condition
 from musicstyle.music.performance import elapsed_steps, held_steps
-from musicstyle.music.transposed import held_transposed, melody_table, performance_table
 from musicstyle.music.vocabulary import EOS, PAD
 
 NO_IDS = np.zeros(0, dtype=np.int64)
@@ -102,50 +102,14 @@ def sample_ids(
         yield last
 
 
-class Ensemble:
-    """The keys in which each of a variation's guidance rows is heard, and the way back to the piece's own.
-
-    A model that has not heard a passage in every key says a little of something else in each; their mean is nearer to
-    the truth than any (docs/experiments.md).
-    """
-
-    def __init__(self, semitones: Sequence[int], guidance_rows: int) -> None:
-        self.semitones, self._guidance = semitones, guidance_rows
-        self._tables = np.stack([performance_table(key) for key in semitones])
-
-    @property
-    def rows(self) -> int:
-        """Of one variation."""
-        return self._guidance * len(self.semitones)
-
-    def heard(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The state of all rows from that of the variations: ids and clock (variations, ...), held (..., 88)."""
-        tables = [performance_table(key) for key in self.semitones]
-        return (
-            self._rows([table[ids] for table in tables]),
-            self._rows([clock] * len(tables)),
-            self._rows([held_transposed(held, key) for key in self.semitones]),
-        )
-
-    def mean(self, logits: np.ndarray) -> np.ndarray:
-        """Logits of all rows, (rows, ids), in the piece's own key: (variations, guidance rows, ids)."""
-        each = logits.reshape(-1, self._guidance, *self._tables.shape)
-        return np.take_along_axis(each, self._tables[None, None], axis=-1).mean(axis=2)
-
-    def _rows(self, each: list[np.ndarray]) -> np.ndarray:
-        in_keys = np.stack(each, axis=1)  # (variations, keys, ...)
-        rows = np.repeat(in_keys[:, None], self._guidance, axis=1)
-        return rows.reshape(len(in_keys) * self.rows, *in_keys.shape[2:])
-
-
 def _condition(
     model: Autoencoder, melody: Tensor | None, style: Tensor | None, hears: list[tuple[bool, bool]], ensemble: Ensemble
 ) -> Condition:
     device = next(model.parameters()).device
     hears = [row for row in hears for _ in ensemble.semitones]
     if melody is not None:
-        in_keys = [torch.from_numpy(melody_table(key).copy()).to(device)[melody] for key in ensemble.semitones]
-        melody = torch.stack(in_keys).repeat(len(hears) // len(in_keys), 1)
+        in_keys = torch.from_numpy(ensemble.melodies(melody.cpu().numpy())).to(device)
+        melody = in_keys.repeat(len(hears) // len(in_keys), 1)
     return model.condition(
         melody,
         None if style is None else style.expand(len(hears), -1),
