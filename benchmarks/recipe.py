@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
@@ -89,6 +90,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in options.runs:
         if RUNS[name].more_data and options.more is None:
+            print(f"{name}: left out, as --more names no corpus", file=sys.stderr)
             continue
         print(json.dumps({"run": name, **measure(RUNS[name], options)}), flush=True)
 

@@ -30,8 +30,10 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     # Not tempfile's, which only their owner may read; and not the target's name, to which nothing may be added.
     beside = target.parent / f".{secrets.token_hex(8)}{target.suffix}"
     beside.touch(exist_ok=False)
+    mode = beside.stat().st_mode
     try:
         yield beside
+        beside.chmod(mode)  # some writers put a file of their own in its place
         beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 from musicstyle.errors import ConfigError
 
 SLOWEST, FASTEST = 0.25, 4.0
-ENSEMBLE = (0, -2, 2, -4, 4, -6, 6)  # semitones from the piece's own key, in the order in which they join
+ENSEMBLE = (0, -3, 3, -6, 6)  # semitones from the piece's own key, in the order in which they join
 
 
 class Settings(TypedDict, total=False):
