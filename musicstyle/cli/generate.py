@@ -116,7 +116,7 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
     help="Play it while it is being written: on this MIDI port, or without PORT on the built-in piano. "
     "Ctrl-C keeps what was played.",
 )
-@_dial("ensemble", "Keys in which the model hears the piece, and takes the mean of what it says: 1 is the fastest", int)
+@_dial("ensemble", "Keys in which the piece is heard, to play the mean of them; 3 is a third as fast", int)
 @click.option(
     "--exact",
     is_flag=True,

@@ -65,7 +65,7 @@ class GenerationOptions:
     keep_melody: bool = False
     tempo: float = 1.0
     transpose: int | Literal["auto"] = 0
-    ensemble: int = 3
+    ensemble: int = 1
     exact: bool = False
 
     def __post_init__(self) -> None:
