@@ -302,7 +302,8 @@ def test_two_processes_learn_what_one_does(folder: Path) -> None:
         subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)})
         weights.append(load_file(f"run{devices}/last/model.safetensors"))
     one, two = weights
-    torch.testing.assert_close(two, one, rtol=0, atol=2e-5)
+    # Sums in another order: 8e-5. Were each process to divide by its own ids, 5e-3.
+    torch.testing.assert_close(two, one, rtol=0, atol=5e-4)
 
 
 @pytest.mark.slow

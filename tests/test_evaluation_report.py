@@ -584,6 +584,7 @@ def test_eval_report(checkpoint: Path, corpus: Corpus, tmp_path: Path, monkeypat
             "split": "test",
             "tokens": 2,
             "crop_tokens": 2,
+            "ensemble": 1,
         },
     )
     out = tmp_path / "report"
