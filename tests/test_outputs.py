@@ -236,7 +236,9 @@ def test_svg_is_repeatable_xml_with_the_title_as_text_not_markup(tmp_path: Path)
     assert ET.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
 
 
-@pytest.mark.parametrize("title", ["", "two\nlines", "a\x00b\x1b[31m", "\udcff", "very long " * 99, "</svg>$\\frac{"])
+@pytest.mark.parametrize(
+    "title", ["", "two\nlines", "a\x00b\x1b[31m", "\udcff", "very long " * 99, "</svg>$\\frac{", "@pieces@ @title@"]
+)
 def test_no_title_breaks_a_picture_or_a_page(tmp_path: Path, title: str) -> None:
     for suffix in ("svg", "png", "html"):
         write_output(tmp_path / f"a.{suffix}", note(60, end=0.1), title=title, facts={"title": title})
