@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ from musicstyle.cli._flags import refuse_given
 
 if TYPE_CHECKING:
     from musicstyle.evaluation.memorisation import KnownRuns
+    from musicstyle.generation.options import GenerationOptions
+    from musicstyle.generation.transfer import StyleTransfer
     from musicstyle.music.notes import Notes
 
 
@@ -51,22 +53,21 @@ def memorisation(files: tuple[Path, ...], data: Path, seed: int, as_json: bool, 
     checkpoint plays; beside it unseen real playing of as many notes. The rules stand in the docstring of
     musicstyle.evaluation.memorisation.
     """
-    from musicstyle.evaluation.memorisation import KnownRuns, judge_modes
+    from musicstyle.evaluation.memorisation import KnownRuns
     from musicstyle.music.midi import read_midi
 
     if files:
         refuse_given(("count", *PLAYING), "with files, which are judged as they are")
     named = [read_midi(file) for file in files]
-    play = None if files else _player(seed, **playing)  # refuse early: the corpus may take minutes
+    chosen = None if files else _choose(seed, **playing)  # refuse early: the corpus may take minutes
     corpus = open_corpus(data)
     corpus.indices("validation")
     known = KnownRuns(corpus)
-    if play is None:
+    if chosen is None:
         result: dict[str, Any] = {"files": _judge_files(known, files, named, seed)}
         lines = file_lines(result["files"])
     else:
-        facts, played = play()
-        result = {**facts, "seed": seed, "modes": judge_modes(known, played, seed)}
+        result = _judge_checkpoint(known, *chosen)
         lines = mode_lines(result["modes"])
     present(result, as_json, lines)
 
@@ -79,7 +80,7 @@ def _judge_files(known: KnownRuns, files: Sequence[Path], notes: Sequence[Notes]
     return [{"file": str(file), **one.to_dict()} for file, one in zip(files, judged, strict=True)]
 
 
-def _player(
+def _choose(
     seed: int,
     count: int,
     seconds: float,
@@ -88,20 +89,27 @@ def _player(
     checkpoint: Path | None,
     device: str,
     threads: int,
-) -> Callable[[], tuple[dict[str, Any], dict[str, list[Notes]]]]:
-    """Everything chosen and loaded: what plays the pieces by mode, and says with what."""
-    from musicstyle.evaluation.experiments import play_modes
-
+) -> tuple[StyleTransfer, GenerationOptions, list[Path], list[Path]]:
+    """Who plays, how, in which styles and what."""
     player = load_player(checkpoint, device, threads)
     options = settings_of(player, seconds=seconds, seed=seed)
-    performances, tunes = choose_styles(styles, count, seed), choose_melodies(melodies, count, seed)
+    return player, options, choose_styles(styles, count, seed), choose_melodies(melodies, count, seed)
 
-    def play() -> tuple[dict[str, Any], dict[str, list[Notes]]]:
-        with Meter("playing") as meter:
-            played = play_modes(player, performances, tunes, options, progress=counter(meter, "pieces"))
-        return {"checkpoint": player.name, "seconds": seconds}, played
 
-    return play
+def _judge_checkpoint(
+    known: KnownRuns, player: StyleTransfer, options: GenerationOptions, styles: list[Path], tunes: list[Path]
+) -> dict[str, Any]:
+    from musicstyle.evaluation.experiments import play_modes
+    from musicstyle.evaluation.memorisation import judge_modes
+
+    with Meter("playing") as meter:
+        played = play_modes(player, styles, tunes, options, progress=counter(meter, "pieces"))
+    return {
+        "checkpoint": player.name,
+        "seconds": options.seconds,
+        "seed": options.seed,
+        "modes": judge_modes(known, played, options.seed),
+    }
 
 
 def mode_lines(modes: Mapping[str, Any]) -> list[str]:

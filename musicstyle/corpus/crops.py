@@ -17,14 +17,14 @@ from typing import Literal
 
 import numpy as np
 
-from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, other_place
+from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, other_place, transpositions
 from musicstyle.corpus.store import Corpus
 from musicstyle.music.grammar import possible
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps, held_steps
 from musicstyle.music.similarity import FEATURES, features
 from musicstyle.music.transposed import held_transposed, melody_table, performance_table
-from musicstyle.music.vocabulary import EOS, MAX_PITCH, MIN_PITCH, NOTE_OFF, NOTE_ON, PAD, PERFORMANCE
+from musicstyle.music.vocabulary import EOS, NOTE_OFF, NOTE_ON, PAD, PERFORMANCE
 
 Batch = dict[str, np.ndarray]
 
@@ -185,11 +185,11 @@ def transposed(batch: Batch, semitones: Sequence[int]) -> Batch:
 
     The style stays, as it is heard in any key; "possible" is left out.
     """
-    rows = range(len(semitones))
+    rows = list(zip(semitones, batch["ids"], batch["melody"], batch["held"], strict=True))
     moved = {name: values for name, values in batch.items() if name != "possible"}
-    moved["ids"] = np.stack([performance_table(semitones[row])[batch["ids"][row]] for row in rows])
-    moved["melody"] = np.stack([melody_table(semitones[row])[batch["melody"][row]] for row in rows])
-    moved["held"] = np.stack([held_transposed(batch["held"][row], semitones[row]) for row in rows])
+    moved["ids"] = np.stack([performance_table(key)[ids] for key, ids, _, _ in rows])
+    moved["melody"] = np.stack([melody_table(key)[melody] for key, _, melody, _ in rows])
+    moved["held"] = np.stack([held_transposed(held, key) for key, _, _, held in rows])
     return moved
 
 
@@ -212,9 +212,7 @@ def _another_key(ids: np.ndarray, rng: np.random.Generator) -> int:
     pitches = PERFORMANCE.values[ids[np.isin(PERFORMANCE.kinds[ids], _NOTES)]]
     if not len(pitches):
         return 0
-    lowest = max(-TEACHER_TRANSPOSITION, MIN_PITCH - int(pitches.min()))
-    highest = min(TEACHER_TRANSPOSITION, MAX_PITCH - int(pitches.max()))
-    others = [key for key in range(lowest, highest + 1) if key]
+    others = [key for key in transpositions(pitches, TEACHER_TRANSPOSITION) if key]
     return int(rng.choice(others)) if others else 0
 
 

@@ -73,9 +73,13 @@ class Change:
 
     def semitones(self, pitch: np.ndarray) -> int:
         """The transposition of notes with these pitches, all within 21..108."""
-        lowest = max(-self.reach, MIN_PITCH - int(pitch.min()))
-        highest = min(self.reach, MAX_PITCH - int(pitch.max()))
-        return lowest + int(self.where * (highest - lowest + 1))
+        possible = transpositions(pitch, self.reach)
+        return possible[int(self.where * len(possible))]
+
+
+def transpositions(pitch: np.ndarray, reach: int) -> range:
+    """By how many semitones, at most `reach` up or down, pitches within 21..108 can move and stay there."""
+    return range(max(-reach, MIN_PITCH - int(pitch.min())), min(reach, MAX_PITCH - int(pitch.max())) + 1)
 
 
 UNCHANGED = Change()

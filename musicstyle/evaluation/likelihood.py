@@ -199,7 +199,7 @@ def ensemble_logits(
         (batch, length, vocabulary_size) float32, minus infinity for what is impossible.
     """
     device = next(model.parameters()).device
-    tables = [torch.from_numpy(performance_table(key).copy()).to(device) for key in semitones]
+    tables = [torch.tensor(performance_table(key), device=device) for key in semitones]
     heard = [as_tensors(transposed(batch, [key] * len(batch["ids"]))) for key in semitones]
     possible = torch.from_numpy(batch["possible"]).to(device)
     for each in zip(*(logits_by_mode(model, one, modes) for one in heard), strict=True):

@@ -208,10 +208,11 @@ class Report:
         rule, settings = ASKED[name]
         asked = {setting: getattr(self.plan, setting) for setting in settings}
         corpus = self.corpus.manifest["totals"] if self.corpus is not None and name in OF_THE_CORPUS else None
-        options = dataclasses.asdict(self.options) if name in PLAYED else {"ensemble": self.options.ensemble}
+        options = dataclasses.asdict(self.options) if name in PLAYED else None
+        keys = self.options.ensemble if name == "likelihood" else None
         music = [[(p.name, file_identity(p)) for p in paths] for paths in self.material[name]] if name in PLAYED else []
         names = names_for(self.corpus) if self.corpus is not None and name == "embedding" else None
-        question = [name, rule, musicstyle.__version__, self.identity, asked, options, corpus, music, names]
+        question = [name, rule, musicstyle.__version__, self.identity, asked, options, keys, corpus, music, names]
         return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
 
     def _melody(self, report: Callable[[int, int], None]) -> Answer:

@@ -79,9 +79,9 @@ def sample_ids(
     mix = np.array(list(weights.values()))
     temperature = options.temperature * (options.guidance_temperature if len(weights) > 1 else 1.0)
     settings = (float(temperature), options.top_k, float(options.top_p), float(options.min_p))
-    ensemble = Ensemble(ENSEMBLE[: options.ensemble], len(weights))
+    ensemble = Ensemble(ENSEMBLE[: options.ensemble], len(grammars), len(weights))
     condition = _condition(model, melody, style, list(weights) * len(grammars), ensemble)
-    stepper = make_stepper(model, condition, len(grammars) * ensemble.rows, exact=options.exact)
+    stepper = make_stepper(model, condition, ensemble.rows, exact=options.exact)
     generators = [np.random.default_rng(seed) for seed in seeds]
     heard = np.append(PAD, primer)[:-1] if len(primer) else NO_IDS  # the loop puts in the last id
     begun = (heard, elapsed_steps(heard), held_steps(heard))
@@ -107,11 +107,8 @@ def _condition(
 ) -> Condition:
     device = next(model.parameters()).device
     hears = [row for row in hears for _ in ensemble.semitones]
-    if melody is not None:
-        in_keys = torch.from_numpy(ensemble.melodies(melody.cpu().numpy())).to(device)
-        melody = in_keys.repeat(len(hears) // len(in_keys), 1)
     return model.condition(
-        melody,
+        None if melody is None else torch.from_numpy(ensemble.melodies(melody.cpu().numpy())).to(device),
         None if style is None else style.expand(len(hears), -1),
         torch.tensor([row[0] for row in hears], device=device),
         torch.tensor([row[1] for row in hears], device=device),

@@ -10,39 +10,37 @@ from musicstyle.music.transposed import held_transposed, melody_table, performan
 
 
 class Ensemble:
-    """The keys in which each of a variation's guidance rows is heard, and the way back to the piece's own.
+    """The rows of a batch, a key of a guidance row of a variation each, and the way back to the piece's own key.
 
     A model that has not heard a passage in every key says a little of something else in each; their mean is nearer to
     the truth than any (docs/experiments.md).
     """
 
-    def __init__(self, semitones: Sequence[int], guidance_rows: int) -> None:
-        self.semitones, self._guidance = semitones, guidance_rows
-        self._tables = np.stack([performance_table(key) for key in semitones])
+    def __init__(self, semitones: Sequence[int], variations: int, guidance_rows: int) -> None:
+        self.semitones = semitones
+        self._shape = (variations, guidance_rows, len(semitones))
+        self._variation, _, self._key = (number.ravel() for number in np.indices(self._shape))
+        self._tables = [performance_table(key) for key in semitones]
 
     @property
     def rows(self) -> int:
-        """Of one variation."""
-        return self._guidance * len(self.semitones)
+        """How many there are."""
+        return len(self._key)
 
     def heard(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The state of all rows from that of the variations: ids and clock (variations, ...), held (..., 88)."""
+        place = (self._key, self._variation)
         return (
-            self._rows([table[ids] for table in self._tables]),
-            self._rows([clock] * len(self._tables)),
-            self._rows([held_transposed(held, key) for key in self.semitones]),
+            np.stack([table[ids] for table in self._tables])[place],
+            clock[self._variation],
+            np.stack([held_transposed(held, key) for key in self.semitones])[place],
         )
 
     def melodies(self, melody: np.ndarray) -> np.ndarray:
-        """Melody ids, (frames,), in each key, (keys, frames)."""
-        return np.stack([melody_table(key)[melody] for key in self.semitones])
+        """What each row hears of melody ids, (frames,): (rows, frames)."""
+        return np.stack([melody_table(key)[melody] for key in self.semitones])[self._key]
 
     def mean(self, logits: np.ndarray) -> np.ndarray:
         """Logits of all rows, (rows, ids), in the piece's own key: (variations, guidance rows, ids)."""
-        each = logits.reshape(-1, self._guidance, *self._tables.shape)
-        return np.take_along_axis(each, self._tables[None, None], axis=-1).mean(axis=2)
-
-    def _rows(self, each: list[np.ndarray]) -> np.ndarray:
-        in_keys = np.stack(each, axis=1)  # (variations, keys, ...)
-        rows = np.repeat(in_keys[:, None], self._guidance, axis=1)
-        return rows.reshape(len(in_keys) * self.rows, *in_keys.shape[2:])
+        each = logits.reshape(*self._shape, -1)
+        return np.mean([each[:, :, i].take(table, axis=-1) for i, table in enumerate(self._tables)], axis=0)

@@ -176,10 +176,8 @@ class StyleTransfer:
         _refuse_meaningless(melody, melody_track, asks_to_keep=options.keep_melody and not self._keeps_by_default())
         tune = None if melody is None else read_melody(melody, melody_track)
         style_notes = None if style is None or isinstance(style, Tensor) else _piano_notes(style)
-        if isinstance(style, Tensor):
-            embedding: Tensor | None = self._checked(style)
-        else:
-            embedding = None if style is None else self.embed_style(style_notes or style)
+        given = self._checked(style) if isinstance(style, Tensor) else None
+        embedding = given if style_notes is None else self.embed_style(style_notes)
         primer = None if prime is None else _piano_notes(prime, "primer")
         if options.transpose == "auto" and isinstance(style, Tensor):
             raise UsageError("--transpose auto needs a style with notes, for their register; an embedding has none")

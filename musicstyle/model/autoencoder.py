@@ -172,7 +172,7 @@ class Autoencoder(nn.Module):
 
         Args:
             batch: ids, clock, held, possible, melody, style, style_clock, use_melody, use_style, as
-                musicstyle.corpus.crops makes them.
+                musicstyle.corpus.crops makes them; without possible, all is.
 
         Returns:
             (batch, length, vocabulary_size) and (batch, 8), the latter None if the model hears no style.

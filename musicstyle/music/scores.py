@@ -156,10 +156,9 @@ def _parsed(text: str, kind: str) -> Any:
 def _plain_abc(tune: str) -> str:
     """A tune with nothing in it that music21 does not know: fields within a line, and a header without a length."""
     tune = re.sub(r"\[([KLM]:[^\]\n]*)\]", r"\n\1\n", tune)
-    header, key, music = re.split(r"(?m)^(K:)", tune, maxsplit=1) if re.search(r"(?m)^K:", tune) else (tune, "", "")
-    if not re.search(r"(?m)^[LM]:", header):  # then an eighth, says the standard
-        header += "L:1/8\n"
-    return header + key + music
+    header = re.split(r"(?m)^(?=K:)", tune, maxsplit=1)[0]
+    length = "" if re.search(r"(?m)^[LM]:", header) else "L:1/8\n"  # an eighth where none is said, says the standard
+    return header + length + tune[len(header) :]
 
 
 def _played(score: Any) -> Notes:

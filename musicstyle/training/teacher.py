@@ -48,11 +48,8 @@ class Teacher:
         Returns:
             (batch, length, vocabulary_size) float32; 0 for what is impossible.
         """
-        model = self.model
-        style = model.encode_style(batch["style"], batch["style_clock"]) if model.config.hears_style else None
-        melody = batch["teacher_melody"] if model.config.hears_melody else None
-        condition = model.condition(melody, style, batch["use_melody"], batch["use_style"])
-        heard = {"ids": batch["teacher_ids"], "held": batch["teacher_held"], "clock": batch["clock"]}
-        logits = model.predict(heard, condition).float()
+        heard = {name: values for name, values in batch.items() if name != "possible"}  # that of the batch's own key
+        heard |= {name: batch[f"teacher_{name}"] for name in ("ids", "melody", "held")}
+        logits = self.model(heard)[0].float()
         logits = logits.gather(2, batch["teacher_table"][:, None].expand_as(logits))
         return logits.masked_fill(~batch["possible"], float("-inf")).softmax(dim=-1)
