@@ -65,7 +65,7 @@ def random_model(config: ModelConfig) -> Autoencoder:
 def condition_of(model: Autoencoder, rows: int, frames: int = 800) -> Condition:
     both = torch.ones(rows, dtype=torch.bool)
     melody = torch.randint(2, model.config.melody_vocabulary_size, (1, frames)).expand(rows, -1)
-    return model.condition(melody, torch.randn(1, model.config.width).expand(rows, -1), both, both)
+    return model.condition(melody, torch.randn(1, model.style_width).expand(rows, -1), both, both)
 
 
 def timed_run(step: Callable[[int], Any], tokens: int, rows: int, marks: Iterable[int]) -> dict[str, Any]:
@@ -189,7 +189,7 @@ def of_engine(
 ) -> dict[str, Any]:
     """Sampling and grammar included, with the stepper that `make_stepper` chooses."""
     grammars = [Grammar(10**7, 10**7 + 1) for _ in range(variations)]
-    melody, style = torch.randint(2, 92, (800,)), torch.randn(model.config.width)
+    melody, style = torch.randint(2, 92, (800,)), torch.randn(model.style_width)
     ids = sample_ids(model, melody, style, grammars, list(range(variations)), options)
     for _ in range(3):
         next(ids)

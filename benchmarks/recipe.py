@@ -18,7 +18,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal
 from unittest import mock
 
 import torch
@@ -33,7 +33,7 @@ from musicstyle.music.vocabulary import PAD, PERFORMANCE, TIME_SHIFT, VELOCITY
 from musicstyle.training.batches import as_tensors
 from musicstyle.training.loop import Trainer, make_fabric
 from musicstyle.training.loss import served_modes, validation_nll
-from musicstyle.training.options import StyleInput, TrainingOptions
+from musicstyle.training.options import TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ RUNS = {
     "held-off": Run({"held_keys": 0}),
     "style-other": Run(training={"style_input": "other"}),
     "counts-off": Run({"style_counts": False}),
+    "habits-off": Run({"style_habits": False}),
     "drop-none": Run(training={"drop_style": 0.0, "drop_melody": 0.0}),
     "published-melody": Run(training={"line_melody": 0.0}),
     "concat": Run({"combine": "concat"}),
@@ -118,7 +119,7 @@ def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:
         seconds = time.process_time() - began
     plain = trainer.plain.eval()
     return {
-        "nll": {heard: judge(plain, options.corpus, options.crops, heard) for heard in get_args(StyleInput)},
+        "nll": {heard: judge(plain, options.corpus, options.crops, heard) for heard in ("other", "same")},
         "last_losses": round(statistics.fmean(losses[-20:]), 4),
         "parameters": sum(p.numel() for p in plain.parameters()),
         "steps": steps,
@@ -138,7 +139,7 @@ def hide(model: Autoencoder, kind: str) -> None:
     model.decode = half_deaf  # type: ignore[method-assign,assignment]
 
 
-def judge(model: Autoencoder, path: Path, count: int, heard: StyleInput) -> dict[str, float]:
+def judge(model: Autoencoder, path: Path, count: int, heard: Literal["other", "same"]) -> dict[str, float]:
     """NLL by mode on the same crops for every run, whatever it was trained with."""
     judged = BatchOptions(batch_size=8, tokens=512, style_tokens=512, style_input=heard)
     batches = [as_tensors(arrays) for arrays in evaluation_batches(Corpus.open(path), "validation", judged, count)]

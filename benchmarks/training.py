@@ -103,10 +103,13 @@ def random_batch(setting: Setting) -> dict[str, Tensor]:
         "ids": torch.randint(2, c.vocabulary_size, (rows, tokens)),
         "clock": torch.arange(tokens).mul(STEPS_A_TOKEN).long().expand(rows, -1),
         "held": keys,
+        "places": torch.randint(c.style_habits + 1, (rows, tokens, c.vocabulary_size), dtype=torch.int16),
+        "everywhere": torch.randint(c.style_habits + 1, (rows, c.vocabulary_size), dtype=torch.int16),
         "possible": torch.ones(rows, tokens, c.vocabulary_size, dtype=torch.bool),
         "melody": torch.randint(2, c.melody_vocabulary_size, (rows, setting.frames)),
         "style": torch.randint(2, c.vocabulary_size, (rows, tokens)),
         "style_clock": torch.arange(tokens).mul(STEPS_A_TOKEN).long().expand(rows, -1),
+        "style_habits": torch.randint(9, (rows, 1, c.style_habits)) * torch.tensor([[[1.0], [4.0]]]),
         "use_melody": torch.ones(rows, dtype=torch.bool),
         "use_style": torch.ones(rows, dtype=torch.bool),
     }
@@ -152,10 +155,10 @@ def decoder_step(setting: Setting) -> Step:
     """A step of the decoder and its inputs, with a memory that stands."""
     torch.manual_seed(0)
     model, batch = Autoencoder(setting.config).to(setting.device).train(), random_batch(setting)
-    style = torch.randn(setting.batch_size, setting.config.width, device=setting.device)
+    style = torch.randn(setting.batch_size, model.style_width, device=setting.device)
     with torch.no_grad():
         condition = model.condition(batch["melody"], style, batch["use_melody"], batch["use_style"])
-    for encoder in (model.melody_encoder, model.style_encoder, model.style_head):
+    for encoder in (model.melody_encoder, model.style_encoder, model.style_head, model.habits):
         encoder.requires_grad_(False)
     for vector in (model.no_melody, model.no_style):
         vector.requires_grad_(False)

@@ -23,6 +23,7 @@ from musicstyle.corpus.store import Corpus
 from musicstyle.model.config import PRESETS, ModelConfig
 from musicstyle.music.midi import read_midi, write_midi
 from musicstyle.music.notes import Notes
+from musicstyle.resources import default_checkpoint
 from musicstyle.training.loop import Report, Trainer
 from musicstyle.training.options import TrainingOptions
 
@@ -108,6 +109,18 @@ def test_a_folder_without_music_is_refused_and_leaves_nothing(
     before = sorted(folder.iterdir())
     refused(call(*(part.format(name) for part in verb)), 1, name, word)
     assert [path for path in sorted(folder.iterdir()) if path.name != "cache"] == before
+
+
+def test_a_teacher_of_no_use_is_refused_before_any_work(folder: Path) -> None:
+    before = sorted(folder.iterdir())
+    refused(call("train", "--data", "midi", "--teacher", "nowhere"), 1, "nowhere")
+    refused(
+        call("train", "--data", "midi", "--teacher", str(default_checkpoint()), "--conditions", "melody"),
+        2,
+        "--teacher",
+        "hears both and its pupil melody",
+    )
+    assert sorted(folder.iterdir()) == before
 
 
 def test_train_makes_a_checkpoint_that_plays(folder: Path) -> None:

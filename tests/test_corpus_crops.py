@@ -27,6 +27,7 @@ from musicstyle.corpus.prepare import prepare
 from musicstyle.corpus.store import Corpus
 from musicstyle.errors import CorpusError
 from musicstyle.music.grammar import possible
+from musicstyle.music.habits import HABITS, habits, places
 from musicstyle.music.melody import extract_melody, melody_flags, melody_frames
 from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
@@ -77,6 +78,12 @@ def test_shapes_and_types(corpus: Corpus) -> None:
         assert drawn[name].dtype == np.int64
     assert drawn["possible"].shape == (7, 96, 310)
     assert drawn["possible"].dtype == np.bool_
+    assert drawn["places"].shape == (7, 96, 310)
+    assert drawn["places"].dtype == np.int16
+    assert drawn["everywhere"].shape == (7, 310)
+    assert drawn["everywhere"].dtype == np.int16
+    assert drawn["style_habits"].shape == (7, 2, HABITS)
+    assert drawn["style_habits"].dtype == drawn["style_features"].dtype
     assert drawn["style_features"].shape == (7, 8)
     assert drawn["style_features"].dtype == np.float32
     assert drawn["use_style"].dtype == drawn["use_melody"].dtype == np.bool_
@@ -108,6 +115,14 @@ def test_the_clock_is_the_sum_of_the_shifts_before(corpus: Corpus) -> None:
         assert not drawn["clock"][:, 0].any()
         np.testing.assert_array_equal(drawn["clock"][:, 1:], elapsed[:, :-1])
         np.testing.assert_array_equal(drawn["style_clock"], elapsed_steps(drawn["style"]))
+
+
+def test_habits_are_those_of_the_style_and_their_places_those_of_the_target(corpus: Corpus) -> None:
+    drawn = batch(corpus, "train", 0, OPTIONS)
+    for row in range(7):
+        ids, style = drawn["ids"][row], drawn["style"][row]
+        np.testing.assert_array_equal(drawn["style_habits"][row], habits(style[style != PAD]))
+        np.testing.assert_array_equal(drawn["places"][row][:50], places(ids[:50], drawn["held"][row][:50]))
 
 
 def test_possible_tells_of_all_before_and_holds_what_stands_there(corpus: Corpus) -> None:
@@ -316,6 +331,16 @@ def _place(notes: Notes, crop: Notes) -> tuple[int, int]:
         ):
             return first, first + len(crop)
     raise AssertionError("the crop is not in the piece")
+
+
+def test_either_style_is_the_one_or_the_other_by_a_coin(corpus: Corpus) -> None:
+    options = replace(OPTIONS, style_input="either", style_tokens=96)
+    same_kinds = [
+        np.array_equal(PERFORMANCE.kinds[ids[ids > EOS]], PERFORMANCE.kinds[style[style != PAD]])
+        for step in range(30)
+        for ids, style in zip(*(batch(corpus, "train", step, options)[name] for name in ("ids", "style")), strict=True)
+    ]
+    assert 0.4 < np.mean(same_kinds) < 0.6
 
 
 def test_same_style_is_the_target_transposed(corpus: Corpus) -> None:
@@ -527,8 +552,12 @@ def test_a_teacher_hears_each_row_in_another_key_whatever_rows_are_drawn(corpus:
         assert np.array_equal(heard["teacher_table"][row][whole["ids"][row]], heard["teacher_ids"][row])
         assert np.array_equal(performance_table(-shift)[heard["teacher_ids"][row]], whole["ids"][row])  # all fit
         assert np.array_equal(melody_table(shift)[whole["melody"][row]], heard["teacher_melody"][row])
-        before = held_steps(heard["teacher_ids"][row])
-        assert np.array_equal(heard["teacher_held"][row][1:], before[:-1])
+        moved, held = heard["teacher_ids"][row], heard["teacher_held"][row]
+        before = held_steps(moved)
+        assert np.array_equal(held[1:], before[:-1])
+        assert np.array_equal(
+            heard["teacher_places"][row], places(heard["teacher_ids"][row], heard["teacher_held"][row])
+        )
     second = slice(1, None, 2)
     half = for_teacher(batch(corpus, "train", 3, options, second), 3, options, second)
     assert np.array_equal(half["teacher_table"], heard["teacher_table"][second])

@@ -214,7 +214,7 @@ def test_a_style_may_be_an_embedding(player: StyleTransfer, maestro: Path) -> No
 
 def test_crops_know_where_they_are_from(player: StyleTransfer, corpus: Corpus, maestro: Path) -> None:
     crops = embed_crops(player, corpus, "validation", 3)
-    assert crops.embedding.shape == (30, 20)
+    assert crops.embedding.shape == (30, player.model.style_width)
     assert crops.features.shape == (30, 16)
     names = names_for(corpus, maestro / "performers.csv")
     assert names["performer"] == {"2.midi": "Ann", "4.midi": "Ann", "5.midi": "Bob"}

@@ -23,6 +23,8 @@ from musicstyle.generation.sampling import distribution, draw
 from musicstyle.generation.transfer import StyleTransfer, read_melody, style_crops
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
+from musicstyle.model.habits import said
+from musicstyle.music.habits import EVERYWHERE, HABITS, held_before, places
 from musicstyle.music.midi import read_midi, read_tracks, write_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import decode, elapsed_steps, encode, held_steps
@@ -33,6 +35,7 @@ SMALL = ModelConfig(
     width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=24,
     max_distance=10, encoder_max_distance=5, memory_window_steps=60, melody_frames_ahead=4, melody_frames_behind=1,
 )  # fmt: skip
+WIDTH = SMALL.width + HABITS
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +50,9 @@ def transfer() -> StyleTransfer:
 @pytest.mark.parametrize(
     ("embedding", "reason"),
     [
-        (torch.zeros(7), r"is of shape \(7,\); checkpoint checkpoint takes \(20,\)"),
-        (torch.zeros(1, 20), r"is of shape \(1, 20\)"),
-        (torch.full((20,), torch.nan), "holds what is no number"),
+        (torch.zeros(7), r"is of shape \(7,\); checkpoint checkpoint takes \(805,\)"),
+        (torch.zeros(1, WIDTH), r"is of shape \(1, 805\)"),
+        (torch.full((WIDTH,), torch.nan), "holds what is no number"),
     ],
 )
 def test_an_embedding_of_the_caller_s_is_looked_at(transfer: StyleTransfer, embedding: Tensor, reason: str) -> None:
@@ -58,7 +61,7 @@ def test_an_embedding_of_the_caller_s_is_looked_at(transfer: StyleTransfer, embe
 
 
 def test_an_embedding_in_double_is_the_same(transfer: StyleTransfer) -> None:
-    style = torch.linspace(-1, 1, 20)
+    style = torch.linspace(-1, 1, WIDTH)
     single, double = (transfer.generate(style=one, seconds=1.0, seed=2) for one in (style, style.double()))
     assert single.notes.equals(double.notes)
 
@@ -160,36 +163,40 @@ def test_guidance_weights_sum_to_one_and_neutral_dials_cost_nothing(
 
 
 @pytest.mark.parametrize("ensemble", [1, 3])
-@pytest.mark.parametrize("strength", [1.0, 2.5])
+@pytest.mark.parametrize(("guided", "strength"), [("melody", 1.0), ("melody", 2.5), ("style", 2.5)])
 def test_the_engine_draws_what_the_full_recomputation_draws(
-    transfer: StyleTransfer, strength: float, ensemble: int
+    transfer: StyleTransfer, guided: str, strength: float, ensemble: int
 ) -> None:
     """The cache slides several times on the way; the reference computes the whole sequence at once, without a cache."""
     model = transfer.model
-    melody, style = torch.randint(2, 92, (40,)), torch.randn(20)
+    torch.manual_seed(5)
+    melody, style = torch.randint(2, 92, (40,)), torch.randn(WIDTH)
     options = GenerationOptions(
-        seed=8, top_p=0.9, melody_strength=strength, style_strength=1, guidance_temperature=1, ensemble=ensemble,
-        exact=True,
+        seed=8, top_p=0.9, guidance_temperature=1, ensemble=ensemble, exact=True,
+        **{"melody_strength": 1, "style_strength": 1, f"{guided}_strength": strength},
     )  # fmt: skip
     sampled = sample_ids(model, melody, style, [Grammar(3000, 3100)], [options.seed], options)
     ids = np.array([event_id for (event_id,) in sampled if event_id != EOS])
     assert len(ids) > 4 * SMALL.window
-    both = torch.tensor([True, True])
+    use_melody, use_style = (torch.tensor([True, guided != what]) for what in ("melody", "style"))
     clock = torch.from_numpy(np.append(0, elapsed_steps(ids))[:-1]).expand(2, -1)
-    guided = np.zeros((len(ids), 310))
+    mixed = np.zeros((len(ids), 310))
     for semitones in (0, -3, 3)[:ensemble]:
         table = torch.from_numpy(performance_table(semitones).copy())
         tune = torch.from_numpy(melody_table(semitones).copy())[melody].expand(2, -1)
-        condition = model.condition(tune, style.expand(2, -1), torch.tensor([True, False]), both)
+        condition = model.condition(tune, style.expand(2, -1), use_melody, use_style)
         inputs = F.pad(table[torch.from_numpy(ids)], (1, 0))[:-1].expand(2, -1)
         held = np.pad(held_transposed(held_steps(ids), semitones), ((1, 0), (0, 0)))[:-1]
         with torch.inference_mode():
             logits = model.decode(inputs, clock, torch.from_numpy(held).expand(2, -1, -1), condition)
-            with_melody, without = logits[..., table].log_softmax(-1)
-        guided += (strength * with_melody + (1 - strength) * without).numpy() / ensemble
+            whole, without = logits[..., table].log_softmax(-1)
+        mixed += (strength * whole + (1 - strength) * without).numpy() / ensemble
+    with torch.inference_mode():  # of the row that hears all
+        spoken = torch.from_numpy(places(ids, held_before(ids)))
+        mixed += said(condition.habits[:1], spoken[None], torch.from_numpy(EVERYWHERE)[None])[0].numpy()
     grammar, generator = Grammar(3000, 3100), np.random.default_rng(8)
     for position, event_id in enumerate(ids):
-        weights = distribution(guided[None, position], np.ones(1), grammar.allowed(), 1.0, 0, 0.9, 0.0)
+        weights = distribution(mixed[None, position], np.ones(1), grammar.allowed(), 1.0, 0, 0.9, 0.0)
         assert draw(weights, generator.random()) == event_id
         grammar.accept(int(event_id))
 

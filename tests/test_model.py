@@ -12,12 +12,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from musicstyle.errors import CheckpointError, ConfigError
-from musicstyle.model.autoencoder import Autoencoder, shares
+from musicstyle.model.autoencoder import STYLE, Autoencoder, shares
 from musicstyle.model.checkpoint import WEIGHTS, load_checkpoint, save_checkpoint
 from musicstyle.model.combine import combine
 from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
 from musicstyle.model.decoder import DecoderCache
 from musicstyle.model.encoders import masked_mean
+from musicstyle.model.habits import said
+from musicstyle.music.habits import HABITS
 
 SMALL = ModelConfig(
     width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=11,
@@ -29,6 +31,7 @@ PUBLISHED = dataclasses.replace(
     melody_frames_ahead=0,
     memory_window_steps=None,
     style_counts=False,
+    style_habits=0,
     style_shortcut=False,
     activation="relu",
     held_keys=0,
@@ -56,9 +59,13 @@ def make_batch(batch: int = 3, tokens: int = 17, frames: int = 13, style: int = 
     return {
         "ids": ids(310, tokens), "clock": clock(tokens),
         "held": torch.randint(0, 9, (batch, tokens, 88), generator=generator),
+        "places": torch.randint(0, HABITS + 1, (batch, tokens, 310), generator=generator).short(),
+        "everywhere": torch.randint(0, HABITS + 1, (batch, 310), generator=generator).short(),
         "possible": torch.ones(batch, tokens, 310, dtype=torch.bool),
         "melody": ids(92, frames), "style": ids(310, style),
-        "style_clock": clock(style), "use_melody": torch.ones(batch, dtype=torch.bool),
+        "style_clock": clock(style),
+        "style_habits": torch.randint(0, 40, (batch, 1, HABITS), generator=generator) * torch.tensor([[[1.0], [3.0]]]),
+        "use_melody": torch.ones(batch, dtype=torch.bool),
         "use_style": torch.ones(batch, dtype=torch.bool),
     }  # fmt: skip
 
@@ -86,10 +93,10 @@ def test_shapes_causality_padding_and_cache(config: ModelConfig) -> None:
 
     padded = {**batch, **{k: F.pad(batch[k], (0, 4)) for k in ("ids", "melody", "style")}}
     padded |= {k: F.pad(batch[k], (0, 4), value=int(batch[k].max())) for k in ("clock", "style_clock")}
-    padded |= {k: F.pad(batch[k], (0, 0, 0, 4)) for k in ("held", "possible")}
+    padded |= {k: F.pad(batch[k], (0, 0, 0, 4)) for k in ("held", "places", "possible")}
     torch.testing.assert_close(model(padded)[0][:, :17], logits, rtol=0, atol=1e-4)
 
-    style = model.encode_style(batch["style"], batch["style_clock"]) if config.hears_style else None
+    style = model.encode_style(*(batch[name] for name in STYLE)) if config.hears_style else None
     condition = model.condition(batch["melody"], style, batch["use_melody"], batch["use_style"])
     cache = DecoderCache(config, 3, torch.device("cpu"))
     shifted = F.pad(batch["ids"][:, :-1], (1, 0))
@@ -99,7 +106,10 @@ def test_shapes_causality_padding_and_cache(config: ModelConfig) -> None:
             *(x.split((5, 1, 1, 9, 1), 1) for x in (shifted, batch["clock"], batch["held"])), strict=True
         )
     ]
-    torch.testing.assert_close(torch.cat(parts, 1), logits, rtol=0, atol=1e-4)
+    decoded = torch.cat(parts, 1)
+    if condition.habits is not None:
+        decoded = decoded + said(condition.habits, batch["places"], batch["everywhere"])
+    torch.testing.assert_close(decoded, logits, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("base", [SMALL, PUBLISHED], ids=["clock", "published"])
@@ -219,7 +229,7 @@ def test_checkpoint_round_trip_and_refusals(tmp_path) -> None:  # type: ignore[n
     sizes = [(folder / WEIGHTS).stat().st_size for folder in (tmp_path, tmp_path / "half")]
     assert sizes[1] < 0.55 * sizes[0]
     config = (tmp_path / "config.json").read_text()
-    for old, new, said in (
+    for old, new, reason in (
         ('"width": 20', '"width": 24', "does not fit"),
         ('"width": 20', '"height": 20', "height"),
         ('"format": 1', '"format": 99', "format 1"),
@@ -227,7 +237,7 @@ def test_checkpoint_round_trip_and_refusals(tmp_path) -> None:  # type: ignore[n
         ("{", "", "JSON"),
     ):
         (tmp_path / "config.json").write_text(config.replace(old, new, 1))
-        with pytest.raises(CheckpointError, match=said):
+        with pytest.raises(CheckpointError, match=reason):
             load_checkpoint(tmp_path)
     (tmp_path / "config.json").write_text(config)
     weights = tmp_path / "model.safetensors"

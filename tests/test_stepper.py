@@ -63,7 +63,7 @@ def five_rows(model: Autoencoder, frames: int = 37) -> Condition:
     """Both, melody alone, style alone, and both again."""
     generator = torch.Generator().manual_seed(5)
     melody = torch.randint(2, 92, (1, frames), generator=generator).expand(5, -1)
-    style = torch.randn(1, model.config.width, generator=generator).expand(5, -1)
+    style = torch.randn(1, model.style_width, generator=generator).expand(5, -1)
     return model.condition(melody, style, torch.tensor([1, 1, 0, 0, 1]).bool(), torch.tensor([1, 0, 1, 0, 1]).bool())
 
 

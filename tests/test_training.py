@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from lightning_fabric import Fabric
 from safetensors.torch import load_file, save_file
 
+from musicstyle.corpus.crops import TEACHER_HEARS
 from musicstyle.corpus.prepare import prepare
 from musicstyle.errors import CheckpointError, ConfigError, TrainingError
-from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.autoencoder import STYLE, Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
 from musicstyle.model.config import ModelConfig
 from musicstyle.music.midi import write_midi
@@ -382,7 +383,7 @@ def test_validation_sums_then_divides(corpus: Path) -> None:
     assert len(batches) == 2
     together = {
         name: torch.cat([b[name] for b in batches])
-        for name in ("ids", "clock", "held", "possible", "style", "style_clock", "use_style")
+        for name in ("ids", "clock", "held", "places", "everywhere", "possible", *STYLE, "use_style")
     }
     with torch.no_grad():
         logits, _ = model(
@@ -446,11 +447,12 @@ def test_a_teacher_answers_in_the_key_of_the_batch(corpus: Path, taught: Trainin
     assert not answers[~batch["possible"]].any()
     condition = teacher.model.condition(
         batch["teacher_melody"],
-        teacher.model.encode_style(batch["style"], batch["style_clock"]),
+        teacher.model.encode_style(*(batch[name] for name in STYLE)),
         batch["use_melody"],
         batch["use_style"],
     )
-    heard = {"ids": batch["teacher_ids"], "clock": batch["clock"], "held": batch["teacher_held"]}
+    heard = {name: batch[f"teacher_{name}"] for name in TEACHER_HEARS}
+    heard |= {name: batch[name] for name in ("clock", "everywhere")}
     logits = teacher.model.predict(heard, condition).detach()
     for row in range(3):
         for place in (0, 20, 47):

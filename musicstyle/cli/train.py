@@ -73,7 +73,7 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @_setting(
     "--style-input",
     "style_input",
-    "Style from another crop of the performance, or from the same.",
+    "Style from another crop of the performance, from the same, or from either by a coin for each.",
     click.Choice(get_args(StyleInput)),
 )
 @_setting(
@@ -141,6 +141,7 @@ def train(
     with settings_are_flags():
         options = _training_options(given, saved, tuning=init is not None)
         options.refuse_uneven_shares(devices * nodes)  # before more processes begin, each of which would say it
+        _refuse_bad_teacher(options, config)
     corpus = open_corpus(data)
     if precision == "auto":
         precision = saved.get("training", {}).get("precision", precision)
@@ -190,6 +191,13 @@ def _refuse_to_shrink(init: Path, before: dict[str, Any], config: ModelConfig) -
         raise UsageError(f"--width {config.width}: {init} has {before['width']}; give a multiple of it")
     if config.width != before["width"] and not config.clock:
         raise UsageError(f"--width {config.width}: {init} has no clock; such a model grows no wider, leave --width out")
+
+
+def _refuse_bad_teacher(options: TrainingOptions, config: ModelConfig) -> None:
+    from musicstyle.training.teacher import refuse_other_hearing
+
+    if options.teacher:
+        refuse_other_hearing(Path(options.teacher), config)
 
 
 def _facts(checkpoint: Path) -> dict[str, Any]:

@@ -20,8 +20,9 @@ import numpy as np
 from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, other_place, transpositions
 from musicstyle.corpus.store import Corpus
 from musicstyle.music.grammar import possible
+from musicstyle.music.habits import EVERYWHERE, habits, held_before, places
 from musicstyle.music.notes import Notes
-from musicstyle.music.performance import elapsed_steps, held_steps
+from musicstyle.music.performance import elapsed_steps
 from musicstyle.music.similarity import FEATURES, features
 from musicstyle.music.transposed import held_transposed, melody_table, performance_table
 from musicstyle.music.vocabulary import EOS, NOTE_OFF, NOTE_ON, PAD, PERFORMANCE
@@ -33,6 +34,7 @@ TRANSPOSITION = 3  # semitones, up or down, of the target
 STYLE_STRETCH = 0.05  # the style crop's times change by up to this part
 STYLE_TRANSPOSITION = 6
 TEACHER_TRANSPOSITION = 6  # semitones at most from a crop to what a teacher hears of it
+TEACHER_HEARS = ("ids", "melody", "held", "places")  # in its own key
 _NOTES = [PERFORMANCE.kind_index(kind) for kind in (NOTE_ON, NOTE_OFF)]
 
 
@@ -44,7 +46,8 @@ class BatchOptions:
         batch_size: Rows.
         tokens: Length of the target crop in ids, EOS counted.
         style_tokens: Length of the style crop in ids.
-        style_input: "other" hears the style elsewhere in the performance, "same" in the target itself.
+        style_input: "other" hears the style elsewhere in the performance, "same" in the target itself, "either" in the
+            one or the other, by a coin for each row.
         augment: Stretch and transpose, target and style each by an amount of its own.
         drop_style: Probability that a row is to be played without its style.
         drop_melody: Probability that a row is to be played without its melody.
@@ -58,7 +61,7 @@ class BatchOptions:
     batch_size: int = 8
     tokens: int = 2048
     style_tokens: int = 2048
-    style_input: Literal["other", "same"] = "other"
+    style_input: Literal["other", "same", "either"] = "other"
     augment: bool = True
     drop_style: float = 0.0
     drop_melody: float = 0.0
@@ -70,8 +73,8 @@ class BatchOptions:
         for name, least in (("batch_size", 1), ("tokens", 1), ("style_tokens", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
-        if self.style_input not in ("other", "same"):
-            raise ValueError(f"style_input is {self.style_input!r}; it must be 'other' or 'same'")
+        if self.style_input not in ("other", "same", "either"):
+            raise ValueError(f"style_input is {self.style_input!r}; it must be 'other', 'same' or 'either'")
         for name in ("drop_style", "drop_melody", "line_melody"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in 0..1")
@@ -103,11 +106,14 @@ def batch(corpus: Corpus, split: str, step: int, options: BatchOptions, rows: sl
         "ids" (B, tokens) int64 performance ids, EOS where the crop reaches the piece's end, PAD after;
         "clock" (B, tokens) int64, 10 ms steps elapsed before each id;
         "held" (B, tokens, 88) int32 steps each key has been down then, plus 1; 0 for a key that is up;
+        "places" (B, tokens, 310) int16, which habit of the style speaks for each id there (musicstyle.music.habits);
+        "everywhere" (B, 310) int16, which speaks beside it wherever the id stands;
         "possible" (B, tokens, 310) bool, which ids could stand there;
         "melody" (B, F) int64 melody ids of the same crop at 10 Hz from time 0, EOS if "ids" has one, PAD after, F the
         longest row's length;
         "style" (B, style_tokens) int64 performance ids of the style crop, PAD after;
         "style_clock" (B, style_tokens) int64, steps elapsed after each of them;
+        "style_habits" (B, 2, HABITS) float32, counts and chances of the style crop's habits;
         "style_features" (B, 8) float32, mean similarity features of the style crop, finite;
         "use_melody", "use_style" (B,) bool, False where the condition is dropped.
 
@@ -165,15 +171,18 @@ def collate(examples: Sequence[Example], options: BatchOptions) -> Batch:
     ids = _pad([example.ids for example in examples], options.tokens)
     style = _pad([example.style for example in examples], options.style_tokens)
     elapsed = elapsed_steps(ids)
-    held = np.stack([np.pad(held_steps(row), ((1, 0), (0, 0)))[:-1] for row in ids])
+    held = np.stack([held_before(row) for row in ids])
     return {
         "ids": ids,
         "clock": np.concatenate([np.zeros_like(elapsed[:, :1]), elapsed[:, :-1]], axis=1),
         "held": held,
+        "places": np.stack([places(*row) for row in zip(ids, held, strict=True)]),
+        "everywhere": np.tile(EVERYWHERE, (len(ids), 1)),
         "possible": np.stack([possible(*row) for row in zip(ids, held > 0, strict=True)]),
         "melody": _pad([example.melody for example in examples], max(len(example.melody) for example in examples)),
         "style": style,
         "style_clock": elapsed_steps(style),
+        "style_habits": np.stack([habits(row) for row in style]),
         "style_features": np.stack([example.style_features for example in examples]),
         "use_melody": np.array([example.use_melody for example in examples]),
         "use_style": np.array([example.use_style for example in examples]),
@@ -190,6 +199,7 @@ def transposed(batch: Batch, semitones: Sequence[int]) -> Batch:
     moved["ids"] = np.stack([performance_table(key)[ids] for key, ids, _, _ in rows])
     moved["melody"] = np.stack([melody_table(key)[melody] for key, _, melody, _ in rows])
     moved["held"] = np.stack([held_transposed(held, key) for key, _, _, held in rows])
+    moved["places"] = np.stack([places(*row) for row in zip(moved["ids"], moved["held"], strict=True)])
     return moved
 
 
@@ -197,14 +207,14 @@ def for_teacher(batch: Batch, step: int, options: BatchOptions, rows: slice = sl
     """What a teacher hears of some rows of the batch of a step: each in another key, drawn among those it fits into.
 
     Returns:
-        "teacher_ids", "teacher_melody", "teacher_held" as without "teacher_"; "teacher_table" (B, 310) int64, what each
-        id is in the teacher's key.
+        TEACHER_HEARS, each with "teacher_" before its name; "teacher_table" (B, 310) int64, what each id is in the
+        teacher's key.
     """
     numbers = range(options.batch_size)[rows]
     drawn = [np.random.default_rng([options.seed, step, row, 1]) for row in numbers]
     semitones = [_another_key(ids, rng) for ids, rng in zip(batch["ids"], drawn, strict=True)]
     moved = transposed(batch, semitones)
-    heard = {f"teacher_{name}": moved[name] for name in ("ids", "melody", "held")}
+    heard = {f"teacher_{name}": moved[name] for name in TEACHER_HEARS}
     return {**heard, "teacher_table": np.stack([performance_table(key) for key in semitones])}
 
 
@@ -214,6 +224,12 @@ def _another_key(ids: np.ndarray, rng: np.random.Generator) -> int:
         return 0
     others = [key for key in transpositions(pitches, TEACHER_TRANSPOSITION) if key]
     return int(rng.choice(others)) if others else 0
+
+
+def habits_of_crops(corpus: Corpus, split: str, options: BatchOptions, count: int) -> np.ndarray:
+    """Counts and chances of the habits of the first `count` rows of step 0, (2, HABITS) float64."""
+    rows = [draw(corpus, split, 0, row, options).ids for row in range(count)]
+    return np.stack([habits(ids) for ids in rows]).sum(axis=0, dtype=np.float64)
 
 
 def mean_features(notes: Notes) -> np.ndarray:
@@ -266,7 +282,8 @@ def _style(
 ) -> Crop:
     stretch = rng.uniform(1 - STYLE_STRETCH, 1 + STYLE_STRETCH)
     change = Change(stretch, STYLE_TRANSPOSITION, rng.random()) if options.augment else Change()
-    if options.style_input == "same":  # transposed only: the paper speaks of tempo too, its code does not touch it
+    same = options.style_input == "same" or (options.style_input == "either" and rng.random() < 0.5)
+    if same:  # transposed only: the paper speaks of tempo too, its code does not touch it
         semitones = change.semitones(target.notes.pitch) if len(target.notes) else 0
         ids = performance_table(semitones)[target.ids]
         return cut_notes(target.notes.transpose(semitones), target.melody, ids, options.style_tokens)

@@ -16,6 +16,7 @@ from musicstyle.errors import UsageError
 from musicstyle.evaluation.interpolation import Line, relative_distance
 from musicstyle.evaluation.style import Hits, hit_rate
 from musicstyle.generation.transfer import StyleTransfer, read_melody
+from musicstyle.music.habits import habits
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps
@@ -224,7 +225,7 @@ class Crops:
     """Crops of real playing as vectors.
 
     Attributes:
-        embedding: Style embeddings, (n, width).
+        embedding: Style embeddings, (n, style_width).
         features: Means and deviations of the eight similarity features, (n, 16).
         piece: Number of the piece in the corpus, (n,).
         work: Number of the work that the piece is a performance of, (n,); see musicstyle.music.works.
@@ -261,7 +262,8 @@ def embed_crops(
             crop = cut(corpus, piece, first, tokens)
             ids = torch.from_numpy(crop.ids[None]).to(device)
             clock = torch.from_numpy(elapsed_steps(crop.ids)[None]).to(device)
-            embedding.append(player.model.encode_style(ids, clock)[0].float().cpu().numpy())
+            known = torch.from_numpy(habits(crop.ids)[None]).to(device)
+            embedding.append(player.model.encode_style(ids, clock, known)[0].float().cpu().numpy())
             features.append(summary(crop.notes).ravel())
             origin.append(piece)
         if progress is not None:

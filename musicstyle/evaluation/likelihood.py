@@ -21,8 +21,8 @@ Deviations from Choi et al. 2020 (arXiv:1912.05537) as released, with direction:
 - The published softmax is over all ids, the impossible among them, on which weights that had learned without the
   grammar lost 0.009 nats (docs/experiments.md). Easier.
 - With `style_input` "same" the style is heard in the crop itself, in its first `style_tokens` ids, by default in all of
-  them, as published: what it saves is then partly knowledge of what is to come. "other" hears another crop of the
-  performance: harder, as no note of the target can leak.
+  them, as published: what it saves is then partly knowledge of what is to come, the more so the more an embedding can
+  hold (docs/experiments.md). "other" hears another crop of the performance: harder, as no note of the target can leak.
 - The melody is taken from the whole piece, not inferred from the crop: differs near the crop's ends only.
 - Ids are in canonical order and the split is MAESTRO v3's; published: note-index order, MAESTRO v1. Small, direction
   unknown.

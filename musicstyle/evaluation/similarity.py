@@ -16,7 +16,8 @@ import numpy as np
 
 from musicstyle.errors import UsageError
 from musicstyle.evaluation.figures import BLUE, ORANGE, save_figure
-from musicstyle.music.midi import MIDI_SUFFIXES, read_midi
+from musicstyle.evaluation.material import midi_files
+from musicstyle.music.midi import read_midi
 from musicstyle.music.similarity import (
     FEATURES,
     MIN_DEVIATION,
@@ -85,13 +86,11 @@ def read_set(folder: str | os.PathLike[str]) -> dict[str, Notes]:
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; a set is a folder of MIDI files")
     pieces: dict[str, Notes] = {}
-    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in MIDI_SUFFIXES and p.is_file()):
+    for path in midi_files(root):
         name = path.relative_to(root).with_suffix("").as_posix()
         if name in pieces:
             raise UsageError(f"{path}: another file is also named {name}; rename one")
         pieces[name] = read_midi(path)
-    if not pieces:
-        raise UsageError(f"{root}: no .mid or .midi file in it")
     return pieces
 
 

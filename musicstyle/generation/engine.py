@@ -13,6 +13,7 @@ from torch import Tensor
 
 from musicstyle.errors import GenerationError
 from musicstyle.generation.ensemble import Ensemble
+from musicstyle.generation.habitual import Habitual
 from musicstyle.generation.options import ENSEMBLE, GenerationOptions
 from musicstyle.generation.rules import Grammar
 from musicstyle.generation.sampling import distribution, draw
@@ -31,7 +32,8 @@ def guidance_weights(
 
     log p = log p(both) + (m - 1) (log p(both) - log p(no melody)) + (s - 1) (log p(both) - log p(no style)).
 
-    A strength of 0 is an absent condition.
+    A strength of 0 is an absent condition. The habits of the style are taken at their word: they are exact, and add the
+    same to every row.
 
     Source: Ho & Salimans 2022, arXiv:2207.12598, with one dial a condition.
     """
@@ -63,7 +65,7 @@ def sample_ids(
     Args:
         model: In evaluation mode.
         melody: Melody ids, (frames,); None for none.
-        style: Style embedding, (width,); None for none.
+        style: Style embedding, (style_width,); None for none.
         grammars: One a variation; they have accepted the primer.
         seeds: One a variation.
         options: Sampling settings; their own seed is not read.
@@ -82,17 +84,20 @@ def sample_ids(
     ensemble = Ensemble(ENSEMBLE[: options.ensemble], len(grammars), len(weights))
     condition = _condition(model, melody, style, list(weights) * len(grammars), ensemble)
     stepper = make_stepper(model, condition, ensemble.rows, exact=options.exact)
+    habitual = _habitual(condition, list(weights), ensemble)
     generators = [np.random.default_rng(seed) for seed in seeds]
     heard = np.append(PAD, primer)[:-1] if len(primer) else NO_IDS  # the loop puts in the last id
     begun = (heard, elapsed_steps(heard), held_steps(heard))
     stepper.prefill(*ensemble.heard(*(np.stack([values] * len(grammars)) for values in begun)))
     last = [int(primer[-1]) if len(primer) else PAD] * len(grammars)
     while (allowed := np.array([grammar.allowed() for grammar in grammars])).any():
-        state = (last, [g.clock for g in grammars], [g.held for g in grammars])
-        logits = stepper.step(*ensemble.heard(*map(np.array, state)))
+        state = (np.array(last), np.array([g.clock for g in grammars]), np.array([g.held for g in grammars]))
+        logits = stepper.step(*ensemble.heard(*state))
         if not np.isfinite(logits).all():
             raise GenerationError("the model answers with what is no number; take another checkpoint or style")
         each = ensemble.mean(logits)
+        if habitual is not None:
+            each += habitual.says(grammars, state[2])[:, None]  # to every row: once, as their weights sum to 1
         last = [
             draw(distribution(each[i], mix, allowed[i], *settings), generators[i].random()) if allowed[i].any() else EOS
             for i in range(len(grammars))
@@ -100,6 +105,14 @@ def sample_ids(
         for grammar, event_id in zip(grammars, last, strict=True):
             grammar.accept(event_id)
         yield last
+
+
+def _habitual(condition: Condition, hears: list[tuple[bool, bool]], ensemble: Ensemble) -> Habitual | None:
+    """The habits of the style, if some guidance row hears it."""
+    with_style = [row for row, (_, style) in enumerate(hears) if style]
+    if condition.habits is None or not with_style:
+        return None
+    return Habitual(condition.habits[with_style[0] * len(ensemble.semitones)])
 
 
 def _condition(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from musicstyle.music.habits import row_after
 from musicstyle.music.vocabulary import (
     EOS,
     KEYS,
@@ -15,6 +16,7 @@ from musicstyle.music.vocabulary import (
     MIN_PITCH,
     NOTE_OFF,
     NOTE_ON,
+    PAD,
     PERFORMANCE,
     TIME_SHIFT,
     VELOCITY,
@@ -127,6 +129,8 @@ class Grammar:
         self.duties: Duties | None = None
         self._bin = 0  # none yet: the first NOTE_ON is always preceded by a VELOCITY
         self._last_off = self._last_on = -1  # key of the last NOTE_OFF and NOTE_ON within this step
+        self._struck = -1  # the last key that was, whenever
+        self._after = row_after(PAD)
         self._velocity_stands = False
         self._may_shift = True
         self.finished = False
@@ -138,6 +142,11 @@ class Grammar:
         for key, struck in self._down.items():
             held[key] = self.clock - struck + 1
         return held
+
+    @property
+    def stands(self) -> tuple[int, int, bool, int]:
+        """Row of the waits, key struck last, whether in this moment, velocity bin: for `music.habits.speaking`."""
+        return self._after, self._struck, self._last_on >= 0, self._bin - 1
 
     def allowed(self) -> np.ndarray:
         """Which ids may come next, (310,) bool; all False when the sequence is over."""
@@ -195,6 +204,7 @@ class Grammar:
             self.finished = True
             return
         kind, value = PERFORMANCE.decode(event_id)
+        self._after = row_after(event_id)
         self._velocity_stands = kind == VELOCITY
         if kind == TIME_SHIFT:
             self.clock += value
@@ -212,7 +222,7 @@ class Grammar:
         self.finished = silent_at_the_end or self.clock >= self.limit_steps
 
     def _strike(self, key: int) -> None:
-        self._last_on = key
+        self._last_on = self._struck = key
         self._sounds |= 1 << key
         self._down.pop(key, None)
         self._down[key] = self.clock

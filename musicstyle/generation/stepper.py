@@ -241,7 +241,7 @@ def _agrees(model: Autoencoder, *, int8: bool) -> bool:
     """Whether both say the same of two rows, one with melody and style: equal in float32, near in int8."""
     hears = torch.tensor([True, False])
     melody = torch.arange(CHECKED_FRAMES).expand(2, -1) % (model.config.melody_vocabulary_size - 2) + 2
-    style = torch.linspace(-1, 1, model.config.width).expand(2, -1)
+    style = torch.linspace(-1, 1, model.style_width).expand(2, -1)
     condition = model.condition(melody, style, hears, hears)
     fast, reference = CompiledStepper(model, condition, 2, int8=int8), ReferenceStepper(model, condition, 2)
     divergences = []

@@ -19,6 +19,7 @@ from musicstyle.generation.result import Generation
 from musicstyle.generation.streaming import Stream, nothing_to_keep
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
+from musicstyle.music.habits import habits
 from musicstyle.music.melody import Extractor, piano_melody
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
@@ -98,7 +99,7 @@ class StyleTransfer:
             player.generate(style="perf.mid", melody="twinkle.mid", seed=1).save("out.mid")
 
         Args:
-            style: The performance, a MIDI file or Notes, or a style embedding, (width,); None: no style.
+            style: The performance, a MIDI file or Notes, or a style embedding, (style_width,); None: no style.
             melody: The tune, or a piece whose melody is taken; None: no tune.
             options: None takes the defaults of the checkpoint.
             **further: See `Further`.
@@ -187,7 +188,7 @@ class StyleTransfer:
         return Job(self.model, plan, embedding, style_notes, options, facts, progress)
 
     def embed_style(self, style: Source) -> Tensor:
-        """The style embedding of a performance, (width,): the mean over crops that are spread over it."""
+        """The style embedding of a performance, (style_width,): the mean over crops that are spread over it."""
         notes = _piano_notes(style)
         crops = style_crops(notes, self.facts["training"]["tokens"])
         length = max(map(len, crops))
@@ -195,14 +196,15 @@ class StyleTransfer:
         clock = np.zeros_like(ids)
         for row, crop in enumerate(crops):
             ids[row, : len(crop)], clock[row, : len(crop)] = crop, elapsed_steps(crop)
+        known = np.stack([habits(row) for row in ids])
         device = next(self.model.parameters()).device
         with torch.inference_mode():
-            embeddings = self.model.encode_style(torch.from_numpy(ids).to(device), torch.from_numpy(clock).to(device))
+            embeddings = self.model.encode_style(*(torch.from_numpy(part).to(device) for part in (ids, clock, known)))
         return embeddings.mean(dim=0)
 
     def _checked(self, embedding: Tensor) -> Tensor:
         """An embedding that a caller made, as the model takes it."""
-        width = self.model.config.width
+        width = self.model.style_width
         if embedding.shape != (width,):
             shape = tuple(embedding.shape)
             raise UsageError(f"the style embedding is of shape {shape}; checkpoint {self.name} takes ({width},)")

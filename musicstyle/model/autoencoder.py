@@ -3,8 +3,8 @@
 Deviations from Choi et al. 2020: the style mean leaves padding out; encoder tables are two-sided; learned vectors stand
 for an absent melody or style, so one set of weights serves with both, either or none; with a clock, positions are
 elapsed time; the melody's frames around now and the keys that are down are added to the decoder's input; the style
-embedding also counts the ids of the performance; a small head predicts the style crop's similarity features from the
-style embedding (training only).
+embedding also counts the ids of the performance and knows its habits, of which the logits hear; a small head predicts
+the style crop's similarity features from the style embedding (training only).
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from musicstyle.model.combine import combine
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.decoder import Decoder, DecoderCache
 from musicstyle.model.encoders import PAD, Encoder, MelodyEncoder, masked_mean
+from musicstyle.model.habits import Habits, said
 from musicstyle.model.layers import initialise
 
 STYLE_FEATURES = 8
+STYLE = ("style", "style_clock", "style_habits")  # of a batch, as `Autoencoder.encode_style` takes them
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Condition:
     Attributes:
         memory: What the decoder attends to; None for the unconditional baseline.
         melody: Melody ids, (batch, frames), PAD where unknown; None if the model hears no melody.
-        style: Style embedding, (batch, width); None if the model hears no style.
+        style: Style embedding without the habits, (batch, width); None if the model hears no style.
+        habits: What they are worth, (batch, style_habits + 1), 0 without a style; None if the model hears of none.
     """
 
     memory: Memory | None
     melody: Tensor | None
     style: Tensor | None
+    habits: Tensor | None = None
 
 
 class Autoencoder(nn.Module):
@@ -61,6 +65,8 @@ class Autoencoder(nn.Module):
             self.style_head = nn.Linear(c.width, STYLE_FEATURES)
         if c.hears_style and c.style_counts:
             self.style_counts = nn.Linear(c.vocabulary_size, c.width, bias=False)
+        if c.hears_style and c.style_habits:
+            self.habits = Habits(c.style_habits)
         if c.hears_style and c.style_shortcut:
             self.style_input = nn.Linear(c.width, c.width)
         if c.conditions == "both" and c.combine == "concat":
@@ -69,21 +75,27 @@ class Autoencoder(nn.Module):
             self.held = nn.Linear(2 * c.held_keys, c.width, bias=False)
         initialise(self)
 
-    def encode_style(self, style: Tensor, clock: Tensor) -> Tensor:
+    @property
+    def style_width(self) -> int:
+        """Size of a style embedding."""
+        return self.config.width + self.config.style_habits
+
+    def encode_style(self, style: Tensor, clock: Tensor, habits: Tensor) -> Tensor:
         """The style embedding of performances.
 
         Args:
             style: Performance ids, (batch, length), PAD after the end; at least one id in each row.
             clock: Elapsed 10 ms steps at each id, (batch, length).
+            habits: Their counts and chances, (batch, 2, style_habits).
 
         Returns:
-            (batch, width).
+            (batch, style_width): what the decoder hears, and after it how much oftener than usual the habits are.
         """
         present = style != PAD
         embedding = masked_mean(self.style_encoder(self.embedding(style), clock, present), present)
         if self.config.style_counts:
             embedding = embedding + self.style_counts(shares(style, self.config.vocabulary_size).to(embedding.dtype))
-        return embedding
+        return torch.cat((embedding, self.habits(habits)), dim=1) if self.config.style_habits else embedding
 
     def condition(
         self, melody: Tensor | None, style: Tensor | None, use_melody: Tensor, use_style: Tensor
@@ -92,11 +104,16 @@ class Autoencoder(nn.Module):
 
         Args:
             melody: Melody ids, (batch, frames), PAD after the end; None: no row has a melody.
-            style: Style embedding, (batch, width); None: no row has a style.
+            style: Style embedding, (batch, style_width); None: no row has a style.
             use_melody: Rows that hear their melody, (batch,) bool.
             use_style: Rows that hear their style, (batch,) bool.
         """
         c = self.config
+        habits = None
+        if c.hears_style and c.style_habits:
+            ratios = use_style.new_zeros(1, c.style_habits, dtype=torch.float) if style is None else style[:, c.width :]
+            habits = self.habits.worth(torch.where(use_style[:, None], ratios, 0.0))
+            style = None if style is None else style[:, : c.width]
         if c.hears_style:
             absent = self.no_style.expand(len(use_style), -1)
             style = absent if style is None else torch.where(use_style[:, None], style, absent)
@@ -107,7 +124,7 @@ class Autoencoder(nn.Module):
             )
         melody = torch.where(use_melody[:, None], melody, PAD) if c.hears_melody else None
         style = style if c.hears_style else None
-        return Condition(self._remember(melody, style, use_melody), melody, style)
+        return Condition(self._remember(melody, style, use_melody), melody, style, habits)
 
     def _remember(self, melody: Tensor | None, style: Tensor | None, use_melody: Tensor) -> Memory | None:
         c = self.config
@@ -171,22 +188,22 @@ class Autoencoder(nn.Module):
         """Logits of every target id of a training batch, and the style head's guess of the style's features.
 
         Args:
-            batch: ids, clock, held, possible, melody, style, style_clock, use_melody, use_style, as
-                musicstyle.corpus.crops makes them; without possible, all is.
+            batch: ids, clock, held, places, everywhere, possible, melody, style, style_clock, style_habits, use_melody,
+                use_style, as musicstyle.corpus.crops makes them; without possible, all is.
 
         Returns:
             (batch, length, vocabulary_size) and (batch, 8), the latter None if the model hears no style.
         """
-        style = self.encode_style(batch["style"], batch["style_clock"]) if self.config.hears_style else None
+        style = self.encode_style(*(batch[name] for name in STYLE)) if self.config.hears_style else None
         melody = batch["melody"] if self.config.hears_melody else None
         condition = self.condition(melody, style, batch["use_melody"], batch["use_style"])
-        return self.predict(batch, condition), None if style is None else self.style_head(style)
+        return self.predict(batch, condition), None if style is None else self.style_head(style[:, : self.config.width])
 
     def predict(self, batch: dict[str, Tensor], condition: Condition) -> Tensor:
         """Logits of every target id of a batch, each given those before it; minus infinity for what is impossible.
 
         Args:
-            batch: ids, clock, held, possible, as for `forward`; without possible, all is.
+            batch: ids, clock, held, places, everywhere, possible, as for `forward`; without possible, all is.
             condition: From `condition`.
 
         Returns:
@@ -194,6 +211,8 @@ class Autoencoder(nn.Module):
         """
         shifted = F.pad(batch["ids"][:, :-1], (1, 0), value=PAD)
         logits = self.decode(shifted, batch["clock"], batch["held"], condition)
+        if condition.habits is not None:
+            logits = logits + said(condition.habits, batch["places"], batch["everywhere"])
         return logits.masked_fill(~batch["possible"], float("-inf")) if "possible" in batch else logits
 
 

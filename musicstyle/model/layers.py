@@ -108,7 +108,10 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
 
 
 BRANCH_ENDS = ("project_out", "narrow")  # the maps by which a residual branch joins
-SILENT = (*(f"{name}.weight" for name in BRANCH_ENDS), "decoder.head.weight", "held.weight", "style_counts.weight")
+SILENT = (
+    *(f"{name}.weight" for name in BRANCH_ENDS),
+    "decoder.head.weight", "held.weight", "style_counts.weight", "habits.weight",
+)  # fmt: skip
 
 
 @torch.no_grad()

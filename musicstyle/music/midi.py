@@ -189,7 +189,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """All of a file that is to hold notes.
 
     Raises:
-        MidiError: missing, a folder, unreadable, larger than MAX_BYTES.
+        MidiError: missing, a folder, unreadable, empty, larger than MAX_BYTES.
     """
     try:
         with Path(path).open("rb") as file:
@@ -200,6 +200,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise MidiError(path, "is a folder, not a file of notes") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise MidiError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if not data:
+        raise MidiError(path, "is empty (0 bytes)")
     if len(data) > MAX_BYTES:
         raise MidiError(path, f"is larger than {MAX_BYTES // 2**20} MB")
     return data
@@ -213,10 +215,10 @@ def _read(path: str | os.PathLike[str], pedal: bool, data: bytes | None = None) 
         raise MidiError(path, f"damaged MIDI data ({error})") from None
     clock = TickClock.of(data, piece.tempos)
     notes = [_notes_in_seconds(track, clock) for track in piece.tracks]
-    _refuse_endless(path, notes)
+    refuse_endless(path, notes)
     if pedal:
         notes = _with_pedal(notes, piece.tracks, clock)
-        _refuse_endless(path, notes)  # a pedal may hold a note for centuries too
+        refuse_endless(path, notes)  # a pedal may hold a note for centuries too
     voiced = [(track, part) for track, part in zip(piece.tracks, notes, strict=True) if len(part)]
     tracks = [
         MidiTrack(index, track.name, track.program, track.is_drum, part) for index, (track, part) in enumerate(voiced)
@@ -224,7 +226,12 @@ def _read(path: str | os.PathLike[str], pedal: bool, data: bytes | None = None) 
     return tracks, any((track.pedal[:, 1] >= PEDAL_DOWN).any() for track in piece.tracks), data
 
 
-def _refuse_endless(path: str | os.PathLike[str], notes: Sequence[Notes]) -> None:
+def refuse_endless(path: str | os.PathLike[str], notes: Sequence[Notes]) -> None:
+    """Notes that one file is said to hold must end within MAX_HOURS.
+
+    Raises:
+        MidiError: They do not.
+    """
     hours = max((part.duration_seconds for part in notes), default=0.0) / 3600
     if hours > MAX_HOURS:
         raise MidiError(path, f"would last {hours:,.0f} hours, so it must be damaged (the limit is {MAX_HOURS})")

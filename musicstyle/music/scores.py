@@ -26,7 +26,7 @@ import numpy as np
 
 from musicstyle.archives import ZIP_ERRORS
 from musicstyle.errors import MidiError, UsageError
-from musicstyle.music.midi import MAX_BYTES, MAX_HOURS, MIDI_SUFFIXES, read_bytes, read_midi, read_tracks
+from musicstyle.music.midi import MAX_BYTES, MIDI_SUFFIXES, read_bytes, read_midi, read_tracks, refuse_endless
 from musicstyle.music.notes import Notes
 from musicstyle.music.plaintext import looks_like_tune, parse_tune
 from musicstyle.music.vocabulary import DEFAULT_VELOCITY
@@ -83,8 +83,6 @@ def read_notes(path: PathLike, *, track: str | None = None) -> Notes:
     if is_midi(path):
         return read_midi(path)
     data = read_bytes(path)
-    if not data:
-        raise MidiError(path, "is empty (0 bytes)")
     if suffix in TUNE_SUFFIXES:
         return _as_midi_errors(path, parse_tune, _text(data))
     if suffix not in SCORE_FORMATS:
@@ -316,8 +314,7 @@ def _as_midi_errors(path: PathLike, read: Callable[..., Notes], *arguments: Any)
         notes = read(*arguments)
     except ValueError as error:
         raise MidiError(path, " ".join(str(error).split())) from None
-    if notes.duration_seconds > MAX_HOURS * 3600:
-        raise MidiError(path, f"would last {notes.duration_seconds / 3600:,.0f} hours (the limit is {MAX_HOURS})")
+    refuse_endless(path, [notes])
     return notes
 
 

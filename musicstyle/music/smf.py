@@ -26,10 +26,8 @@ def check_and_unwrap(path: str | os.PathLike[str], data: bytes) -> bytes:
     """The bytes of the MIDI file in `data`, out of a RIFF wrapper if there is one, known to be whole.
 
     Raises:
-        MidiError: empty, not MIDI, or cut short: a chunk that ends behind the file, or fewer tracks than announced.
+        MidiError: not MIDI, or cut short: a chunk that ends behind the file, or fewer tracks than announced.
     """
-    if not data:
-        raise MidiError(path, "is empty (0 bytes)")
     if data[:4] == b"RIFF" and data[8:16] == b"RMIDdata":
         data = data[20:]
     if not data.startswith(b"MThd"):

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from musicstyle.corpus.crops import BatchOptions, batch, draw, evaluation_batches, for_teacher
+from musicstyle.corpus.crops import BatchOptions, batch, draw, evaluation_batches, for_teacher, habits_of_crops
 from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.training.options import TrainingOptions
 
 Batch = dict[str, Tensor]
 
+USUAL_ROWS = 512  # crops whose habits say what is usual
 SCALE_ROWS = 64  # crops whose style features say how far each of them spreads
 
 
@@ -97,6 +98,11 @@ def training_features(path: Path, options: TrainingOptions) -> Tensor:
     corpus, drawn = Corpus.open(path), batch_options(options)
     rows = [draw(corpus, "train", 0, row, drawn).style_features for row in range(SCALE_ROWS)]
     return torch.from_numpy(np.stack(rows))
+
+
+def training_habits(path: Path, options: TrainingOptions) -> Tensor:
+    """Counts and chances of the habits of USUAL_ROWS crops as the run draws them, (2, habits); likewise."""
+    return torch.from_numpy(habits_of_crops(Corpus.open(path), "train", batch_options(options), USUAL_ROWS))
 
 
 def validation_batches(path: Path, options: TrainingOptions) -> list[Batch]:

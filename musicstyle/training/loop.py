@@ -19,7 +19,13 @@ from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import WEIGHTS, load_weights
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.encoders import PAD
-from musicstyle.training.batches import Batch, training_batches, training_features, validation_batches
+from musicstyle.training.batches import (
+    Batch,
+    training_batches,
+    training_features,
+    training_habits,
+    validation_batches,
+)
 from musicstyle.training.loss import (
     feature_scale,
     nll_sum,
@@ -138,6 +144,8 @@ class Trainer:
         validation = [self._to_device(b) for b in validation_batches(self.corpus, self.options)]
         scale = feature_scale(training_features(self.corpus, o))
         self.feature_mean, self.feature_deviation = (part.to(fabric.device) for part in scale)
+        if self.config.hears_style and self.config.style_habits and not self.plain.habits.usual.any():
+            self.plain.habits.learn_usual(training_habits(self.corpus, o))
         pinned = fabric.device.type == "cuda"
         batches = training_batches(self.corpus, o, self.step, fabric.global_rank, fabric.world_size, pinned=pinned)
         began, first_tokens, first_step = time.monotonic(), self.tokens, self.step

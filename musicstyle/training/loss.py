@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.autoencoder import STYLE, Autoencoder
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.encoders import PAD
 
@@ -73,7 +73,7 @@ def logits_by_mode(model: Autoencoder, batch: dict[str, Tensor], modes: tuple[st
     """Logits of every target of a batch in each mode, (batch, length, vocabulary_size) float32."""
     device = next(model.parameters()).device
     batch = {name: values.to(device) for name, values in batch.items()}
-    style = model.encode_style(batch["style"], batch["style_clock"]) if model.config.hears_style else None
+    style = model.encode_style(*(batch[name] for name in STYLE)) if model.config.hears_style else None
     for mode in modes:
         use_melody, use_style = (torch.full_like(batch["use_melody"], used) for used in MODES[mode])
         yield model.predict(batch, model.condition(batch["melody"], style, use_melody, use_style)).float()

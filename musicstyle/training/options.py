@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from musicstyle.errors import ConfigError
 
-StyleInput = Literal["other", "same"]
+StyleInput = Literal["other", "same", "either"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class TrainingOptions:
         steps: Optimizer steps from the first to the last.
         batch_size: Crops a step, over all processes.
         tokens: Length of a target crop, and of the style crop.
-        style_input: "other" crop of the same performance, or the "same" crop transposed, whole, as published.
+        style_input: "other" crop of the same performance, the "same" crop transposed, whole, as published, or "either".
         drop_style: Share of crops whose style is withheld.
         drop_melody: Share of crops whose melody is withheld.
         line_melody: Share of crops whose melody is the line that is heard out, as tunes are, not the published one.
@@ -80,8 +80,8 @@ class TrainingOptions:
         for name in ("learning_rate", "matrix_learning_rate", "weight_decay", "clip", "style_head_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be a number from 0 on")
-        if self.style_input not in ("other", "same"):
-            raise ConfigError(f"style_input {self.style_input!r} is unknown; choose other or same")
+        if self.style_input not in get_args(StyleInput):
+            raise ConfigError(f"style_input {self.style_input!r} is unknown; choose {', '.join(get_args(StyleInput))}")
 
     def refuse_uneven_shares(self, processes: int) -> None:
         """Refuse processes that can't share a step's crops evenly: an empty or smaller share would weigh wrong.

@@ -15,9 +15,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from musicstyle.corpus.crops import TEACHER_HEARS
 from musicstyle.errors import ConfigError
-from musicstyle.model.checkpoint import load_checkpoint
+from musicstyle.model.checkpoint import load_checkpoint, read_config
 from musicstyle.model.config import ModelConfig
+
+
+def refuse_other_hearing(checkpoint: Path, pupil: ModelConfig) -> None:
+    """A teacher must hear what its pupil hears.
+
+    Raises:
+        CheckpointError: There is none.
+        ConfigError: It hears other conditions.
+    """
+    hears = ModelConfig.from_dict(read_config(checkpoint)["model"]).conditions
+    if hears != pupil.conditions:
+        raise ConfigError(
+            f"teacher {checkpoint} hears {hears} and its pupil {pupil.conditions}; both must hear the same"
+        )
 
 
 class Teacher:
@@ -30,12 +45,8 @@ class Teacher:
             CheckpointError: There is none, or it does not fit.
             ConfigError: It hears other conditions than its pupil.
         """
+        refuse_other_hearing(checkpoint, pupil)
         self.model = load_checkpoint(checkpoint, str(device))[0].eval()
-        if self.model.config.conditions != pupil.conditions:
-            raise ConfigError(
-                f"teacher {checkpoint} hears {self.model.config.conditions} and its pupil {pupil.conditions}; "
-                "both must hear the same"
-            )
 
     @torch.no_grad()
     def answers(self, batch: dict[str, Tensor]) -> Tensor:
@@ -49,7 +60,7 @@ class Teacher:
             (batch, length, vocabulary_size) float32; 0 for what is impossible.
         """
         heard = {name: values for name, values in batch.items() if name != "possible"}  # that of the batch's own key
-        heard |= {name: batch[f"teacher_{name}"] for name in ("ids", "melody", "held")}
+        heard |= {name: batch[f"teacher_{name}"] for name in TEACHER_HEARS}
         logits = self.model(heard)[0].float()
         logits = logits.gather(2, batch["teacher_table"][:, None].expand_as(logits))
         return logits.masked_fill(~batch["possible"], float("-inf")).softmax(dim=-1)
