@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from some_notes import any_notes, random_notes
 
+from musicstyle.generation.habitual import Habitual
 from musicstyle.generation.rules import Grammar
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.habits import CHANCES, Habits, said
@@ -27,7 +28,6 @@ from musicstyle.music.habits import (
     habits,
     held_before,
     places,
-    speaking,
 )
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import encode
@@ -120,12 +120,19 @@ def test_by_hand() -> None:
 
 
 @given(seed=st.integers(0, 10_000))
-def test_the_sampler_stands_where_the_places_say(seed: int) -> None:
-    ids, grammar = encode(random_notes(seed, 40, lowest=70)), Grammar(10**9, 10**9)
-    for event_id, expected in zip(ids.tolist(), places(ids, held_before(ids)), strict=True):
-        after, struck, in_chord, level = (np.array([part]) for part in grammar.stands)
-        np.testing.assert_array_equal(speaking(after, struck, in_chord, level, grammar.held[None])[0], expected)
-        grammar.accept(event_id)
+def test_the_sampler_hears_of_the_habits_that_the_places_name(seed: int) -> None:
+    ids, grammars = encode(random_notes(seed, 40, lowest=70)), [Grammar(10**9, 10**9) for _ in range(2)]
+    worth = torch.randn(HABITS + 1, generator=torch.Generator().manual_seed(seed))
+    worth[NONE] = 0.0
+    expected = said(
+        worth[None], torch.from_numpy(places(ids, held_before(ids)))[None], torch.from_numpy(EVERYWHERE)[None]
+    )
+    habitual = Habitual(worth)
+    for event_id, row in zip(ids.tolist(), expected[0].numpy(), strict=True):
+        heard = habitual.says(grammars, np.stack([grammar.held for grammar in grammars]))
+        np.testing.assert_array_equal(heard, np.stack([row, row]))
+        for grammar in grammars:
+            grammar.accept(event_id)
 
 
 @pytest.fixture

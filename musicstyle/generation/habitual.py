@@ -1,4 +1,7 @@
-"""What the habits of a style add to the logits of the next id."""
+"""What the habits of a style add to the logits of the next id.
+
+It is asked before every id, so tables are cut here, not looked up id by id as by `musicstyle.music.habits.places`.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,38 @@ import numpy as np
 from torch import Tensor
 
 from musicstyle.generation.rules import Grammar
-from musicstyle.music.habits import EVERYWHERE, speaking
+from musicstyle.music.habits import (
+    EVERYWHERE,
+    FIRST,
+    LEAPS,
+    MOVES,
+    RELEASES,
+    WAITS,
+    release_of,
+)
+from musicstyle.music.vocabulary import (
+    KEYS,
+    MAX_SHIFT_STEPS,
+    NOTE_OFF,
+    NOTE_ON,
+    PERFORMANCE,
+    TIME_SHIFT,
+    VELOCITY,
+    VELOCITY_BINS,
+)
+
+_ON, _OFF, _SHIFT, _VELOCITY = map(PERFORMANCE.first, (NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY))
+_FIRST = FIRST.tolist()
 
 
 class Habitual:
-    """A performance's habits, asked at every id."""
+    """A performance's habits."""
 
     def __init__(self, worth: Tensor) -> None:
         """`worth`: the row of `Condition.habits` that hears the performance, (habits + 1,)."""
         self._worth = worth.numpy(force=True)
         self._everywhere = self._worth[EVERYWHERE]
+        self._releases = self._worth[_FIRST[RELEASES] :]
 
     def says(self, grammars: Sequence[Grammar], held: np.ndarray) -> np.ndarray:
         """What is added for every id, (variations, 310).
@@ -26,5 +51,18 @@ class Habitual:
             grammars: Where each variation stands.
             held: For how long its keys have been down, (variations, 88).
         """
-        after, struck, in_chord, level = (np.array(part) for part in zip(*(g.stands for g in grammars), strict=True))
-        return self._worth[speaking(after, struck, in_chord, level, held)] + self._everywhere
+        said = np.tile(self._everywhere, (len(grammars), 1))
+        for row, grammar, down in zip(said, grammars, held, strict=True):
+            after, struck, in_chord, level = grammar.stands
+            row[_SHIFT : _SHIFT + MAX_SHIFT_STEPS] += self._from(_FIRST[WAITS + after], MAX_SHIFT_STEPS)
+            if struck >= 0:
+                row[_ON : _ON + KEYS] += self._from(_FIRST[LEAPS + in_chord] + KEYS - 1 - struck, KEYS)
+            if level >= 0:
+                moves = self._from(_FIRST[MOVES] + VELOCITY_BINS - 1 - level, VELOCITY_BINS)
+                row[_VELOCITY : _VELOCITY + VELOCITY_BINS] += moves
+            (keys,) = down.nonzero()
+            row[_OFF + keys] += self._releases[release_of(down[keys])]
+        return said
+
+    def _from(self, first: int, count: int) -> np.ndarray:
+        return self._worth[first : first + count]

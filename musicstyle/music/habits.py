@@ -66,7 +66,7 @@ def habits(ids: np.ndarray) -> np.ndarray:
     level = PERFORMANCE.values[ids[PERFORMANCE.kinds[ids] == _VELOCITY]] - 1 + FIRST[LEVELS]
     counts = np.bincount(np.concatenate((taken, level)), minlength=NONE + 1)[:NONE]
     chances = np.add.reduceat(counts, FIRST[:-1])[_ROW_OF]
-    chances[FIRST[RELEASES] :] = np.bincount(_BIN[np.minimum(held[held > 0], _LONGEST)], minlength=_HELD)
+    chances[FIRST[RELEASES] :] = np.bincount(release_of(held[held > 0]), minlength=_HELD)
     return np.stack((counts, chances)).astype(np.float32)
 
 
@@ -90,38 +90,27 @@ def places(ids: np.ndarray, held: np.ndarray) -> np.ndarray:
     last_on, last_shift, last_velocity = (
         np.maximum.accumulate(np.where(kind == one, np.arange(len(ids)), -1)) for one in (_ON, _SHIFT, _VELOCITY)
     )
-    struck = np.where(last_on >= 0, value[last_on] - MIN_PITCH, -1)
-    level = np.where(last_velocity >= 0, value[last_velocity] - 1, -1)
-    return speaking(_AFTER[before], struck, (last_on > last_shift) & (last_on >= 0), level, held)
-
-
-def speaking(
-    after: np.ndarray, struck: np.ndarray, in_chord: np.ndarray, level: np.ndarray, held: np.ndarray
-) -> np.ndarray:
-    """`places` by what it depends on.
-
-    Args:
-        after: Row of the waits, (n,), see `row_after`.
-        struck: The key struck last, 0 to 87, -1 for none, (n,).
-        in_chord: Whether that was in this moment, (n,) bool.
-        level: Velocity bin from 0 on, -1 for none, (n,).
-        held: As for `places`, (n, 88).
-    """
-    at = np.full((len(held), PERFORMANCE.size), NONE, dtype=np.int16)
-    struck, level = struck[:, None].astype(np.int16), level[:, None].astype(np.int16)
-    leaps = FIRST[LEAPS] + _LEAPS * in_chord[:, None].astype(np.int16) + (KEYS - 1) + _KEY - struck
+    struck = np.where(last_on >= 0, value[last_on] - MIN_PITCH, -1).astype(np.int16)[:, None]
+    level = np.where(last_velocity >= 0, value[last_velocity] - 1, -1).astype(np.int16)[:, None]
+    in_chord = ((last_on > last_shift) & (last_on >= 0)).astype(np.int16)[:, None]
+    leaps = FIRST[LEAPS] + _LEAPS * in_chord + (KEYS - 1) + _KEY - struck
     moves = FIRST[MOVES] + (VELOCITY_BINS - 1) + _LEVEL - level
-    waits = MAX_SHIFT_STEPS * after[:, None].astype(np.int16) + np.arange(MAX_SHIFT_STEPS, dtype=np.int16)
-    releases = FIRST[RELEASES] + _BIN[np.minimum(held, _LONGEST)]
+    waits = MAX_SHIFT_STEPS * _AFTER[before][:, None] + np.arange(MAX_SHIFT_STEPS)
+    at = np.full((len(ids), PERFORMANCE.size), NONE, dtype=np.int16)
     for event, values in (
         (NOTE_ON, np.where(struck >= 0, leaps, NONE)),
-        (NOTE_OFF, np.where(held > 0, releases, NONE)),
+        (NOTE_OFF, np.where(held > 0, FIRST[RELEASES] + release_of(held), NONE)),
         (TIME_SHIFT, waits),
         (VELOCITY, np.where(level >= 0, moves, NONE)),
     ):
         every = PERFORMANCE.ids(event)
         at[:, every.start : every.stop] = values
     return at
+
+
+def release_of(held: np.ndarray) -> np.ndarray:
+    """Which of the releases it is to let a key go that has been down so long, in steps, plus 1."""
+    return _BIN[np.minimum(held, _LONGEST)]
 
 
 def row_after(event_id: int) -> int:
