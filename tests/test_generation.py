@@ -24,10 +24,10 @@ from musicstyle.generation.transfer import StyleTransfer, read_melody, style_cro
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.habits import said
-from musicstyle.music.habits import EVERYWHERE, HABITS, held_before, places
+from musicstyle.music.habits import EVERYWHERE, HABITS, places
 from musicstyle.music.midi import read_midi, read_tracks, write_midi
 from musicstyle.music.notes import Notes
-from musicstyle.music.performance import decode, elapsed_steps, encode, held_steps
+from musicstyle.music.performance import decode, elapsed_steps, encode, held_before, held_steps
 from musicstyle.music.transposed import held_transposed, melody_table, performance_table
 from musicstyle.music.vocabulary import EOS, NOTE_ON, PERFORMANCE, TIME_SHIFT, VELOCITY
 

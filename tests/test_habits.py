@@ -26,11 +26,10 @@ from musicstyle.music.habits import (
     NONE,
     RELEASES,
     habits,
-    held_before,
     places,
 )
 from musicstyle.music.notes import Notes
-from musicstyle.music.performance import encode
+from musicstyle.music.performance import encode, held_before
 from musicstyle.music.transposed import performance_table
 from musicstyle.music.vocabulary import NOTE_OFF, NOTE_ON, PERFORMANCE, TIME_SHIFT, VELOCITY
 

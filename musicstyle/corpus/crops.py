@@ -20,9 +20,9 @@ import numpy as np
 from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, other_place, transpositions
 from musicstyle.corpus.store import Corpus
 from musicstyle.music.grammar import possible
-from musicstyle.music.habits import EVERYWHERE, habits, held_before, places
+from musicstyle.music.habits import EVERYWHERE, habits, places
 from musicstyle.music.notes import Notes
-from musicstyle.music.performance import elapsed_steps
+from musicstyle.music.performance import elapsed_steps, held_before
 from musicstyle.music.similarity import FEATURES, features
 from musicstyle.music.transposed import held_transposed, melody_table, performance_table
 from musicstyle.music.vocabulary import EOS, NOTE_OFF, NOTE_ON, PAD, PERFORMANCE

@@ -16,10 +16,8 @@ from musicstyle.errors import UsageError
 from musicstyle.evaluation.interpolation import Line, relative_distance
 from musicstyle.evaluation.style import Hits, hit_rate
 from musicstyle.generation.transfer import StyleTransfer, read_melody
-from musicstyle.music.habits import habits
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
-from musicstyle.music.performance import elapsed_steps
 from musicstyle.music.similarity import FEATURES, similarity_matrix, summary
 from musicstyle.music.works import works
 from musicstyle.training.loss import MODES, served_modes
@@ -255,15 +253,11 @@ def embed_crops(
     refuse_without_style(player)
     tokens = int(player.facts["training"]["tokens"])
     pieces = corpus.indices(split)
-    device = next(player.model.parameters()).device
     embedding, features, origin = [], [], []
     for done, piece in enumerate(pieces.tolist()):
         for first in _places(corpus, piece, tokens, crops):
             crop = cut(corpus, piece, first, tokens)
-            ids = torch.from_numpy(crop.ids[None]).to(device)
-            clock = torch.from_numpy(elapsed_steps(crop.ids)[None]).to(device)
-            known = torch.from_numpy(habits(crop.ids)[None]).to(device)
-            embedding.append(player.model.encode_style(ids, clock, known)[0].float().cpu().numpy())
+            embedding.append(player.embed_crops([crop.ids])[0].float().cpu().numpy())
             features.append(summary(crop.notes).ravel())
             origin.append(piece)
         if progress is not None:

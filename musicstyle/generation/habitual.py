@@ -11,15 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from musicstyle.generation.rules import Grammar
-from musicstyle.music.habits import (
-    EVERYWHERE,
-    FIRST,
-    LEAPS,
-    MOVES,
-    RELEASES,
-    WAITS,
-    release_of,
-)
+from musicstyle.music.habits import EVERYWHERE, FIRST, LEAPS, MOVES, RELEASES, WAITS, release_of
 from musicstyle.music.vocabulary import (
     KEYS,
     MAX_SHIFT_STEPS,
@@ -31,7 +23,10 @@ from musicstyle.music.vocabulary import (
     VELOCITY_BINS,
 )
 
-_ON, _OFF, _SHIFT, _VELOCITY = map(PERFORMANCE.first, (NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY))
+_ON, _SHIFT, _VELOCITY = (
+    slice(every.start, every.stop) for every in map(PERFORMANCE.ids, (NOTE_ON, TIME_SHIFT, VELOCITY))
+)
+_OFF = PERFORMANCE.first(NOTE_OFF)
 _FIRST = FIRST.tolist()
 
 
@@ -54,12 +49,11 @@ class Habitual:
         said = np.tile(self._everywhere, (len(grammars), 1))
         for row, grammar, down in zip(said, grammars, held, strict=True):
             after, struck, in_chord, level = grammar.stands
-            row[_SHIFT : _SHIFT + MAX_SHIFT_STEPS] += self._from(_FIRST[WAITS + after], MAX_SHIFT_STEPS)
+            row[_SHIFT] += self._from(_FIRST[WAITS + after], MAX_SHIFT_STEPS)
             if struck >= 0:
-                row[_ON : _ON + KEYS] += self._from(_FIRST[LEAPS + in_chord] + KEYS - 1 - struck, KEYS)
+                row[_ON] += self._from(_FIRST[LEAPS + in_chord] + KEYS - 1 - struck, KEYS)
             if level >= 0:
-                moves = self._from(_FIRST[MOVES] + VELOCITY_BINS - 1 - level, VELOCITY_BINS)
-                row[_VELOCITY : _VELOCITY + VELOCITY_BINS] += moves
+                row[_VELOCITY] += self._from(_FIRST[MOVES] + VELOCITY_BINS - 1 - level, VELOCITY_BINS)
             (keys,) = down.nonzero()
             row[_OFF + keys] += self._releases[release_of(down[keys])]
         return said

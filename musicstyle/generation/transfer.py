@@ -189,8 +189,10 @@ class StyleTransfer:
 
     def embed_style(self, style: Source) -> Tensor:
         """The style embedding of a performance, (style_width,): the mean over crops that are spread over it."""
-        notes = _piano_notes(style)
-        crops = style_crops(notes, self.facts["training"]["tokens"])
+        return self.embed_crops(style_crops(_piano_notes(style), self.facts["training"]["tokens"])).mean(dim=0)
+
+    def embed_crops(self, crops: list[np.ndarray]) -> Tensor:
+        """Style embeddings of performance ids, (ids,) each and none empty: (crops, style_width)."""
         length = max(map(len, crops))
         ids = np.zeros((len(crops), length), dtype=np.int64)
         clock = np.zeros_like(ids)
@@ -199,8 +201,7 @@ class StyleTransfer:
         known = np.stack([habits(row) for row in ids])
         device = next(self.model.parameters()).device
         with torch.inference_mode():
-            embeddings = self.model.encode_style(*(torch.from_numpy(part).to(device) for part in (ids, clock, known)))
-        return embeddings.mean(dim=0)
+            return self.model.encode_style(*(torch.from_numpy(part).to(device) for part in (ids, clock, known)))
 
     def _checked(self, embedding: Tensor) -> Tensor:
         """An embedding that a caller made, as the model takes it."""

@@ -35,13 +35,14 @@ class Condition:
         memory: What the decoder attends to; None for the unconditional baseline.
         melody: Melody ids, (batch, frames), PAD where unknown; None if the model hears no melody.
         style: Style embedding without the habits, (batch, width); None if the model hears no style.
-        habits: What they are worth, (batch, style_habits + 1), 0 without a style; None if the model hears of none.
+        habits: What they are worth, (batch, style_habits + 1), 0 in rows without a style; None if no row has one or the
+            model hears of none.
     """
 
     memory: Memory | None
     melody: Tensor | None
     style: Tensor | None
-    habits: Tensor | None = None
+    habits: Tensor | None
 
 
 class Autoencoder(nn.Module):
@@ -110,10 +111,9 @@ class Autoencoder(nn.Module):
         """
         c = self.config
         habits = None
-        if c.hears_style and c.style_habits:
-            ratios = use_style.new_zeros(1, c.style_habits, dtype=torch.float) if style is None else style[:, c.width :]
-            habits = self.habits.worth(torch.where(use_style[:, None], ratios, 0.0))
-            style = None if style is None else style[:, : c.width]
+        if c.hears_style and c.style_habits and style is not None:
+            habits = self.habits.worth(torch.where(use_style[:, None], style[:, c.width :], 0.0))
+            style = style[:, : c.width]
         if c.hears_style:
             absent = self.no_style.expand(len(use_style), -1)
             style = absent if style is None else torch.where(use_style[:, None], style, absent)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from musicstyle.music.performance import looking_back
 from musicstyle.music.vocabulary import (
     EOS,
     KEYS,
@@ -37,12 +38,8 @@ def possible(ids: np.ndarray, down: np.ndarray) -> np.ndarray:
         (n, 310) bool. EOS is possible wherever no VELOCITY waits for its note, PAD nowhere. The id that does stand
         there always is: files may hold two notes of a key at once, which no piano plays.
     """
-    before = np.concatenate(([PAD], ids))[: len(ids)]
+    before, last = looking_back(ids)
     kind, value = PERFORMANCE.kinds[before], PERFORMANCE.values[before]
-    last = {
-        event: np.maximum.accumulate(np.where(kind == PERFORMANCE.kind_index(event), np.arange(len(ids)), -1))
-        for event in (NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY)
-    }
     # The key of the last NOTE_ON and NOTE_OFF within this step, -1 if there is none.
     on, off = (
         np.where(last[event] > last[TIME_SHIFT], value[last[event]] - MIN_PITCH, -1)[:, None]

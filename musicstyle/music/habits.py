@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from musicstyle.music.performance import held_steps
+from musicstyle.music.performance import held_before, looking_back
 from musicstyle.music.vocabulary import (
     KEYS,
     MAX_SHIFT_STEPS,
@@ -32,17 +32,16 @@ from musicstyle.music.vocabulary import (
 )
 
 BINS_AN_OCTAVE = 4
-_ON, _OFF, _SHIFT, _VELOCITY = map(PERFORMANCE.kind_index, (NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY))
 _LEAPS, _MOVES, _HELD = 2 * KEYS - 1, 2 * VELOCITY_BINS - 1, 40
 # Rows of the tables laid end to end, and how long they are.
-ROWS = np.array([*[MAX_SHIFT_STEPS] * 3, *[_LEAPS] * 2, VELOCITY_BINS, _MOVES, _HELD])
-FIRST = np.concatenate(([0], np.cumsum(ROWS)))
+_ROWS = np.array([*[MAX_SHIFT_STEPS] * 3, *[_LEAPS] * 2, VELOCITY_BINS, _MOVES, _HELD])
+FIRST = np.concatenate(([0], np.cumsum(_ROWS)))
 WAITS, LEAPS, LEVELS, MOVES, RELEASES = 0, 3, 5, 6, 7  # number of the first row of each table
 HABITS = int(FIRST[-1])
 NONE = HABITS  # where no habit speaks
-_ROW_OF = np.repeat(np.arange(len(ROWS)), ROWS)
+_ROW_OF = np.repeat(np.arange(len(_ROWS)), _ROWS)
 _AFTER = np.full(len(PERFORMANCE.kinds), 2)  # which row of the waits an id is followed by
-_AFTER[PERFORMANCE.kinds == _ON], _AFTER[PERFORMANCE.kinds == _OFF] = 0, 1
+_AFTER[PERFORMANCE.ids(NOTE_ON)], _AFTER[PERFORMANCE.ids(NOTE_OFF)] = 0, 1
 _LONGEST = 2 ** (_HELD // BINS_AN_OCTAVE)
 _BIN = np.minimum(np.log2(np.maximum(np.arange(_LONGEST + 1), 1)) * BINS_AN_OCTAVE, _HELD - 1).astype(np.int16)
 EVERYWHERE = np.full(PERFORMANCE.size, NONE, dtype=np.int16)  # as `places`, of the levels
@@ -63,16 +62,10 @@ def habits(ids: np.ndarray) -> np.ndarray:
     held = held_before(ids)
     at = places(ids, held)
     taken = at[np.arange(len(ids)), ids]
-    level = PERFORMANCE.values[ids[PERFORMANCE.kinds[ids] == _VELOCITY]] - 1 + FIRST[LEVELS]
-    counts = np.bincount(np.concatenate((taken, level)), minlength=NONE + 1)[:NONE]
+    counts = np.bincount(np.concatenate((taken, EVERYWHERE[ids])), minlength=NONE + 1)[:NONE]
     chances = np.add.reduceat(counts, FIRST[:-1])[_ROW_OF]
     chances[FIRST[RELEASES] :] = np.bincount(release_of(held[held > 0]), minlength=_HELD)
     return np.stack((counts, chances)).astype(np.float32)
-
-
-def held_before(ids: np.ndarray) -> np.ndarray:
-    """For how long each key has been down before each id, (n, 88), as `held_steps` has it after each."""
-    return np.concatenate((np.zeros((1, KEYS), np.int32), held_steps(ids)))[: len(ids)]
 
 
 def places(ids: np.ndarray, held: np.ndarray) -> np.ndarray:
@@ -85,14 +78,11 @@ def places(ids: np.ndarray, held: np.ndarray) -> np.ndarray:
     Returns:
         (n, 310) int16: a wait, leap, move or release, NONE for none. The levels speak beside them, EVERYWHERE.
     """
-    before = np.concatenate(([PAD], ids))[: len(ids)]
-    kind, value = PERFORMANCE.kinds[before], PERFORMANCE.values[before]
-    last_on, last_shift, last_velocity = (
-        np.maximum.accumulate(np.where(kind == one, np.arange(len(ids)), -1)) for one in (_ON, _SHIFT, _VELOCITY)
-    )
-    struck = np.where(last_on >= 0, value[last_on] - MIN_PITCH, -1).astype(np.int16)[:, None]
-    level = np.where(last_velocity >= 0, value[last_velocity] - 1, -1).astype(np.int16)[:, None]
-    in_chord = ((last_on > last_shift) & (last_on >= 0)).astype(np.int16)[:, None]
+    before, last = looking_back(ids)
+    value = PERFORMANCE.values[before]
+    struck = np.where(last[NOTE_ON] >= 0, value[last[NOTE_ON]] - MIN_PITCH, -1).astype(np.int16)[:, None]
+    level = np.where(last[VELOCITY] >= 0, value[last[VELOCITY]] - 1, -1).astype(np.int16)[:, None]
+    in_chord = (last[NOTE_ON] > last[TIME_SHIFT]).astype(np.int16)[:, None]
     leaps = FIRST[LEAPS] + _LEAPS * in_chord + (KEYS - 1) + _KEY - struck
     moves = FIRST[MOVES] + (VELOCITY_BINS - 1) + _LEVEL - level
     waits = MAX_SHIFT_STEPS * _AFTER[before][:, None] + np.arange(MAX_SHIFT_STEPS)

@@ -109,6 +109,29 @@ def held_steps(ids: np.ndarray) -> np.ndarray:
     return np.where(struck > released, clock[1:, None] - clock[struck] + 1, 0)
 
 
+def held_before(ids: np.ndarray) -> np.ndarray:
+    """For how long each key has been down before each id, (n, 88), as `held_steps` has it after each."""
+    return np.concatenate((np.zeros((1, KEYS), np.int32), held_steps(ids)))[: len(ids)]
+
+
+def looking_back(ids: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """What stands before each place of a sequence.
+
+    Args:
+        ids: Performance ids, (n,).
+
+    Returns:
+        The id before each of them, (n,), PAD before the first; and, for each kind of event, where among those the last
+        one of it stands, (n,), -1 for nowhere.
+    """
+    before = np.concatenate(([PAD], ids))[: len(ids)]
+    kind, place = PERFORMANCE.kinds[before], np.arange(len(ids))
+    return before, {
+        event: np.maximum.accumulate(np.where(kind == PERFORMANCE.kind_index(event), place, -1))
+        for event in (NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY)
+    }
+
+
 @dataclass(frozen=True)
 class Dropped:
     """What decoding found that no note could be made of, or had to mend. True if anything.
