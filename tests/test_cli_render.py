@@ -94,6 +94,16 @@ def test_the_tune_is_laid_as_it_was_asked_for(folder: Path) -> None:
     assert [row[4] for row in shown_in("a.html")["notes"]] == [0] * 3 + [1] * 5
 
 
+@pytest.mark.parametrize(
+    "fact",
+    ["tempo: fast", "tempo: 0", "tempo: nan", "transpose: 3 up", "transpose: 1" + "0" * 30, "begin_seconds: inf"],
+)
+def test_facts_of_others_move_no_tune(folder: Path, fact: str) -> None:
+    write_midi("odd.mid", scale(5), text=["musicstyle: mine", fact])
+    assert render("odd.mid", "--out", "a.html", "--melody", "tune.mid").exit_code == 0
+    assert len(shown_in("a.html")["melody"]) == 5
+
+
 def test_the_tune_of_a_polyphonic_piece_is_the_one_that_generate_plays(folder: Path) -> None:
     # A long, soft, high note over a loud tune: the published search would take it.
     pad = Notes.from_arrays([0.0], [6.0], [96], [20])

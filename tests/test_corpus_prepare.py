@@ -22,7 +22,7 @@ from musicstyle.corpus.splits import Listed, assign, find_csv, read_csv
 from musicstyle.corpus.store import FORMAT, NOTE, PIECE, SPLITS, Corpus, notes_of, records_of
 from musicstyle.errors import CorpusError
 from musicstyle.music.melody import melody_flags
-from musicstyle.music.midi import read_midi, write_midi
+from musicstyle.music.midi import MAX_BYTES, read_midi, write_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import encode
 
@@ -434,7 +434,7 @@ def test_the_official_splits_are_used(source: Path, tmp_path: Path) -> None:
     splits = {path: row["split"] for path, row in rows(corpus).items()}
     assert {path: splits[path] for path, _, _ in official} == {path: split for path, split, _ in official}
     assert splits["copy_of_a.mid"] == "test"
-    assert corpus.manifest["splits_from"] == "maestro-v9.9.9.csv"
+    assert corpus.manifest["splits_from"] == "maestro-v9.9.9.csv, those of 2 other files from seed 0"
     assert [SPLITS[split] for split in corpus.pieces.split] == [row["split"] for row in corpus.manifest["pieces"]]
 
 
@@ -467,7 +467,7 @@ def test_a_source_named_by_dots_keeps_its_official_splits(
     source.rename(tmp_path / "maestro/2018")
     monkeypatch.chdir(tmp_path / "maestro" / inside)
     corpus = prepare(typed, tmp_path / "out")
-    assert corpus.manifest["splits_from"] == "maestro-v9.9.9.csv"
+    assert corpus.manifest["splits_from"] == "maestro-v9.9.9.csv, those of 3 other files from seed 0"
     assert {path: rows(corpus)[path]["split"] for path in ("a.mid", "g.mid")} == {
         "a.mid": "test",
         "g.mid": "validation",
@@ -484,6 +484,21 @@ def test_names_that_are_no_text(source: Path, tmp_path: Path, monkeypatch: pytes
     assert "caf\udce9.mid" in rows(prepare(source, tmp_path / "out"))
     corpus = cached_corpus(source)
     assert corpus.notes(list(rows(corpus)).index("caf\udce9.mid")).equals(read_midi(source / "caf\udce9.mid"))
+
+
+def test_a_csv_that_places_no_file_is_not_named(source: Path, tmp_path: Path) -> None:
+    maestro_csv(tmp_path, [("elsewhere/a.mid", "test", "A")])
+    assert prepare(source, tmp_path / "out").manifest["splits_from"] == "seed 0"
+
+
+@pytest.mark.parametrize("size", [0, MAX_BYTES + 1])
+def test_what_has_nothing_to_read_is_not_read_again(source: Path, tmp_path: Path, size: int) -> None:
+    with (source / "odd.mid").open("wb") as file:
+        file.truncate(size)
+    manifest = prepare(source, tmp_path / "out").path / "manifest.json"
+    before = manifest.stat().st_ino
+    assert "odd.mid" in rows(prepare(source, tmp_path / "out"), "skipped")
+    assert manifest.stat().st_ino == before
 
 
 def test_an_unknown_official_split_is_refused(tmp_path: Path) -> None:
@@ -588,3 +603,4 @@ def test_maestro(tmp_path: Path, data_dir: Path) -> None:
     split_of = dict(zip(official["midi_filename"].values(), official["split"].values(), strict=True))
     assert {path: row["split"] for path, row in rows(corpus).items()} == {path: split_of[path] for path in rows(corpus)}
     assert len(corpus) == 6
+    assert corpus.manifest["splits_from"] == "maestro-v3.0.0.csv"

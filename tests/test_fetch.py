@@ -291,6 +291,12 @@ def test_an_archive_of_another_kind(server: Server, tmp_path: Path, body: bytes,
     assert not list(tmp_path.glob("songs-v1"))
 
 
+def test_a_file_is_no_folder(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(CorpusError, match="a: is a file; give a folder"):
+        fetch(collection(server), tmp_path / "a")
+
+
 def test_too_many_files(server: Server, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="holds 2 files, more than 1"):
         fetch(collection(server, max_files=1), tmp_path)

@@ -241,6 +241,31 @@ def _good(tmp_path: Path) -> bytes:
     return (tmp_path / "good.mid").read_bytes()
 
 
+def _rich(tmp_path: Path) -> bytes:
+    """One with everything in it that a reader may choke on; the last two bytes of data are none, so symusic refuses."""
+    events: list[mido.Message | mido.MetaMessage] = [
+        mido.MetaMessage("track_name", name="x"),
+        mido.MetaMessage("key_signature", key="Eb"),
+        mido.MetaMessage("time_signature", numerator=3, denominator=8),
+        mido.MetaMessage("smpte_offset"),
+        mido.MetaMessage("sequence_number", number=1),
+        mido.Message("sysex", data=(1, 2)),
+    ]
+    for channel in (0, 3, 9):
+        events.append(mido.Message("program_change", channel=channel, program=5))
+        events.append(mido.Message("pitchwheel", channel=channel, pitch=100))
+        events += _note(60, 48, channel=channel)
+    _save(tmp_path / "rich.mid", events)
+    return (tmp_path / "rich.mid").read_bytes().replace(b"\x3c\x40", b"\x3c\xc8")
+
+
+def test_a_key_that_there_is_not(tmp_path: Path) -> None:
+    damaged = _rich(tmp_path).replace(b"\xff\x59\x02\xfd", b"\xff\x59\x02\x0a")
+    (tmp_path / "key.mid").write_bytes(damaged)
+    with pytest.raises(MidiError, match="damaged MIDI data"):
+        read_midi(tmp_path / "key.mid")
+
+
 def test_every_truncation_is_refused(tmp_path: Path) -> None:
     data = _good(tmp_path)
     for length in range(len(data)):
@@ -280,7 +305,7 @@ def test_random_bytes(tmp_path: Path, data: bytes, with_magic: bool) -> None:
 @same_folder
 @given(st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1, max_size=20))
 def test_damaged_files(tmp_path: Path, changes: list[tuple[int, int]]) -> None:
-    data = bytearray(_good(tmp_path))
+    data = bytearray(_rich(tmp_path))
     for place, byte in changes:
         data[place % len(data)] = byte
     path = tmp_path / "damaged.mid"

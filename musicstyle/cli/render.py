@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,8 @@ import click
 
 from musicstyle.cli._console import Meter, give
 from musicstyle.cli._paths import refuse_to_write
-from musicstyle.errors import UsageError
+from musicstyle.errors import ConfigError, UsageError
+from musicstyle.generation.options import GenerationOptions
 from musicstyle.music.outputs import output_kind, write_output
 
 if TYPE_CHECKING:
@@ -78,11 +80,21 @@ def _tune(path: Path, notes: Notes, facts: dict[str, str]) -> Notes:
     tune = piano_melody(read_notes(path))
     if not len(tune):
         raise UsageError(f"{path}: holds no melody")
-    asked = tune.from_zero().stretch(1 / float(facts.get("tempo", 1)))
-    semitones = facts.get("transpose", "auto")  # what "auto" moved was moved back
-    asked = asked.transpose(0 if semitones == "auto" else int(semitones)).shift(float(facts.get("begin_seconds", 0)))
     # Whichever place more of the notes agree with.
-    return max((tune, asked), key=lambda place: int(plays_melody(notes, place).sum()))
+    return max((tune, _asked(tune, facts)), key=lambda place: int(plays_melody(notes, place).sum()))
+
+
+def _asked(tune: Notes, facts: dict[str, str]) -> Notes:
+    """The tune where the facts say that it was asked for; as it stands where they are none of `generate`."""
+    transpose = facts.get("transpose", "auto")
+    semitones = 0 if transpose == "auto" else transpose  # what "auto" moved was moved back
+    try:
+        asked = GenerationOptions(tempo=float(facts.get("tempo", 1)), transpose=int(semitones))
+        begin = float(facts.get("begin_seconds", 0))
+    except (ValueError, ConfigError):
+        return tune
+    moved = tune.from_zero().stretch(1 / asked.tempo).transpose(int(semitones))
+    return moved.shift(begin) if math.isfinite(begin) else tune
 
 
 def _facts(file: Path) -> dict[str, str]:

@@ -89,12 +89,14 @@ def fetch(collection: Collection, to: Path | str, *, progress: Progress | None =
 
     Raises:
         CorpusError: the server cannot be reached or breaks off (what came is kept, call again), the file is not the
-            published one, the archive is damaged or unsafe, `to` cannot be written.
+            published one, the archive is damaged or unsafe, `to` is a file or cannot be written.
     """
     to = Path(to)
     target = to / collection.folder
     if target.is_dir():
         return target
+    if to.exists() and not to.is_dir():
+        raise CorpusError(f"{to}: is a file; give a folder")
     try:
         to.mkdir(parents=True, exist_ok=True)
         archive = part_path(collection, to)

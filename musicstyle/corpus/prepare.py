@@ -27,6 +27,7 @@ from musicstyle.corpus.reading import File, Reading, Task, find_files, read_all
 from musicstyle.corpus.splits import Listed, assign, find_listed
 from musicstyle.corpus.store import FORMAT, NOTE, PIECE, SPLITS, Corpus, is_corpus, notes_of
 from musicstyle.errors import CorpusError
+from musicstyle.music.midi import MAX_BYTES
 
 Progress = Callable[[int, int], None]  # files done, files in all
 Row = dict[str, Any]  # of the manifest
@@ -117,7 +118,8 @@ class _Earlier:
     def has(self, file: File) -> bool:
         """Whether the file need not be opened."""
         row = self.row(file.path)
-        known = "sha256" in row  # else it could not even be opened, which may have been mended
+        # What could not be opened may have been mended without a change of its size and time.
+        known = "sha256" in row or not 0 < row.get("size", 1) <= MAX_BYTES
         return known and self.same_source and (row.get("size"), row.get("mtime_ns")) == (file.size, file.mtime_ns)
 
     def sha256(self, path: str) -> str:
@@ -190,6 +192,14 @@ def _splits(pieces: Sequence[Row], listed: Mapping[str, Listed], seed: int) -> d
     return assign(fingerprints, {row["path"]: row["work"] for row in pieces if "work" in row}, listed, seed)
 
 
+def _splits_from(table: str | None, pieces: Sequence[Row], listed: Mapping[str, Listed], seed: int) -> str:
+    """Who placed how many of the pieces: the csv of this name, the seed, or both."""
+    others = sum(not (row["path"] in listed and listed[row["path"]].split) for row in pieces)
+    if table is None or others == len(pieces):
+        return f"seed {seed}"
+    return f"{table}, those of {others} other files from seed {seed}" if others else table
+
+
 def _write_index(folder: Path, source: Path, rows: Sequence[Row], seed: int) -> None:
     """Write index.npy and manifest.json."""
     pieces = [row for row in rows if "reason" not in row]
@@ -209,7 +219,12 @@ def _write_index(folder: Path, source: Path, rows: Sequence[Row], seed: int) -> 
         row["split"] = splits[row["path"]]
     np.save(folder / "index.npy", _index(pieces, notes))
     versions = {"musicstyle": __version__, "numpy": np.__version__, "symusic": importlib.metadata.version("symusic")}
-    manifest = {"format": FORMAT, "source": str(source), "splits_from": table or f"seed {seed}", "seed": seed}
+    manifest = {
+        "format": FORMAT,
+        "source": str(source),
+        "splits_from": _splits_from(table, pieces, listed, seed),
+        "seed": seed,
+    }
     manifest |= {"versions": versions, "totals": _totals(pieces, skipped), "pieces": pieces, "skipped": skipped}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 

@@ -1,6 +1,6 @@
 """Which piece is trained on, which validates, which tests.
 
-MAESTRO brings its splits in a csv; they are used as they are. Any other folder is split by file, about 80/10/10, by a
+MAESTRO brings its splits in a csv; they are used as they are. Any other folder is split by piece, about 80/10/10, by a
 seed. Pieces that are the same stay together: the same notes under another name or in another key, other performances of
 a work, as their notes tell it, and, where a csv tells names, as these do.
 """

@@ -1,13 +1,11 @@
 """Files of any kind that hold notes -> Notes: MIDI, MusicXML, ABC, Humdrum and plain text.
 
-Scores are read by music21 from text that was checked here: a compressed score is unpacked within limits, XML that
-defines entities is refused before anything expands them.
+ABC is read by abc2midi (`abc_notation`), other scores by music21 from text that was checked here: a compressed score is
+unpacked within limits, XML that defines entities is refused before anything expands them.
 
 A score is played as written: repeats are played out, tied notes are one, tempo marks count (120 quarters a minute
 where there is none), transposing instruments sound where they sound. Left out: grace notes (they take no time of their
-own), chord symbols, unpitched percussion, changes of tempo within an ABC tune. music21 knows the bars, and so the
-repeats, of an ABC tune only if it has two plain bar lines or more. Dynamics are not interpreted: velocity is 100 unless
-the score gives numbers.
+own), chord symbols, unpitched percussion. Dynamics are not interpreted: velocity is 100 unless the score gives numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +23,7 @@ import numpy as np
 
 from musicstyle.archives import ZIP_ERRORS
 from musicstyle.errors import MidiError, UsageError
+from musicstyle.music.abc_notation import read_abc
 from musicstyle.music.midi import MAX_BYTES, MIDI_SUFFIXES, read_bytes, read_midi, read_tracks, refuse_endless
 from musicstyle.music.notes import Notes
 from musicstyle.music.plaintext import looks_like_tune, parse_tune
@@ -55,7 +53,8 @@ def source_name(source: PathLike) -> str:
 
 def _is_tune(source: PathLike) -> bool:
     text = os.fspath(source)
-    return not os.path.exists(text) and looks_like_tune(text)  # noqa: PTH110 - Path.exists raises for a long name
+    named_as_files_are = text.lower().endswith(SUFFIXES)
+    return not named_as_files_are and looks_like_tune(text) and not os.path.exists(text)  # noqa: PTH110 - long names
 
 
 class _UnusableError(ValueError):
@@ -103,7 +102,7 @@ def is_midi(path: PathLike) -> bool:
 
 
 def _track_notes(path: PathLike, track: str) -> Notes:
-    if os.path.isfile(path) and not is_midi(path):  # noqa: PTH113 - as above
+    if _is_tune(path) or (os.path.isfile(path) and not is_midi(path)):  # noqa: PTH113 - as above
         raise UsageError(f"{os.fspath(path)}: only MIDI files have tracks to choose from; leave the track out")
     tracks = read_tracks(path).tracks
     found = [one for one in tracks if track == str(one.index)]  # a number first: some tracks are named "1"
@@ -129,6 +128,8 @@ def read_score(data: bytes, kind: str) -> Notes:
     text = _checked_xml(_unpacked(data)) if kind == "musicxml" else _text(data)
     if not text.strip():
         raise ValueError("is empty")
+    if kind == "abc":
+        return read_abc(text)
     with _quiet():
         try:
             return _played(_parsed(text, kind))
@@ -140,23 +141,13 @@ def read_score(data: bytes, kind: str) -> Notes:
 
 
 def _parsed(text: str, kind: str) -> Any:
-    """A music21 Score; of a book of tunes the first."""
+    """A music21 Score; of several the first."""
     from music21 import converter, stream
 
-    if kind == "abc":  # a book of 75 tunes takes half a minute
-        text = _plain_abc("".join(re.split(r"(?m)^(?=X:)", text)[:2]))
     score = converter.parseData(text, format=kind)
     if isinstance(score, stream.Opus):
         return next(iter(score.scores), stream.Score())
     return score
-
-
-def _plain_abc(tune: str) -> str:
-    """A tune with nothing in it that music21 does not know: fields within a line, and a header without a length."""
-    tune = re.sub(r"\[([KLM]:[^\]\n]*)\]", r"\n\1\n", tune)
-    header = re.split(r"(?m)^(?=K:)", tune, maxsplit=1)[0]
-    length = "" if re.search(r"(?m)^[LM]:", header) else "L:1/8\n"  # an eighth where none is said, says the standard
-    return header + length + tune[len(header) :]
 
 
 def _played(score: Any) -> Notes:
@@ -164,6 +155,7 @@ def _played(score: Any) -> Notes:
     from music21 import repeat
 
     if next(iter(score.recurse().getElementsByClass("RepeatMark")), None) is not None:
+        _begin_repeats(score)
         with contextlib.suppress(repeat.ExpanderException):  # repeats that make no sense are not played
             score = score.expandRepeats()
     clock = _QuarterClock(score)
@@ -172,6 +164,28 @@ def _played(score: Any) -> Notes:
         raise _UnusableError("holds no notes")
     start, end, pitch, velocity = zip(*rows, strict=True)
     return Notes.from_arrays(clock.seconds(start), clock.seconds(end), pitch, velocity)
+
+
+def _begin_repeats(score: Any) -> None:
+    """Write the repeat signs that scores leave out: where a repeat ends and none began, it began behind the last."""
+    from music21 import bar
+
+    for part in score.parts or [score]:
+        endings = [measure for bracket in part.recurse().getElementsByClass("RepeatBracket") for measure in bracket]
+        begun, first = True, None  # the piece's first repeat may begin with it; the first measure behind the last one
+        for measure in part.getElementsByClass("Measure"):
+            if _is_repeat(measure.leftBarline, "start"):
+                begun = True
+            elif first is None and not begun and measure not in endings:
+                first = measure
+            if _is_repeat(measure.rightBarline, "end"):
+                if not begun and first is not None:
+                    first.leftBarline = bar.Repeat(direction="start")
+                begun, first = False, None
+
+
+def _is_repeat(line: Any, direction: str) -> bool:
+    return getattr(line, "direction", None) == direction
 
 
 def _written_notes(part: Any) -> list[tuple[float, float, int, int]]:
@@ -298,7 +312,7 @@ def _walk_xml(data: bytes, begin: Callable[[str, dict[str, str]], None]) -> None
     parser.StartElementHandler = begin
     try:
         parser.Parse(data, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError) as error:  # LookupError: an encoding that nobody knows
         raise ValueError(f"is damaged XML ({error})") from None
 
 

@@ -28,7 +28,7 @@ def runs(notes: Notes) -> np.ndarray:
     """The runs of a performance as numbers, each once, in rising order, int64.
 
     Args:
-        notes: On the piano's keys, as everything that `read_midi` gives.
+        notes: On the piano's keys, as a corpus holds them.
     """
     if len(notes) < RUN:
         return np.zeros(0, dtype=np.int64)
