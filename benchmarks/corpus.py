@@ -26,13 +26,13 @@ from musicstyle.corpus.crops import BatchOptions, batch
 from musicstyle.corpus.prepare import prepare
 from musicstyle.corpus.reading import File, Task, find_files, read
 from musicstyle.corpus.store import Corpus, notes_of
-from musicstyle.evaluation.material import MAESTRO, data_folder
+from musicstyle.evaluation.material import MAESTRO, maestro_folder
 from musicstyle.music.melody import extract_melody
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import encode
 from musicstyle.music.vocabulary import PERFORMANCE
 
-DEFAULT = (data_folder() or Path("data")) / MAESTRO
+DEFAULT = maestro_folder() or Path("data") / MAESTRO
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # start, end, pitch, velocity
 
 

@@ -76,7 +76,7 @@ def timed_run(step: Callable[[int], Any], tokens: int, rows: int, marks: Iterabl
         step(position)
         wall[position], cpu[position] = time.perf_counter() - begin, time.process_time() - begin_cpu
     marks = [mark for mark in marks if mark <= tokens]
-    around = {mark: slice(max(0, mark - NEAR), mark) for mark in sorted({100, *marks})}
+    around = {mark: slice(max(0, mark - NEAR), mark) for mark in sorted({100, *marks}) if mark <= tokens}
     return {
         "tokens_per_second": {mark: round(rows * mark / wall[:mark].sum(), 1) for mark in marks},
         "per_cpu_second": {mark: round(rows * mark / cpu[:mark].sum(), 1) for mark in marks},

@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from musicstyle.evaluation.material import data_folder
+from musicstyle.evaluation.material import maestro_folder
+from musicstyle.evaluation.style import hit_rate
 from musicstyle.music.interop import to_pretty_midi
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
@@ -36,7 +37,7 @@ from musicstyle.music.similarity import (
     similarity_of_pairs,
 )
 
-PUBLISHED_HERE = {"own": 0.748, "others": 0.536, "own_above_other": 0.928}  # the project's earlier measurement
+EARLIER = {"own": 0.748, "others": 0.536, "own_above_other": 0.928}  # the project's earlier measurement
 
 
 def loop_normals(midi: Any) -> list[NormalDist]:
@@ -105,18 +106,15 @@ def speed(pieces: Sequence[Notes], pairs: int, seed: int) -> dict[str, Any]:
 def ceiling(pieces: Sequence[Notes], density: Density) -> dict[str, float]:
     halves = [(p.crop(0, p.duration_seconds / 2), p.crop(p.duration_seconds / 2, np.inf)) for p in pieces]
     areas = similarity_matrix([a for a, _ in halves], [b for _, b in halves], density).mean(axis=-1)
-    own, other = np.diag(areas), ~np.eye(len(areas), dtype=bool)
-    return {
-        "performances": len(areas),
-        "own": float(own.mean()),
-        "others": float(areas[other].mean()),
-        "own_above_other": float((own[:, None] > areas)[other].mean()),
-    }
+    hits = hit_rate(areas)
+    return {"performances": hits.candidates, "own": hits.own, "others": hits.others, "own_above_other": hits.rate}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=data_folder(), help="folder of MIDI; default: $MUSICSTYLE_DATA")
+    parser.add_argument(
+        "--data", type=Path, default=maestro_folder(), help="of MIDI; default: $MUSICSTYLE_DATA's MAESTRO"
+    )
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--pieces", type=int, default=24, help="performances of the ceiling")
     parser.add_argument("--seed", type=int, default=0)
@@ -124,8 +122,10 @@ def main() -> None:
     options = parser.parse_args()
     pairs = 60 if options.quick else options.pairs
     rng = np.random.default_rng(options.seed)
-    files = sorted(p for p in options.data.rglob("*.mid*") if "maestro" in str(p)) if options.data else []
-    report: dict[str, Any] = {"source": "MAESTRO" if files else "synthetic", "seed": options.seed}
+    files = sorted(options.data.rglob("*.mid*")) if options.data else []
+    if options.data and not files:
+        parser.error(f"--data {options.data}: no MIDI file in it or below it")
+    report: dict[str, Any] = {"source": str(options.data) if files else "synthetic", "seed": options.seed}
     if files:
         chosen = [files[i] for i in sorted(rng.permutation(len(files))[: 2 * pairs])]
         report["speed"] = speed([read_midi(path) for path in chosen], pairs, options.seed)
@@ -134,13 +134,13 @@ def main() -> None:
         middling = [p for path in files[::3] if 120 <= (p := read_midi(path)).duration_seconds < 240]
         middling = middling[:: max(1, len(middling) // options.pieces)][: options.pieces]
         report["ceiling"] = {
-            "earlier": PUBLISHED_HERE,
-            "spread over MAESTRO": ceiling(spread, "normal"),
+            "earlier": EARLIER,
+            "spread over the data": ceiling(spread, "normal"),
             "2 to 4 minutes": ceiling(middling, "normal"),
         }
         if not options.quick:
             report["ceiling"] |= {
-                "spread over MAESTRO, kde": ceiling(spread, "kde"),
+                "spread over the data, kde": ceiling(spread, "kde"),
                 "2 to 4 minutes, kde": ceiling(middling, "kde"),
             }
     else:

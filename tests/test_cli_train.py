@@ -123,6 +123,16 @@ def test_a_teacher_of_no_use_is_refused_before_any_work(folder: Path) -> None:
     assert sorted(folder.iterdir()) == before
 
 
+@pytest.mark.parametrize("flag", ["--teacher", "--init"])
+def test_a_checkpoint_of_other_fields_is_named(folder: Path, flag: str) -> None:
+    (folder / "old").mkdir()
+    config = json.loads((default_checkpoint() / "config.json").read_text())
+    del config["model"]["style_habits"]
+    (folder / "old" / "config.json").write_text(json.dumps(config))
+    words = "missing field in the model's config: style_habits"
+    refused(call("train", "--data", "midi", flag, "old"), 1, f"old/config.json: {words}")
+
+
 def test_train_makes_a_checkpoint_that_plays(folder: Path) -> None:
     result = call("train", "--data", "midi", "--steps", "3", "--validate-every", "2", *QUICK)
     assert (result.exit_code, result.stdout) == (0, "runs/midi-tiny/best\n"), result.stderr

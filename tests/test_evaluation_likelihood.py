@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +74,20 @@ def test_every_crop_is_full_and_every_place_can_be_drawn(corpus: Corpus) -> None
             assert len(example_at(corpus, piece, first, np.random.default_rng(0), plain).ids) == 60
         rest = corpus.notes(piece)[max(drawn) + 1 :]
         assert len(encode(rest.shift(-rest.start[0]))) < 60
+
+
+def test_a_crop_is_full_where_a_later_beginning_has_more_ids(tmp_path: Path) -> None:
+    """A beginning becomes time 0 and steps are rounded anew, so that notes fall together or apart."""
+    write_midi(tmp_path / "midi" / "a.mid", random_notes(1, 400, 60.0))
+    off_grid = prepare(tmp_path / "midi", tmp_path / "corpus")
+    notes = off_grid.notes(0)
+    left = [len(encode(notes[first:].from_zero())) for first in range(len(notes))]
+    rises = [first for first in range(len(notes) - 1) if left[first] < left[first + 1]]
+    assert len(rises) > 5
+    for short in rises[:5]:
+        options = dataclasses.replace(OPTIONS, augment=False, tokens=left[short + 1])
+        for first in set(first_notes(off_grid, 0, 3 * (short + 2), options)):
+            assert left[first] >= options.tokens
 
 
 def batches_of(corpus: Corpus) -> list[dict[str, torch.Tensor]]:

@@ -23,6 +23,17 @@ def tune() -> Notes:
     return Notes.from_arrays(start, start + 0.5, [60, 64, 67, 72, 67, 64, 60, 55, 60], np.full(9, 80))
 
 
+def test_chance_is_the_higher_of_what_moving_in_time_and_in_pitch_leaves() -> None:
+    start = np.arange(40) * 0.5
+    for pitch, played in ((np.full(40, 60), np.arange(40) % 12 + 55), (60 + np.arange(40) % 7, np.full(40, 60))):
+        melody = Notes.from_arrays(start, start + 0.5, pitch, np.full(40, 80))
+        score = score_melody(melody, Notes.from_arrays(start, start + 0.5, played, np.full(40, 80)))
+        assert score.chance_100 == pytest.approx(max(score.moved_time_100, score.moved_pitch_100) / 40)
+    one_key = Notes.from_arrays(start, start + 0.5, np.full(40, 60), np.full(40, 80))
+    chords = Notes.concatenate([one_key.transpose(by) for by in range(-12, 13)])
+    assert score_melody(one_key, chords).chance_100 > 0.9  # whatever key it is moved to sounds
+
+
 @given(st.integers(0, 10_000), st.sampled_from([0.05, 0.1]))
 def test_the_matching_is_as_large_as_mir_evals(seed: int, tolerance: float) -> None:
     rng = np.random.default_rng(seed)

@@ -52,6 +52,16 @@ def in_memory(train: Sequence[Notes], validation: Sequence[Notes] = ()) -> Corpu
     return corpus
 
 
+def of_length(longest: int) -> Runs:
+    return Runs(np.array([1, longest]), np.array([0, 0]))
+
+
+def test_a_real_stretch_that_shares_as_much_makes_a_piece_usual() -> None:
+    assert Judged(of_length(7), None, [of_length(7), of_length(3)]).as_long == 0.5
+    assert Judged(of_length(8), None, [of_length(7), of_length(3)]).as_long == 0
+    assert Judged(of_length(8), None, []).as_long is None
+
+
 def in_a_row(pitches: Sequence[int], seconds: float = 0.2) -> Notes:
     """One note after the other."""
     start = np.arange(len(pitches)) * seconds

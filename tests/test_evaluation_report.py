@@ -25,18 +25,20 @@ from musicstyle.errors import CorpusError, UsageError
 from musicstyle.evaluation import experiments, material
 from musicstyle.evaluation.experiments import Crops, Halves, embed_crops, interpolation_test, style_test
 from musicstyle.evaluation.findings import findings
+from musicstyle.evaluation.interpolation import relative_distance
 from musicstyle.evaluation.knowledge import knowledge, names_for
 from musicstyle.evaluation.material import chosen, maestro_performances, midi_files
 from musicstyle.evaluation.page import page
 from musicstyle.evaluation.playing import pair_up, play_pairs, summarize
-from musicstyle.evaluation.report import ASKED, PLAYED, PUBLISHED_NLL, Plan, Report, file_identity
+from musicstyle.evaluation.report import ASKED, OF_THE_CORPUS, PLAYED, PUBLISHED_NLL, Plan, Report, file_identity
 from musicstyle.evaluation.style import retrieval
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import save_checkpoint
 from musicstyle.model.config import ModelConfig
-from musicstyle.music.midi import write_midi
+from musicstyle.music.midi import read_midi, write_midi
 from musicstyle.music.notes import Notes
+from musicstyle.music.similarity import similarity_matrix
 
 if TYPE_CHECKING:
     from musicstyle.generation.options import GenerationOptions
@@ -191,6 +193,28 @@ def test_a_short_tune_makes_every_mode_and_the_real_stretch_short(
     assert asked == [1.5, 1.7, 1.5] * 5  # real and four modes; the third style plays the first tune again
 
 
+def test_a_short_half_makes_every_mode_and_the_real_stretch_short(
+    player: StyleTransfer, maestro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float | None] = []
+    generate = player.generate
+
+    def watched(style: Any, melody: Any, options: GenerationOptions) -> Generation:
+        asked.append(options.seconds)
+        return generate(style, melody, options)
+
+    monkeypatch.setattr(player, "generate", watched)
+    fast, slow = random_notes(1, 60, 4.5), random_notes(2, 60, 30.0)
+    write_midi(tmp_path / "hurried.mid", Notes.concatenate([fast, slow.shift(5.0)]))
+    start = np.arange(20) * 0.5
+    write_midi(tmp_path / "long.mid", Notes.from_arrays(start, start + 0.5, 60 + np.arange(20), np.full(20, 80)))
+    paths = [tmp_path / "hurried.mid", maestro / "3.midi"]
+    style_test(player, paths, [tmp_path / "long.mid"], player.default_options(seconds=6.0), modes=["none"])
+    assert asked == [Halves.of(paths[0]).heard.duration_seconds, 6.0]
+    assert asked[0] is not None
+    assert asked[0] < 6.0
+
+
 def test_one_style_alone_is_refused(player: StyleTransfer, maestro: Path, tunes: list[Path]) -> None:
     with pytest.raises(UsageError, match="at least 2"):
         style_test(player, midi_files(maestro)[:1], tunes, player.default_options(seconds=1.5))
@@ -202,6 +226,28 @@ def test_the_ends_of_a_line_are_the_styles_themselves(player: StyleTransfer, mae
     there = interpolation_test(player, [(a, b)], tunes[:1], options, 3, 1)
     back = interpolation_test(player, [(b, a)], tunes[:1], options, 3, 1)
     np.testing.assert_allclose(back.mean[::-1], 1 - there.mean, atol=1e-9)
+
+
+def test_both_ends_are_judged_by_stretches_of_one_length(
+    player: StyleTransfer, maestro: Path, tunes: list[Path], tmp_path: Path
+) -> None:
+    a = midi_files(maestro)[0]
+    whole = read_midi(a).from_zero()
+    write_midi(tmp_path / "longer.mid", Notes.concatenate([whole, whole.shift(whole.duration_seconds).transpose(12)]))
+    monotone = [whole.crop(0.0, 12.0), read_midi(tmp_path / "longer.mid").from_zero()]
+    made = player.generate(player.embed_style(monotone[1]), tunes[0], player.default_options(seconds=1.5)).notes
+    write_midi(tmp_path / "shorter.mid", monotone[0])
+    line = interpolation_test(
+        player,
+        [(tmp_path / "shorter.mid", tmp_path / "longer.mid")],
+        tunes[:1],
+        player.default_options(seconds=1.5),
+        2,
+        1,
+    )
+    length = monotone[0].duration_seconds
+    areas = similarity_matrix([made], [part.crop(0.0, length) for part in monotone]).mean(axis=2)
+    assert line.mean[0] == pytest.approx(float(relative_distance(areas[:, 0], areas[:, 1])[0]), abs=1e-6)
 
 
 def test_a_style_may_be_an_embedding(player: StyleTransfer, maestro: Path) -> None:
@@ -323,6 +369,51 @@ def test_other_music_is_another_question(player: StyleTransfer, corpus: Corpus, 
     (data / "maestro-performers.csv").write_text("midi_filename,performer\n3.midi,Cid\n")
     third = keys()
     assert {part for part in first if second[part] != third[part]} == {"embedding"}
+
+
+@pytest.mark.usefixtures("without_data")
+def test_a_corpus_of_as_many_other_notes_is_another_question(
+    player: StyleTransfer, corpus: Corpus, maestro: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(maestro, tmp_path / "moved")
+    for path in midi_files(tmp_path / "moved"):
+        write_midi(path, read_midi(path).transpose(-1))
+    moved = prepare(tmp_path / "moved", tmp_path / "corpus", seed=1)
+    assert moved.manifest["totals"] == corpus.manifest["totals"]
+    first, second = (Report(player, "weights", PLAN, data, tmp_path / "report") for data in (corpus, moved))
+    assert all(first._key(part) != second._key(part) for part in OF_THE_CORPUS)
+
+
+@pytest.mark.usefixtures("without_data")
+@pytest.mark.parametrize(
+    ("changes", "tokens"), [({}, 300), ({"memory_window_steps": 30}, 30), ({"window": 12, "max_distance": 10}, 30)]
+)
+def test_the_same_weights_in_another_model_are_asked_anew(
+    player: StyleTransfer, tmp_path: Path, changes: dict[str, int], tokens: int
+) -> None:
+    other = Autoencoder(dataclasses.replace(SMALL, **changes))
+    other.load_state_dict(player.model.state_dict())
+    reports = [
+        Report(one, "weights", PLAN, None, tmp_path / "report")
+        for one in (player, StyleTransfer(other.eval(), {**player.facts, "training": {"tokens": tokens}}))
+    ]
+    assert all(reports[0]._key(part) != reports[1]._key(part) for part in reports[0].parts)
+
+
+def test_only_pieces_that_were_compared_speak_of_copying() -> None:
+    def piece(longest: int, as_long: float | None) -> dict[str, Any]:
+        return {
+            "longest": longest,
+            "as_long": as_long,
+            "real": {"percentile_90": 11.5} if as_long is not None else None,
+        }
+
+    modes = {"both": {"pieces": [piece(10, 0.5), piece(500, None)]}, "none": {"pieces": [piece(12, 0.0)]}}
+    (line,) = findings({"memorisation": {"modes": modes}})
+    assert "has 12 notes" in line
+    assert "up to 11.5 and more" in line
+    assert "1 of 2 pieces" in line
+    assert "1 have more notes than any unseen performance" in line
 
 
 @pytest.mark.usefixtures("without_data")

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musicstyle.evaluation.interpolation import Line, relative_distance, spearman
-from musicstyle.evaluation.style import hit_rate, linear_probe, retrieval, standardised
+from musicstyle.evaluation.style import (
+    RIDGES,
+    _best_ridge,
+    _ridge_answers,
+    hit_rate,
+    linear_probe,
+    retrieval,
+    standardised,
+)
 
 
 def test_hits_by_hand() -> None:
@@ -28,6 +36,12 @@ def test_the_interval_of_the_rate_knows_how_many_were_asked() -> None:
         assert 0 <= hits.interval[0] < hits.rate < hits.interval[1] <= 1
     assert np.diff(many.interval) < np.diff(few.interval)
     assert hit_rate(np.eye(5)).interval == (1, 1)
+
+
+def test_the_interval_of_the_rate_covers_the_truth_19_times_of_20() -> None:
+    rng = np.random.default_rng(1)
+    found = [hit_rate(rng.random((20, 20))).interval for _ in range(200)]
+    assert 0.9 <= np.mean([low <= 0.5 <= high for low, high in found]) <= 0.99
 
 
 @given(st.integers(2, 9), st.integers(0, 1000))
@@ -108,6 +122,14 @@ def test_the_probe_cannot_learn_a_performance_by_heart() -> None:
     """Vectors that say which performance, and nothing of the label, are worth nothing."""
     performances = np.repeat(np.arange(20), 4)
     assert linear_probe(np.eye(20)[performances], np.array(["a", "b"])[performances % 2], performances).accuracy <= 0.6
+
+
+def test_the_ridge_is_chosen_by_what_was_not_learned_from() -> None:
+    rng = np.random.default_rng(0)
+    number, works = np.arange(80) % 2, np.arange(80)
+    vectors = rng.normal(size=(80, 80)) + 0.2 * (2 * number[:, None] - 1)  # each tells a little: all should be heard
+    assert (_ridge_answers(vectors, number, vectors, RIDGES[0]) == number).all()  # by heart
+    assert _best_ridge(vectors, number, works, 0) == 100.0
 
 
 def test_rare_and_nameless_labels_are_not_asked() -> None:

@@ -234,6 +234,8 @@ def test_checkpoint_round_trip_and_refusals(tmp_path) -> None:  # type: ignore[n
         ('"width": 20', '"height": 20', "height"),
         ('"format": 1', '"format": 99', "format 1"),
         ('"combine": "sum"', '"combine": "glue"', "glue"),
+        ('"memory_window_steps": 60', '"memory_window_steps": "60"', r"config\.json: memory_window_steps is '60'"),
+        ('"dropout": 0.0', '"dropout": null', r"config\.json: dropout is None"),
         ("{", "", "JSON"),
     ):
         (tmp_path / "config.json").write_text(config.replace(old, new, 1))

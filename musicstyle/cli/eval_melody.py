@@ -67,18 +67,12 @@ def melody(
 def _measure(
     player: Any, chosen: tuple[list[Path], list[Path]], options: Any, meter: Meter, number: int, settings: int
 ) -> dict[str, Any]:
-    from musicstyle.evaluation.playing import pair_up, play_pairs, summarize
+    from musicstyle.evaluation.playing import measure_melody, pair_up
 
-    pairs, played = pair_up(*chosen), []
     report = counter(meter, "pieces")
-    for one in play_pairs(player, pairs, options):
-        played.append(one)
-        report(number * len(pairs) + len(played), settings * len(pairs))
-    return {
-        "melody_strength": options.melody_strength,
-        **summarize(played),
-        "pieces": [one.to_dict() for one in played],
-    }
+    return measure_melody(
+        player, pair_up(*chosen), options, lambda done, all_: report(number * all_ + done, settings * all_)
+    )[0]
 
 
 def lines(result: dict[str, Any]) -> list[str]:

@@ -58,6 +58,7 @@ def report(
     the examples are played.
     """
     from musicstyle.evaluation.findings import findings
+    from musicstyle.evaluation.material import maestro_folder
     from musicstyle.evaluation.page import page
     from musicstyle.evaluation.report import Plan, Report, file_identity
     from musicstyle.files import as_text, write_atomically
@@ -67,7 +68,7 @@ def report(
     _refuse_another_folder(out)
     player = load_player(checkpoint, device, threads)
     identity = file_identity((checkpoint or default_checkpoint()) / WEIGHTS)
-    folder = data or _default_data()
+    folder = data or maestro_folder()
     corpus = None if folder is None else open_corpus(folder)
     if force:
         for part in (out / "parts").glob("*.json"):
@@ -86,13 +87,6 @@ def report(
     for line in findings(result):
         say(line)
     give({"page": str(out / PAGE), **_without_samples(result)} if as_json else out / PAGE)
-
-
-def _default_data() -> Path | None:
-    from musicstyle.evaluation.material import MAESTRO, data_folder
-
-    data = data_folder()
-    return data / MAESTRO if data is not None and (data / MAESTRO).is_dir() else None
 
 
 def _refuse_another_folder(out: Path) -> None:

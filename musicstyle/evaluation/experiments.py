@@ -51,7 +51,10 @@ class Halves:
         middle = len(notes) // 2
         halves = [part.from_zero() for part in (notes[:middle], notes[middle:]) if len(part)]
         if len(halves) < 2 or min(part.duration_seconds for part in halves) < SHORTEST_HALF_SECONDS:
-            raise UsageError(f"{path}: too short to hear one half and judge by the other; at least 8 s are needed")
+            raise UsageError(
+                f"{path}: too short to hear one half of its notes and judge by the other; "
+                f"each must last {SHORTEST_HALF_SECONDS:g} s"
+            )
         return cls(path.stem, *halves)
 
     def stretch(self, seconds: float) -> Notes:
@@ -113,7 +116,8 @@ def style_test(
         player: The checkpoint.
         styles: Performances, at least two.
         melodies: Tunes; style i gets number i, taken in turn.
-        options: `seconds` must be set; see `piece_seconds` for how long candidate i and its real stretch are.
+        options: `seconds` must be set; candidate i and its real stretch are so long, or as long as tune i
+            (`piece_seconds`) or the half that is heard if that is shorter.
         modes: Of those that the weights serve; None: all.
         progress: Called with pieces played and pieces in all.
         density: As in `musicstyle.music.similarity.similarity`.
@@ -124,9 +128,13 @@ def style_test(
     if len(styles) < 2:
         raise UsageError("a style is recognised among others: at least 2 performances are needed")
     halves = [Halves.of(path) for path in styles]
-    lengths = piece_seconds(melodies, len(styles), options)
+    heard = [half.heard for half in halves]
+    lengths = [
+        min(length, half.duration_seconds)
+        for length, half in zip(piece_seconds(melodies, len(styles), options), heard, strict=True)
+    ]
     played = {"real": [half.stretch(length) for half, length in zip(halves, lengths, strict=True)]}
-    played |= play_modes(player, [half.heard for half in halves], melodies, options, modes, progress)
+    played |= play_modes(player, heard, melodies, options, modes, progress, lengths)
     return StyleTest.of(played, halves, density)
 
 
@@ -137,10 +145,11 @@ def play_modes(
     options: GenerationOptions,
     modes: Sequence[str] | None = None,
     progress: Progress | None = None,
+    lengths: Sequence[float] | None = None,
 ) -> dict[str, list[Notes]]:
     """Play one piece a style in each mode, style i with melody i (taken in turn) and the options' seed + i.
 
-    Arguments as `style_test`.
+    Arguments as `style_test`, and the seconds of each piece; None: as `piece_seconds` says.
 
     Returns:
         The pieces by mode; modes that the weights do not serve are left out.
@@ -148,7 +157,7 @@ def play_modes(
     served = served_modes(player.model.config)
     wanted = [mode for mode in modes or served if mode in served]
     embeddings = [player.embed_style(style) for style in styles] if player.model.config.hears_style else []
-    lengths = piece_seconds(melodies, len(styles), options)
+    lengths = lengths or piece_seconds(melodies, len(styles), options)
     played: dict[str, list[Notes]] = {mode: [] for mode in wanted}
     for mode, pieces in played.items():
         hears_melody, hears_style = MODES[mode]

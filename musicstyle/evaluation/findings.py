@@ -112,14 +112,18 @@ def _interpolation(line: Answer) -> list[str]:
 
 
 def _memorisation(memorisation: Answer) -> list[str]:
-    modes = [judged for judged in memorisation["modes"].values() if judged["compared"]]
-    if not modes:
+    pieces = [piece for judged in memorisation["modes"].values() for piece in judged["pieces"]]
+    compared = [piece for piece in pieces if piece["as_long"] is not None]
+    if not compared:
         return []
-    unusual, compared = (sum(judged[name] for judged in modes) for name in ("unusual", "compared"))
-    longest, real = (max(judged[what]["max"] for judged in modes) for what in ("played", "real"))
+    longest, unusual = max(piece["longest"] for piece in compared), sum(piece["as_long"] == 0 for piece in compared)
+    real = max(piece["real"]["percentile_90"] for piece in compared)
+    others = len(pieces) - len(compared)
     return [
         (
-            f"The longest run shared with a training performance has {longest} notes, of unseen real playing {real}; "
-            f"{unusual} of {compared} pieces share a longer run than each of their real stretches (chance: one in 21)."
+            f"The longest run that a piece shares with a training performance has {longest} notes, that of every tenth "
+            f"stretch of unseen real playing up to {real:g} and more; {unusual} of {len(compared)} pieces share a "
+            f"longer run than each of their real stretches (chance: one in 21)"
+            f"{f'; {others} have more notes than any unseen performance and are not compared' if others else ''}."
         )
     ]

@@ -120,20 +120,17 @@ class Likelihood:
         return {"modes": modes, **count, "tokens": int(self.counts.sum())}
 
 
-def bootstrap_ratio(
-    sums: np.ndarray, counts: np.ndarray, seed: int = 0, resamples: int = RESAMPLES
-) -> tuple[float, float]:
+def bootstrap_ratio(sums: np.ndarray, counts: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """The 95 % percentile interval of sum(sums) / sum(counts) when whole works are drawn with replacement.
 
     Args:
         sums: One a work, (works,).
         counts: Likewise, above 0.
         seed: Of the draws.
-        resamples: Draws.
 
     Source: Efron & Tibshirani 1993, chapter 13.
     """
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
+    drawn = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
     low, high = np.percentile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [2.5, 97.5])
     return float(low), float(high)
 
@@ -231,16 +228,24 @@ def lengths(corpus: Corpus, pieces: np.ndarray) -> np.ndarray:
 
 
 def first_notes(corpus: Corpus, piece: int, crops: int, options: BatchOptions) -> list[int]:
-    """Where a piece's crops begin: drawn evenly from all notes from which on there are `tokens` ids or more."""
+    """Where a piece's crops begin: drawn evenly from the notes from which on there are `tokens` ids or more.
+
+    All of them, but for a few near the end where a full crop begins behind one that is not.
+    """
     rng = np.random.default_rng([options.seed, piece])
     notes = corpus.notes(piece)
 
     def ids_from(first: int) -> int:
         return len(encode(notes[first:].from_zero()))
 
-    # The later the beginning, the fewer ids are left. Those of notes begun before it don't count: encode anew.
+    # The later the beginning, the fewer ids are left, or hardly more: it becomes time 0, so steps are rounded anew.
     places = bisect_right(range(len(notes)), -options.tokens, key=lambda first: -ids_from(first))
-    return [int(rng.integers(places)) for _ in range(crops)]
+    drawn: list[int] = []
+    while len(drawn) < crops:
+        first = int(rng.integers(places))
+        if ids_from(first) >= options.tokens:
+            drawn.append(first)
+    return drawn
 
 
 def _batches(

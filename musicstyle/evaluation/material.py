@@ -51,6 +51,12 @@ def data_folder() -> Path | None:
     return Path(named) if named else None
 
 
+def maestro_folder() -> Path | None:
+    """MAESTRO in the data folder; None where there is none."""
+    data = data_folder()
+    return data / MAESTRO if data is not None and (data / MAESTRO).is_dir() else None
+
+
 def midi_files(folder: Path) -> list[Path]:
     """All MIDI files below a folder, sorted.
 
@@ -145,8 +151,8 @@ def chosen(files: list[Path], count: int, seed: int) -> list[Path]:
 def _validation_split(corpus: Corpus | None) -> list[Path]:
     """MAESTRO's, of the corpus or else of the data; empty without either."""
     known = [] if corpus is None else list(listed(corpus).values())
-    if not known and (data := data_folder()) is not None and find_csv(data / MAESTRO) is not None:
-        known = maestro_performances(data / MAESTRO)
+    if not known and (folder := maestro_folder()) is not None and find_csv(folder) is not None:
+        known = maestro_performances(folder)
     return [one.path for one in known if one.split == "validation"]
 
 

@@ -88,6 +88,25 @@ def pair_up(styles: list[Path], melodies: list[Path]) -> list[tuple[Path, Path]]
     return [(styles[number % len(styles)], melody) for number, melody in enumerate(melodies)]
 
 
+def measure_melody(
+    player: StyleTransfer,
+    pairs: list[tuple[Path, Path]],
+    options: GenerationOptions,
+    progress: Progress | None = None,
+) -> tuple[dict[str, Any], list[Played]]:
+    """Shares over all pairs and, under "pieces", of each of them, ready for JSON; and the pieces.
+
+    Arguments as `play_pairs`; progress is called with pieces played and pieces in all.
+    """
+    played = []
+    for one in play_pairs(player, pairs, options):
+        played.append(one)
+        if progress is not None:
+            progress(len(played), len(pairs))
+    shares = {"melody_strength": options.melody_strength, **summarize(played)}
+    return {**shares, "pieces": [one.to_dict() for one in played]}, played
+
+
 def summarize(played: list[Played]) -> dict[str, Any]:
     """Shares over all pairs: counts are summed, then divided."""
     score, real = (sum((getattr(one, name) for one in played), MelodyScore()) for name in ("score", "real"))

@@ -1,6 +1,6 @@
 """Everything that is asked of a checkpoint, part by part; each part's answer is kept as soon as it is there.
 
-A part's answer is taken from an earlier run if it was given by the same weights to the same question (settings, seed
+A part's answer is taken from an earlier run if it was given by the same model to the same question (settings, seed
 and music), so an interrupted report goes on where it stopped and a changed setting repeats only its own part.
 """
 
@@ -24,7 +24,7 @@ from musicstyle.evaluation.knowledge import knowledge, names_for
 from musicstyle.evaluation.likelihood import PROTOCOL_TOKENS, lengths, measure_likelihood
 from musicstyle.evaluation.material import listed, styles, tunes
 from musicstyle.evaluation.memorisation import KnownRuns, judge_modes
-from musicstyle.evaluation.playing import pair_up, play_pairs, summarize
+from musicstyle.evaluation.playing import measure_melody, pair_up
 from musicstyle.files import write_atomically
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ PUBLISHED_SIMILARITY = {"both": 0.67, "style": 0.66, "melody": 0.64, "none": 0.4
 # if one of these changes.
 ASKED: dict[str, tuple[int, tuple[str, ...]]] = {
     "melody": (1, ("seed", "seconds", "tunes", "strengths", "samples")),
-    "style": (1, ("seed", "seconds", "styles")),
+    "style": (2, ("seed", "seconds", "styles")),
     "interpolation": (1, ("seed", "seconds", "lines", "mixes", "repeats")),
-    "likelihood": (2, ("seed", "nll_split", "nll_limit", "nll_tokens")),
+    "likelihood": (3, ("seed", "nll_split", "nll_limit", "nll_tokens")),
     "embedding": (2, ("seed", "crops")),
     "memorisation": (1, ("seed", "seconds", "tunes")),
 }
@@ -207,12 +207,26 @@ class Report:
     def _key(self, name: str) -> str:
         rule, settings = ASKED[name]
         asked = {setting: getattr(self.plan, setting) for setting in settings}
-        corpus = self.corpus.manifest["totals"] if self.corpus is not None and name in OF_THE_CORPUS else None
+        pieces = self.corpus.manifest["pieces"] if self.corpus is not None and name in OF_THE_CORPUS else []
+        corpus = [(row["path"], row["sha256"], row["split"]) for row in pieces]
+        model = [self.player.model.config.to_dict(), self.player.facts["training"]["tokens"]]
         options = dataclasses.asdict(self.options) if name in PLAYED else None
         keys = self.options.ensemble if name == "likelihood" else None
         music = [[(p.name, file_identity(p)) for p in paths] for paths in self.material[name]] if name in PLAYED else []
         names = names_for(self.corpus) if self.corpus is not None and name == "embedding" else None
-        question = [name, rule, musicstyle.__version__, self.identity, asked, options, keys, corpus, music, names]
+        question = [
+            name,
+            rule,
+            musicstyle.__version__,
+            self.identity,
+            model,
+            asked,
+            options,
+            keys,
+            corpus,
+            music,
+            names,
+        ]
         return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
 
     def _melody(self, report: Callable[[int, int], None]) -> Answer:
@@ -221,11 +235,11 @@ class Report:
         rows: list[Answer] = []
         samples: list[Answer] = []
         for strength in strengths:
-            played = []
-            for one in play_pairs(self.player, pairs, dataclasses.replace(self.options, melody_strength=strength)):
-                played.append(one)
-                report(len(rows) * len(pairs) + len(played), len(strengths) * len(pairs))
-            rows.append({"melody_strength": strength, **summarize(played), "pieces": [one.to_dict() for one in played]})
+            options = dataclasses.replace(self.options, melody_strength=strength)
+            row, played = measure_melody(
+                self.player, pairs, options, lambda done, all_: report(len(rows) * all_ + done, len(strengths) * all_)
+            )
+            rows.append(row)
             if strength == self.options.melody_strength:
                 samples = [
                     {"name": f"{p.melody.stem} in the style of {p.style.stem}", "notes": rows_of(p.notes)}
@@ -248,8 +262,8 @@ class Report:
     def _likelihood(self, report: Callable[[int, int], None]) -> Answer:
         assert self.corpus is not None
         split = a_split(self.corpus, self.plan.nll_split)
-        of_most = int(np.quantile(lengths(self.corpus, self.corpus.indices(split)), 0.25, method="lower"))
-        tokens = min(self.plan.nll_tokens, of_most)
+        in_order = np.sort(lengths(self.corpus, self.corpus.indices(split)))
+        tokens = min(self.plan.nll_tokens, int(in_order[len(in_order) // 4]))
         options = BatchOptions(
             batch_size=1, tokens=tokens, style_tokens=tokens, style_input="same", seed=self.plan.seed
         )

@@ -6,10 +6,10 @@ Specification.
     reference than to j's; equal areas count half. If candidates do not depend on style its expectation is .5: what
     is a hit for i against j is as likely a miss for j against i. The candidate hears one half of a performance and is
     judged against the other, so that copied notes earn nothing. Candidate i is as long in every mode, with a tune or
-    without: the seconds asked for, or tune i's length if that is shorter. Beside them "real" is a stretch of real
-    playing, as long, from the middle of the half that was heard. Beside it stands the same with the halves that were
-    heard as references ("heard"): "real" is then a part of what it is judged by, and copied notes would count. The
-    published average similarity, against the performance heard, is the diagonal ("own") of that.
+    without: the seconds asked for, or the length of tune i or of the half that is heard if that is shorter. Beside them
+    "real" is a stretch of real playing, as long, from the middle of the half that was heard. Beside it stands the same
+    with the halves that were heard as references ("heard"): "real" is then a part of what it is judged by, and copied
+    notes would count. The published average similarity, against the performance heard, is the diagonal ("own") of that.
 (b) Retrieval. Crops of performances are vectors; each dimension is brought to mean 0 and deviation 1 over all crops,
     nearness is Euclidean. For each crop the others are ranked. Left out are, for "same performance", the crops of other
     performances of the same work (at the same place they hold the same notes, whoever plays); for "same composer" and

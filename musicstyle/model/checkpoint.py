@@ -52,10 +52,10 @@ def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The facts in a checkpoint's config.json.
+    """The facts in a checkpoint's config.json; under "model" what `ModelConfig.from_dict` takes.
 
     Raises:
-        CheckpointError: Not a checkpoint, or of another format.
+        CheckpointError: Not a checkpoint, of another format, or of no model.
     """
     path = folder / CONFIG
     try:
@@ -66,6 +66,10 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not readable as JSON ({error})") from None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT or not isinstance(facts.get("model"), dict):
         raise CheckpointError(f"{path}: not a musicstyle checkpoint of format {FORMAT}")
+    try:
+        ModelConfig.from_dict(facts["model"])
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     return facts
 
 
@@ -76,10 +80,7 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> tuple[A
         CheckpointError: Missing or unreadable files, or weights that do not fit the config; the message names which.
     """
     facts = read_config(folder)
-    try:
-        model = Autoencoder(ModelConfig.from_dict(facts["model"]))
-    except (ConfigError, TypeError) as error:
-        raise CheckpointError(f"{folder / CONFIG}: {error}") from None
+    model = Autoencoder(ModelConfig.from_dict(facts["model"]))
     load_weights(model, folder / WEIGHTS)
     return model.to(device).eval(), facts
 

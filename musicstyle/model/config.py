@@ -95,13 +95,15 @@ class ModelConfig:
             )
         if self.max_distance > self.window:
             raise ConfigError(f"max_distance is {self.max_distance}; it must lie between 1 and window = {self.window}")
-        steps = self.memory_window_steps
-        if steps is not None and steps < self.steps_per_frame:
+        steps: Any = self.memory_window_steps  # JSON may hold anything
+        dropout: Any = self.dropout
+        if steps is not None and not (isinstance(steps, int) and steps >= self.steps_per_frame):
             raise ConfigError(
-                f"memory_window_steps is {steps}; it must be None or at least steps_per_frame = {self.steps_per_frame}"
+                f"memory_window_steps is {steps!r}; it must be None or at least "
+                f"steps_per_frame = {self.steps_per_frame}"
             )
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout is {self.dropout}; it must lie in [0, 1)")
+        if not (isinstance(dropout, int | float) and 0 <= dropout < 1):
+            raise ConfigError(f"dropout is {dropout!r}; it must lie in [0, 1)")
 
     @property
     def hears_melody(self) -> bool:

@@ -17,7 +17,6 @@ FARTHEST = 64  # rows of a relative table
 HABITS = "habits."  # which are of no width
 TABLES_OF_IDS = ("embedding.weight", "phase.weight", "aligned.weight")
 READERS = ("project_in", "project_query", "project_memory", "widen", "head", "style_head", "style_input")
-GIVERS = (*BRANCH_ENDS, "style_input", "style_counts", "held")
 
 
 def grown(weights: dict[str, Tensor], model: Autoencoder) -> dict[str, Tensor]:
@@ -82,7 +81,7 @@ def _wider(name: str, value: Tensor, fresh: Tensor, width: int, times: int) -> T
         return torch.cat((value, fresh[len(value) :]))
     if name.endswith(TABLES_OF_IDS):
         return value.repeat(1, times)
-    if layer in GIVERS or layer not in READERS:
+    if layer == "style_input" or layer not in READERS:  # which both reads and gives
         return value.repeat(times, *([1] * (value.ndim - 1)))
     return value
 

@@ -1,4 +1,4 @@
-"""The training loop: yields a report now and then, and leaves checkpoints behind."""
+"""The training loop: yields a report after every step, and leaves checkpoints behind."""
 
 from __future__ import annotations
 
