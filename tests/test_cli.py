@@ -191,7 +191,7 @@ def test_a_person_gets_a_bar_on_stderr(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr(_console, "SECONDS_BETWEEN_FRAMES", 0.0)
     with _console.Meter("counting") as meter:
         meter.update(0.0, "none")
-        meter.update(0.5, "half [of it]")
+        meter.update(0.5, "half [of it] in b[/x].wav")
         meter.say("a line that stays")
     captured = capsys.readouterr()
     assert "a line that stays" in captured.err

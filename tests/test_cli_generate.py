@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -264,6 +267,8 @@ def test_variations_are_ranked_numbered_and_told(folder: Path) -> None:
     means = [(one["melody_kept"] + one["style_near"]) / 2 for one in facts]
     assert means == sorted(means, reverse=True)
     assert {one["seed"] for one in facts} == {8, 9, 10}
+    asked = ("--variations", "2", "--seconds", "1", "--temperature", "0")
+    refused(generate(*asked), 2, "2 variations at temperature 0 would be the same")
     (folder / "x-2.mid").write_text("mine")
     refused(generate("--variations", "2", "--seconds", "1", "--out", "x.mid"), 2, "x-2.mid", "--force")
 
@@ -277,6 +282,7 @@ def test_keep_melody_tempo_transposition_and_primer_reach_the_file(folder: Path)
     assert (settings["tempo"], settings["transpose"], settings["min_p"]) == (1.5, 3, 0.02)
     assert (settings["keep_melody"], settings["prime"]) == (True, "etude.mid")
     notes = read_midi(folder / "x.mid")
+    assert 0 < facts["new_notes"] < facts["notes"] == len(notes)
     etude = read_midi(folder / "etude.mid")
     assert notes[notes.start < 7.9].pitch.tolist() == etude.pitch.tolist()
     begin = np.ceil(etude.duration_seconds * 10) / 10
@@ -365,6 +371,33 @@ def test_what_was_heard_is_told_as_json_too(folder: Path, monkeypatch: pytest.Mo
     assert result.exit_code == 130
     facts = json.loads(result.stdout)
     assert (facts["out"], facts["notes"]) == ("x.mid", len(read_midi(folder / "x.mid")))
+
+
+def test_ctrl_c_pressed_again_loses_nothing_of_what_was_heard(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Impatient(Silent):
+        def strike(self, *_: int) -> None:
+            self.left -= 1
+            if not self.left:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def close(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("musicstyle.generation.sinks.open_keys", lambda _: Impatient(interrupt=True))
+    before = signal.getsignal(signal.SIGINT)
+    result = generate("--melody", "tune.mid", "--seed", "3", "--keep-melody", "--play", "--out", "x.mid")
+    assert (result.exit_code, result.stdout) == (130, "x.mid\n"), result.exception
+    assert "stopped; what was played until then" in result.stderr
+    assert len(read_midi(folder / "x.mid")) >= 3
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_listening_is_not_counted_as_writing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("musicstyle.generation.sinks.open_keys", lambda _: Silent(interrupt=False))
+    began = time.monotonic()
+    result = generate("--melody", "tune.mid", "--keep-melody", "--play", "--out", "x.mid", "--json")
+    facts = json.loads(result.stdout)
+    assert facts["seconds_taken"] < time.monotonic() - began - 0.5  # of which it sounded for two seconds and more
 
 
 @pytest.mark.parametrize("more", [[], ["--prime", "etude.mid"]])

@@ -111,6 +111,24 @@ def test_a_folder_without_music_is_refused_and_leaves_nothing(
     assert [path for path in sorted(folder.iterdir()) if path.name != "cache"] == before
 
 
+def test_an_out_that_cannot_be_made_is_refused_before_any_work(folder: Path) -> None:
+    before = sorted(folder.iterdir())
+    refused(
+        call("train", "--data", "midi", "--out", "midi/tune0.mid/run", *QUICK), 2, "midi/tune0.mid/run", "no folder"
+    )
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("conditions", "inputs"),
+    [("melody", " --melody TUNE.mid"), ("style", " --style PERFORMANCE.mid"), ("none", "")],
+)
+def test_what_is_told_to_play_is_what_the_model_hears(folder: Path, conditions: str, inputs: str) -> None:
+    result = call("train", "--data", "midi", "--steps", "1", "--out", "run", "--conditions", conditions, *QUICK)
+    assert f"({conditions})" in result.stderr.splitlines()[-2]
+    assert result.stderr.splitlines()[-1] == f"play: musicstyle generate --checkpoint run/best{inputs}"
+
+
 def test_a_teacher_of_no_use_is_refused_before_any_work(folder: Path) -> None:
     before = sorted(folder.iterdir())
     refused(call("train", "--data", "midi", "--teacher", "nowhere"), 1, "nowhere")
@@ -153,7 +171,7 @@ def test_train_prints_json_lines(folder: Path) -> None:
     assert [line.get("done", False) for line in lines] == [False, False, False, True]
     assert set(lines[0]["validation"]) == {"both", "melody", "style", "none"}
     assert lines[-1]["checkpoint"] == "run/best"
-    assert lines[-1]["best_validation_nll"] == min(min(line["validation"].values()) for line in lines)
+    assert lines[-1]["best_validation_nll"] == min(line["validation"]["both"] for line in lines)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

@@ -184,6 +184,10 @@ def test_auto_moves_into_the_register_of_the_style_and_back(player: StyleTransfe
     assert made.notes.in_piano_range().all()  # moved back, none has left the piano
     with pytest.raises(UsageError, match="embedding"):
         player.generate(torch.zeros(20), high, transpose="auto")
+    primer = Notes.from_arrays([0.0, 0.5, 1.0], [0.4, 0.9, 1.5], [60, 25, 64], [70, 70, 70])
+    moved = player.generate(low, high, prime=primer, transpose="auto", seed=3)
+    assert moved.settings["heard_transposed_by"] == 21 - 25  # as far as the primer's lowest note
+    assert moved.notes[:3].pitch.tolist() == [60, 25, 64]
     edge = make_plan(tune(first=95), performance(3, low=21, high=24), None, GenerationOptions(transpose="auto"))
     assert edge.shift + 95 >= 21
 
@@ -201,6 +205,7 @@ def test_a_primer_is_heard_and_gone_on_from(player: StyleTransfer) -> None:
     other = player.generate(None, asked, prime=performance(6, 12), seed=6)
     assert len(other.notes) != len(made.notes)
     assert made.new_seconds == pytest.approx(made.notes.duration_seconds - begin)
+    assert len(asked) <= made.new_notes <= len(made.notes) - len(first)
     free = player.generate(prime=primer, seconds=2.0, seed=6)
     assert first.duration_seconds < free.notes.start.max() < begin + 2.0
 

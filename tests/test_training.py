@@ -138,9 +138,22 @@ def test_it_learns_and_keeps_the_best(corpus: Path, tmp_path: Path) -> None:
     validations = [r.validation for r in reports if r.validation]
     assert validations[-1]["both"] < validations[0]["both"] - 0.1
     _, facts = load_checkpoint(tmp_path / "best")
-    assert facts["best_validation_nll"] == min(min(v.values()) for v in validations)
+    assert facts["best_validation_nll"] == min(v["both"] for v in validations)
     assert facts["training"]["tokens"] == 48
     assert not list(tmp_path.glob("*.new")) + list(tmp_path.glob("*.old"))
+
+
+def test_the_best_is_judged_by_all_that_the_model_hears(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = iter([3.0, 2.5, 2.8])
+    monkeypatch.setattr(loop, "validation_nll", lambda *_: {"both": (now := next(both)), "none": 5 - now})
+    reports = run(corpus, tmp_path, dataclasses.replace(OPTIONS, steps=6, validate_every=2))
+    assert [report.best for report in reports if report.validation] == [True, True, False]
+    assert load_checkpoint(tmp_path / "best")[1]["step"] == 4
+    for conditions, mode in (("melody", "melody"), ("style", "style"), ("none", "none")):
+        config = dataclasses.replace(SMALL, conditions=conditions)  # type: ignore[arg-type]
+        assert Trainer(config, OPTIONS, corpus, tmp_path, make_fabric("cpu")).judged_by == mode
 
 
 @pytest.mark.slow

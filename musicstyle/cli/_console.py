@@ -78,9 +78,9 @@ class Meter:
 
             columns = (
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(24),
-                TextColumn("{task.fields[text]}"),
+                TextColumn("{task.fields[text]}", markup=False),  # names of files may look like it
             )
             # Not live on stdout: that one belongs to the result.
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)

@@ -60,7 +60,8 @@ def melody(
     asked = [settings_of(player, melody_strength=strength, **settings) for strength in strengths]
     with Meter("playing") as meter:
         rows = [_measure(player, chosen, options, meter, number, len(asked)) for number, options in enumerate(asked)]
-    result = {"checkpoint": player.name, "seconds": settings["seconds"], "seed": seed, "strengths": rows}
+    same = {name: getattr(asked[0], name) for name in settings}
+    result = {"checkpoint": player.name, **same, "strengths": rows}
     present(result, as_json, lines(result))
 
 

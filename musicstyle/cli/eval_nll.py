@@ -74,7 +74,7 @@ def nll(
     keys = settings_of(player, ensemble=ensemble).ensemble
     corpus = open_corpus(data)
     options = BatchOptions(
-        batch_size=CPU_ROWS if device == "cpu" else GPU_ROWS,
+        batch_size=CPU_ROWS if next(player.model.parameters()).device.type == "cpu" else GPU_ROWS,
         style_tokens=style_tokens or choices["tokens"],
         **choices,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +22,7 @@ from musicstyle.music.outputs import output_kind
 from musicstyle.music.plaintext import looks_like_tune
 
 if TYPE_CHECKING:
-    from musicstyle.generation.live import Keys
+    from musicstyle.generation.live import Heard, Keys
     from musicstyle.generation.result import Generation
     from musicstyle.generation.streaming import Stream
 
@@ -227,10 +228,21 @@ def _open(play: str) -> Keys:
 
 
 def _play(stream: Stream, keys: Keys, meter: Meter, out: Path, as_json: bool) -> Generation:
-    """Play it; on Ctrl-C, write what was heard and stop."""
+    """Play it; on Ctrl-C, write what was heard and stop, and do not be stopped in that."""
     from musicstyle.generation import live
 
-    heard = live.play(stream, keys)
+    def stop(_signum: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        return _heard(stream, live.play(stream, keys), meter, out, as_json)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _heard(stream: Stream, heard: Heard, meter: Meter, out: Path, as_json: bool) -> Generation:
     waited = f"; the music had to wait {heard.waited_seconds:.1f} s in all" if heard.waited_seconds > 0 else ""
     meter.say(f"the first note sounded after {heard.latency_seconds:.1f} s{waited}")
     result = stream.result(heard.until_seconds if heard.stopped else None)
@@ -279,9 +291,10 @@ def _measured(result: Generation) -> str:
 def _summary(made: list[Generation]) -> str:
     taken = made[0].seconds_taken
     music, tokens = sum(one.new_seconds for one in made), sum(one.tokens for one in made)
+    notes = sum(one.new_notes for one in made)
     again = f"again with --seed {made[0].seed}"
     return (
-        f"{sum(len(one.notes) for one in made)} notes, {duration(music)} of music in {taken:.1f} s "
+        f"{notes} notes, {duration(music)} of music in {taken:.1f} s "
         f"({tokens / taken:.0f} tokens/s, {music / taken:.1f} times as fast as it sounds); "
         f"{again if len(made) == 1 else 'the best ' + again}"
     )
@@ -307,6 +320,8 @@ def _as_json(out: Path, result: Generation) -> dict[str, Any]:
         "retries": result.retries,
         "notes": len(result.notes),
         "seconds": round(result.notes.duration_seconds, 3),
+        "new_notes": result.new_notes,
+        "new_seconds": round(result.new_seconds, 3),
         "tokens": result.tokens,
         "seconds_taken": round(result.seconds_taken, 3),
         "tokens_per_second": round(result.tokens / result.seconds_taken, 1),

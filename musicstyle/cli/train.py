@@ -18,6 +18,7 @@ from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._device import device_option, find_device
 from musicstyle.cli._flags import settings_are_flags, was_given
 from musicstyle.cli._group import StoppedError
+from musicstyle.cli._paths import refuse_unwritable
 from musicstyle.errors import MusicstyleError, UsageError
 from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
 from musicstyle.training.options import StyleInput, TrainingOptions
@@ -123,8 +124,9 @@ def train(
 ) -> None:
     """Train a model on a folder of MIDI.
 
-    The folder is prepared by itself, once. --out receives best/ (lowest validation NLL) and last/ (for --resume);
-    either is a --checkpoint for `musicstyle generate`. With --resume, settings left out are those the run began with.
+    The folder is prepared by itself, once. --out receives best/ (lowest validation NLL with all that the model hears)
+    and last/ (for --resume); either is a --checkpoint for `musicstyle generate`. With --resume, settings left out are
+    those the run began with.
     """
     out = out or Path("runs") / f"{data.resolve().name}-{preset or DEFAULT_PRESET}"
     _refuse_early(out, resume, force)
@@ -171,6 +173,7 @@ def _refuse_early(out: Path, resume: bool, force: bool) -> None:
         raise UsageError(f"{out}: no saved run to go on with; give its --out, or leave --resume out")
     if not resume and not force and any((out / name).exists() for name in (BEST, LAST)):
         raise UsageError(f"{out}: holds a run; --resume to go on with it, --force to begin anew, or another --out")
+    refuse_unwritable(out / LAST)
 
 
 def _refuse_two_models(init: Path | None, resume: bool, preset: str | None, given: dict[str, Any]) -> None:
@@ -361,10 +364,11 @@ def _conclude(trainer: Trainer, report: Report | None, as_json: bool) -> None:
     if report is None:
         say(f"already at step {trainer.step} of {trainer.options.steps}; --steps with more goes on")
     else:
-        say(f"{report.steps} steps, {report.tokens:,} tokens, best validation NLL {trainer.best:.3f}")
-        say(
-            f"play: musicstyle generate --checkpoint {shlex.quote(str(best))} --style PERFORMANCE.mid --melody TUNE.mid"
-        )
+        best_nll = f"best validation NLL {trainer.best:.3f} ({trainer.judged_by})"
+        say(f"{report.steps} steps, {report.tokens:,} tokens, {best_nll}")
+        hears = trainer.config
+        inputs = " --style PERFORMANCE.mid" * hears.hears_style + " --melody TUNE.mid" * hears.hears_melody
+        say(f"play: musicstyle generate --checkpoint {shlex.quote(str(best))}{inputs}")
     if as_json:
         last = {} if report is None else _as_json(report)
         give({**last, "done": True, "checkpoint": str(best), "best_validation_nll": _without_infinity(trainer.best)})

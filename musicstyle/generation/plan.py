@@ -91,8 +91,8 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
     asked = None if tune is None else _as_asked(tune, options)
     shift = 0
     if options.transpose == "auto" and asked is not None and style is not None:
-        shift = register_shift(asked, style)
-    start = Notes.empty() if primer is None else _heard_primer(primer, shift)
+        shift = register_shift(asked, style, primer)
+    start = Notes.empty() if primer is None else primer.from_zero().transpose(shift).quantized()
     ids = encode(start)
     begin = -(-int(SHIFT_STEPS[ids].sum()) // _STEPS_PER_FRAME) * _STEPS_PER_FRAME
     seconds = FREE_SECONDS if asked is None else asked.duration_seconds
@@ -105,13 +105,15 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
     return Plan(asked, heard, ids, begin, end, shift, options.keep_melody)
 
 
-def register_shift(tune: Notes, style: Notes) -> int:
+def register_shift(tune: Notes, style: Notes, primer: Notes | None = None) -> int:
     """Semitones from the tune's register to that of the style's melody, as far as the piano reaches.
 
-    A register is the median pitch of a melody's notes.
+    A register is the median pitch of a melody's notes. Neither the tune nor a primer, which moves with it, leaves the
+    piano.
     """
     apart = round(float(np.median(extract_melody(style).pitch) - np.median(tune.pitch)))
-    return int(np.clip(apart, MIN_PITCH - tune.pitch.min(), MAX_PITCH - tune.pitch.max()))
+    moved = tune.pitch if primer is None else np.concatenate((tune.pitch, primer.pitch))
+    return int(np.clip(apart, MIN_PITCH - moved.min(), MAX_PITCH - moved.max()))
 
 
 def _as_asked(tune: Notes, options: GenerationOptions) -> Notes:
@@ -126,12 +128,6 @@ def _as_asked(tune: Notes, options: GenerationOptions) -> Notes:
             f"off the piano's {MIN_PITCH} to {MAX_PITCH}"
         )
     return tune
-
-
-def _heard_primer(primer: Notes, shift: int) -> Notes:
-    """The primer from its first note on, higher by `shift`; what then leaves the piano is left out."""
-    primer = primer.from_zero().transpose(shift)
-    return primer[primer.in_piano_range()].quantized()
 
 
 def _melody_ids(primer: Notes, tune: Notes, begin_steps: int) -> np.ndarray:

@@ -25,7 +25,7 @@ class Generation:
         seed: The seed that gave it.
         retries: How many rounds of seeds before its own were not enough: a round tries as many as are still missing.
         tokens: Ids sampled for it.
-        seconds_taken: Wall-clock time; of several variations, until all were there.
+        seconds_taken: Wall-clock time; of several variations, until all were there; of a stream, until all was written.
         settings: Everything needed to repeat it.
         begin_seconds: Where the primer ends and the new begins; 0 without a primer.
         measures: How well it does what was asked; None unless there were variations to rank.
@@ -45,6 +45,11 @@ class Generation:
     def new_seconds(self) -> float:
         """How much music was made: the length without the primer."""
         return max(0.0, self.notes.duration_seconds - self.begin_seconds)
+
+    @property
+    def new_notes(self) -> int:
+        """How many notes were made: those behind the primer."""
+        return int((self.notes.start >= self.begin_seconds).sum())
 
     @property
     def real_time_factor(self) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,6 +54,7 @@ class Stream:
         self._ids: list[int] = []
         self._stopped = False
         self._retries = 0
+        self._written = time.monotonic()
 
     def __iter__(self) -> Iterator[KeyEvent]:
         """Sample.
@@ -81,7 +83,9 @@ class Stream:
             until_seconds: Where to cut it.
         """
         ids = np.asarray(self._ids, dtype=np.int64)
-        return self.job.result(ids, self._seed, self._retries, until_seconds)
+        result = self.job.result(ids, self._seed, self._retries, until_seconds)
+        # Listening takes longer than writing.
+        return None if result is None else replace(result, seconds_taken=self._written - self.job.began)
 
     @property
     def _seed(self) -> int:
@@ -98,6 +102,7 @@ class Stream:
             if event_id == EOS or self._stopped:
                 break
             self._ids.append(event_id)
+            self._written = time.monotonic()
             kind, value = PERFORMANCE.decode(event_id)
             if kind == TIME_SHIFT:
                 clock += value

@@ -66,7 +66,7 @@ class StyleTransfer:
         model, facts = load_checkpoint(folder, device)
         if not isinstance(facts.get("training", {}).get("tokens"), int):
             raise CheckpointError(f"{folder}: its config.json doesn't say training.tokens; was it made by train?")
-        return cls(model, facts, folder.name)
+        return cls(model, facts, folder.name if checkpoint is None else "/".join(folder.resolve().parts[-2:]))
 
     def default_options(self, **changes: Any) -> GenerationOptions:
         """The settings that were chosen for these weights, with changes; None changes nothing.
@@ -139,6 +139,8 @@ class StyleTransfer:
         if count < 1:
             raise UsageError(f"{count} variations cannot be made; ask for at least 1")
         job = self._job(style, melody, options, **further)
+        if count > 1 and job.options.temperature == 0:
+            raise UsageError(f"{count} variations at temperature 0 would be the same; give a temperature above it")
         made = _sampled(job, count, ranked=True)
         return sorted(made, key=lambda one: -one.measures.mean if one.measures else 0.0)
 

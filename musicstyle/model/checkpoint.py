@@ -62,6 +62,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         facts = json.loads(path.read_text())
     except FileNotFoundError:
         raise CheckpointError(f"{folder}: no checkpoint there ({CONFIG} is missing)") from None
+    except NotADirectoryError:
+        raise CheckpointError(f"{folder}: is a file; give the folder of a checkpoint") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not readable as JSON ({error})") from None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT or not isinstance(facts.get("model"), dict):

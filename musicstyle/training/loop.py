@@ -57,7 +57,7 @@ class Report:
         tokens_per_second: Since this process began.
         eta_seconds: Until the last step.
         validation: NLL in nats per id by mode, when this step validated.
-        best: Whether that validation was the lowest yet.
+        best: Whether that validation was the lowest yet of the mode that the run is judged by.
     """
 
     step: int
@@ -106,6 +106,11 @@ class Trainer:
         self.best = float("inf")
         self.stop = self.replaces = False
         self.read_every = LOSS_EVERY if fabric.device.type == "cuda" else 1
+
+    @property
+    def judged_by(self) -> str:
+        """The mode whose validation NLL says which weights are the best: with all that the model can hear."""
+        return served_modes(self.config)[0]
 
     @property
     def precision(self) -> str:
@@ -246,13 +251,13 @@ class Trainer:
 
     def _note(self, scores: dict[str, float], loss: float) -> bool:
         """Write a validation into the history; True if it is the best yet."""
-        lowest = min(scores.values())
+        score = scores[self.judged_by]
         self.history.append(
             {"step": self.step, "tokens": self.tokens, "loss": round(loss, 4), "validation_nll": scores}
         )
-        if lowest >= self.best:
+        if score >= self.best:
             return False
-        self.best = lowest
+        self.best = score
         return True
 
     def _facts(self, scores: dict[str, float] | None) -> dict[str, Any]:
