@@ -20,6 +20,7 @@ from musicstyle.cli import main
 from musicstyle.cli.generate import default_out
 from musicstyle.generation import live
 from musicstyle.generation.options import GenerationOptions
+from musicstyle.generation.result import Generation
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import CONFIG, WEIGHTS, save_checkpoint
@@ -233,6 +234,13 @@ def test_a_folder_is_no_file_even_by_force(folder: Path) -> None:
     refused(generate("--out", "songs.mid", "--force"), 2, "songs.mid", "name of a file")
 
 
+def test_a_default_name_that_is_too_long_is_told_with_what_to_do(folder: Path) -> None:
+    write_midi(folder / f"{'a' * 240}.mid", scale(9))
+    refused(
+        generate("--melody", f"{'a' * 240}.mid", "--style", "etude.mid"), 2, "File name too long", "give another --out"
+    )
+
+
 def test_force_writes_over_a_file(folder: Path) -> None:
     (folder / "old.mid").write_text("old")
     assert generate("--seconds", "1", "--out", "old.mid", "--force").exit_code == 0
@@ -251,6 +259,22 @@ def test_ctrl_c_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPa
     result = generate("--seconds", "1")
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "musicstyle: stopped\n")
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_failure_while_writing_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = Generation.save
+    for error, code in ((KeyboardInterrupt(), 130), (OSError(28, "No space left on device", "x-2.mid"), 1)):
+
+        def second_fails(self: Generation, path: Path, error: BaseException = error) -> None:
+            if path.stem.endswith("2"):
+                raise error
+            save(self, path)
+
+        monkeypatch.setattr(Generation, "save", second_fails)
+        before = sorted(folder.rglob("*"))
+        result = generate("--variations", "3", "--seconds", "1", "--seed", "1", "--out", "x.mid")
+        assert (result.exit_code, result.stdout) == (code, "")
+        assert sorted(folder.rglob("*")) == before
 
 
 def test_variations_are_ranked_numbered_and_told(folder: Path) -> None:
@@ -358,6 +382,7 @@ def test_play_writes_what_was_heard(folder: Path, monkeypatch: pytest.MonkeyPatc
     if interrupt:
         assert result.exit_code == 130
         assert "stopped; what was played until then" in result.stderr
+        assert result.stderr.splitlines()[-1].endswith("again with --seed 3")
         assert 0 < len(played) < len(notes)
         assert played.pitch.tolist() == notes.pitch[: len(played)].tolist()
     else:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mido
 import numpy as np
 import pytest
 import soundfile
@@ -102,6 +103,21 @@ def test_facts_of_others_move_no_tune(folder: Path, fact: str) -> None:
     write_midi("odd.mid", scale(5), text=["musicstyle: mine", fact])
     assert render("odd.mid", "--out", "a.html", "--melody", "tune.mid").exit_code == 0
     assert len(shown_in("a.html")["melody"]) == 5
+
+
+def test_the_tune_is_of_the_track_that_was_heard(folder: Path) -> None:
+    for name, pitch in (("descant", 84), ("tune", 60)):
+        write_midi(f"{name}.mid", scale(5, pitch))
+    tracks = [mido.MidiFile(f"{name}.mid").tracks[1] for name in ("descant", "tune")]
+    for track, name in zip(tracks, ("descant", "tune"), strict=True):
+        track.insert(0, mido.MetaMessage("track_name", name=name))
+    file = mido.MidiFile(type=1, ticks_per_beat=500)
+    file.tracks += tracks
+    file.save("two.mid")
+    for track, shown in (("tune", 60), ("None", 84), ("absent", 84)):
+        write_midi("played.mid", scale(5, 60), text=["musicstyle: 0.1.0", f"melody_track: {track}"])
+        assert render("played.mid", "--out", "a.html", "--melody", "two.mid", "--force").exit_code == 0
+        assert shown_in("a.html")["melody"][0][2] == shown
 
 
 def test_the_tune_of_a_polyphonic_piece_is_the_one_that_generate_plays(folder: Path) -> None:

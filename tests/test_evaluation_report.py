@@ -560,6 +560,7 @@ def test_eval_similarity_refuses_what_nothing_would_come_of(maestro: Path) -> No
         ([*sets, "--checkpoint", maestro], "--checkpoint"),
         ([a, a, "--seed", "1"], "--seed"),
         ([a, a, "--pairs", "all"], "--pairs"),
+        ([a, a, "--force"], "--force"),
     ):
         refused = call("similarity", *arguments)
         assert (refused.exit_code, refused.stderr.split(" means nothing")[0]) == (2, f"musicstyle: error: {flag}")
@@ -696,6 +697,10 @@ def test_eval_report(checkpoint: Path, corpus: Corpus, tmp_path: Path, monkeypat
         == 0
     )
     assert kept.stat().st_mtime_ns > before
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("mine")
+    refused = call("report", "--out", tmp_path / "site")
+    assert (refused.exit_code, "holds index.html" in refused.stderr) == (2, True)
     (tmp_path / "diary.txt").write_text("mine")
     refused = call("report", "--out", tmp_path)
     assert refused.exit_code == 2

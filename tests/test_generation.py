@@ -351,6 +351,6 @@ def test_refusals(transfer: StyleTransfer) -> None:
 
 
 def test_a_checkpoint_with_a_setting_that_there_is_not_is_refused(transfer: StyleTransfer) -> None:
-    newer = StyleTransfer(transfer.model, {**transfer.facts, "generation": {"swing": 0.6}}, "newer")
-    with pytest.raises(CheckpointError, match=r"newer: .*swing"):
+    newer = StyleTransfer(transfer.model, {**transfer.facts, "generation": {"swing": 0.6, "tempo": 1.2}}, "newer")
+    with pytest.raises(CheckpointError, match=r"newer: .*swing, tempo"):
         newer.generate(None, tune())

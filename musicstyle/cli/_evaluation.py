@@ -10,7 +10,7 @@ import click
 
 from musicstyle.cli._console import Meter, give, tell
 from musicstyle.cli._device import device_option, find_device
-from musicstyle.cli._flags import settings_are_flags
+from musicstyle.cli._flags import refuse_given, settings_are_flags
 from musicstyle.cli._paths import refuse_to_write
 from musicstyle.errors import UsageError
 
@@ -117,11 +117,12 @@ def check_plot(plot: Path | None, force: bool) -> None:
     """Say before any work what would keep a plot from being written.
 
     Raises:
-        UsageError: What `refuse_to_write` says, or its suffix is of no known format.
+        UsageError: What `refuse_to_write` says, its suffix is of no known format, or --force stands alone.
     """
     from musicstyle.evaluation.figures import check_suffix
 
     if plot is None:
+        refuse_given(("force",), "without --plot")
         return
     check_suffix(plot)
     refuse_to_write(plot, force, flag="--plot")

@@ -21,7 +21,11 @@ def refuse_to_write(out: Path, force: bool, inputs: Iterable[Path | None] = (), 
     Raises:
         UsageError: With what to do.
     """
-    if out.is_dir():
+    try:
+        is_folder = out.is_dir()
+    except OSError as error:  # a name that no file may have
+        raise UsageError(f"{out}: cannot be written ({error.strerror}); give another {flag}") from None
+    if is_folder:
         raise UsageError(f"{out}: is a folder; give the name of a file")
     # os.path's, which takes a tune in text, longer than any file's name, for a file that isn't there.
     if out.exists() and any(path is not None and os.path.exists(path) and path.samefile(out) for path in inputs):  # noqa: PTH110

@@ -93,9 +93,9 @@ def _refuse_another_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; give --out a folder")
     refuse_unwritable(out / PAGE)
-    known = {PAGE, RESULT, "parts"}
     here = {path.name for path in out.iterdir() if not path.name.startswith(".")} if out.is_dir() else set()
-    if others := sorted(here - known):
+    of_a_report = {RESULT, "parts"} & here
+    if others := sorted(here - {PAGE, RESULT, "parts"} if of_a_report else here):
         raise UsageError(f"{out}: holds {others[0]}, so it is no report; give another --out")
 
 

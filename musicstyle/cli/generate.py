@@ -80,7 +80,9 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
 @_dial("top_p", "Draw from the likeliest events that reach this probability")
 @_dial("min_p", "Draw from events at least this share as likely as the likeliest")
 @_dial("guidance_temperature", "Multiplies the temperature where a strength is neither 0 nor 1, which sharpens")
-@click.option("--seconds", type=float, help="Longest length; default: the tune's, or 30 without a tune.")
+@click.option(
+    "--seconds", type=float, help="Longest length, with up to 2 s to fade; default: the tune's, or 30 without a tune."
+)
 @_dial("melody_strength", "1 as learned, more clings to the tune")
 @_dial("style_strength", "1 as learned, more exaggerates the style")
 @click.option(
@@ -174,10 +176,23 @@ def generate(
             made = player.variations(variations, **arguments)
         else:
             made = [player.generate(**arguments)]
-    for path, result in zip(outs, made, strict=True):
-        result.save(path)
+        _save(outs, made, meter)
     _tell(outs, made, settings["seed"])
     _give(outs, made, as_json)
+
+
+def _save(outs: list[Path], made: list[Generation], meter: Meter) -> None:
+    """Write all files or none."""
+    written: list[Path] = []
+    try:
+        for path, result in zip(outs, made, strict=True):
+            meter.update(len(written) / len(outs), f"writing {path}")
+            result.save(path)
+            written.append(path)
+    except BaseException:  # Ctrl-C too
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def default_out(style: Path | None, melody: Path | None) -> Path:
@@ -251,7 +266,8 @@ def _heard(stream: Stream, heard: Heard, meter: Meter, out: Path, as_json: bool)
     if heard.stopped:
         result.save(out)
         _give([out], [result], as_json)
-        raise StoppedError(f"stopped; what was played until then, {duration(result.notes.duration_seconds)}, is kept")
+        length = duration(result.notes.duration_seconds)
+        raise StoppedError(f"stopped; what was played until then, {length}, is kept; again with --seed {result.seed}")
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,13 +76,22 @@ def _tune(path: Path, notes: Notes, facts: dict[str, str]) -> Notes:
     """The melody of a file on the clock of the notes: as it stands, or as `generate` says that it was asked for."""
     from musicstyle.music.melody import piano_melody
     from musicstyle.music.outputs.picture import plays_melody
-    from musicstyle.music.scores import read_notes
 
-    tune = piano_melody(read_notes(path))
+    tune = piano_melody(_of_its_track(path, facts))
     if not len(tune):
         raise UsageError(f"{path}: holds no melody")
     # Whichever place more of the notes agree with.
     return max((tune, _asked(tune, facts)), key=lambda place: int(plays_melody(notes, place).sum()))
+
+
+def _of_its_track(path: Path, facts: dict[str, str]) -> Notes:
+    """The notes of a file, those of the track that the facts name if it has one."""
+    from musicstyle.music.scores import read_notes
+
+    if (track := facts.get("melody_track", "None")) != "None":
+        with contextlib.suppress(UsageError):
+            return read_notes(path, track=track)
+    return read_notes(path)
 
 
 def _asked(tune: Notes, facts: dict[str, str]) -> Notes:

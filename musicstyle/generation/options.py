@@ -41,7 +41,8 @@ class GenerationOptions:
         top_k: Only the k likeliest ids are drawn from; 0 for all.
         top_p: Only the likeliest ids that together reach this probability are drawn from.
         min_p: Only ids at least this share as likely as the likeliest are drawn from; 0 for all.
-        seconds: Longest length, after the primer if there is one; None: the tune's length, or 30 s without a tune.
+        seconds: Longest length, after the primer if there is one; then no note begins, and what sounds ends within 2 s.
+            None: the tune's length, or 30 s without a tune.
         melody_strength: Guidance towards the melody: 1 is none, 0 ignores it, above 1 exaggerates it.
         style_strength: Guidance towards the style, likewise.
         keep_melody: The grammar lets no melody note be left out.

@@ -29,6 +29,7 @@ from musicstyle.resources import default_checkpoint
 
 STYLE_CROPS = 4  # of a long performance, spread evenly; their embeddings are averaged
 SHORTEST_MELODY_SECONDS = 1.0
+OF_A_PIECE = {"seed", "seconds", "tempo", "transpose"}  # settings that no checkpoint brings
 
 Source = str | Path | Notes
 
@@ -73,13 +74,16 @@ class StyleTransfer:
 
         Raises:
             ConfigError: A value out of range.
-            CheckpointError: The checkpoint names a setting that there is not, or a value that cannot be.
+            CheckpointError: The checkpoint names a setting that there is not or that is each piece's own, or a value
+                that cannot be.
         """
         given = {name: value for name, value in changes.items() if value is not None}
         chosen = self.facts.get("generation", {})
-        known = {field.name for field in dataclasses.fields(GenerationOptions)}
+        known = {field.name for field in dataclasses.fields(GenerationOptions)} - OF_A_PIECE
         if unknown := sorted(set(chosen) - known):
-            raise CheckpointError(f"{self.name}: its config.json names unknown generation settings: {unknown}")
+            raise CheckpointError(
+                f"{self.name}: its config.json names settings that no checkpoint brings: {', '.join(unknown)}"
+            )
         try:
             base = GenerationOptions(**chosen)
         except (ConfigError, TypeError) as error:
