@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -139,6 +141,20 @@ def test_a_retry_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StyleTransfer, "generate", second_try)
     result = generate("--seconds", "1", "--seed", "7")
     assert "seed 7 gave no notes worth keeping; seed 8 was taken" in result.stderr
+
+
+def test_a_first_piece_is_not_told_as_slow(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def at_once(tell: Callable[[], None]) -> Iterator[None]:
+        tell()
+        yield
+
+    assert "tokens/s" in generate("--seconds", "1", "--seed", "1", "--out", "a.mid").stderr
+    monkeypatch.setattr("musicstyle.compiling.told_of_compiling", at_once)
+    told = generate("--seconds", "1", "--seed", "1", "--out", "b.mid").stderr
+    assert told.startswith("compiling for this processor, once")
+    assert "compiling included" in told
+    assert "tokens/s" not in told
 
 
 def test_one_track_can_be_the_melody(folder: Path) -> None:

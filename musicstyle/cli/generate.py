@@ -162,7 +162,13 @@ def generate(
         from musicstyle.compiling import told_of_compiling
         from musicstyle.generation.transfer import StyleTransfer
 
-        stack.enter_context(told_of_compiling(lambda: meter.say(COMPILING)))
+        compiling: list[str] = []
+
+        def say_that_it_compiles() -> None:
+            compiling.append(COMPILING)
+            meter.say(COMPILING)
+
+        stack.enter_context(told_of_compiling(say_that_it_compiles))
         player = StyleTransfer.load(checkpoint, find_device(device))
         arguments: dict[str, Any] = {
             **inputs,
@@ -177,7 +183,7 @@ def generate(
         else:
             made = [player.generate(**arguments)]
         _save(outs, made, meter)
-    _tell(outs, made, settings["seed"])
+    _tell(outs, made, settings["seed"], compiled=bool(compiling))
     _give(outs, made, as_json)
 
 
@@ -271,7 +277,7 @@ def _heard(stream: Stream, heard: Heard, meter: Meter, out: Path, as_json: bool)
     return result
 
 
-def _tell(outs: list[Path], made: list[Generation], seed: int) -> None:
+def _tell(outs: list[Path], made: list[Generation], seed: int, *, compiled: bool) -> None:
     """What the person should know, on stderr."""
     first = made[0]
     if len(made) == 1:
@@ -284,7 +290,7 @@ def _tell(outs: list[Path], made: list[Generation], seed: int) -> None:
     if moved := first.settings.get("heard_transposed_by"):
         way = "lower" if moved < 0 else "higher"
         say(f"heard {abs(moved)} semitones {way}, in the register of the style, and moved back")
-    say(_summary(made))
+    say(_summary(made, compiled=compiled))
 
 
 def _ranking(first: Generation) -> str:
@@ -304,15 +310,15 @@ def _measured(result: Generation) -> str:
     return melody + ("" if near is None else f", style {near:.2f} near")
 
 
-def _summary(made: list[Generation]) -> str:
+def _summary(made: list[Generation], *, compiled: bool) -> str:
     taken = made[0].seconds_taken
     music, tokens = sum(one.new_seconds for one in made), sum(one.tokens for one in made)
     notes = sum(one.new_notes for one in made)
     again = f"again with --seed {made[0].seed}"
+    speed = f"{tokens / taken:.0f} tokens/s, {music / taken:.1f} times as fast as it sounds"
     return (
         f"{notes} notes, {duration(music)} of music in {taken:.1f} s "
-        f"({tokens / taken:.0f} tokens/s, {music / taken:.1f} times as fast as it sounds); "
-        f"{again if len(made) == 1 else 'the best ' + again}"
+        f"({'compiling included' if compiled else speed}); {again if len(made) == 1 else 'the best ' + again}"
     )
 
 
