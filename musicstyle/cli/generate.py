@@ -119,7 +119,7 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
     help="Play it while it is being written: on this MIDI port, or without PORT on the built-in piano. "
     "Ctrl-C keeps what was played.",
 )
-@_dial("ensemble", "Keys in which the piece is heard, to play the mean of them; 3 is a third as fast", int)
+@_dial("ensemble", "Keys, 1 to 5, in which the piece is heard, to play the mean of them; 3 is a third as fast", int)
 @click.option(
     "--exact",
     is_flag=True,
@@ -146,7 +146,7 @@ def generate(
     """Play a tune in the style of a performance.
 
     Without --style or --melody the model is free in it; without both it improvises. The last line on stdout is the path
-    of the MIDI file; with --variations there is one line a file, the best first. Ctrl-C leaves no file, except with
+    of the file written; with --variations there is one line a file, the best first. Ctrl-C leaves no file, except with
     --play.
     """
     outs = _names(out or default_out(style, melody), variations)

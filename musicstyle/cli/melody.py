@@ -29,7 +29,7 @@ A_FILE = click.Path(path_type=Path)
     type=click.Choice(get_args(Extractor)),
     default="line",
     show_default=True,
-    help="line: what generate takes of your files. published: what models are trained with.",
+    help="line: what generate takes of your files. published: that of the paper. Models are trained with both.",
 )
 @click.option(
     "--melody-track",
