@@ -97,6 +97,16 @@ def test_a_prefilled_step_goes_on_where_single_steps_would_be(length: int) -> No
         )
 
 
+def test_a_prefill_is_no_reason_to_compile_again() -> None:
+    model = awake(SMALL)
+    fast, (ids, clock, held) = CompiledStepper(model, five_rows(model), 5), played(5, 4)
+    fast.step(ids[0], clock[0], held[0])
+    before = len(kernel.step.signatures)
+    fast.prefill(*(values.swapaxes(0, 1) for values in (ids, clock, held)))
+    fast.prefill(*(np.ascontiguousarray(values.swapaxes(0, 1)) for values in (ids, clock, held)))
+    assert len(kernel.step.signatures) == before
+
+
 def test_logits_are_those_of_decode_at_the_sizes_of_the_box() -> None:
     box = ModelConfig.from_dict(read_config(default_checkpoint())["model"])
     model = awake(dataclasses.replace(box, decoder_layers=2, style_layers=1))

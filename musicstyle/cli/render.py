@@ -97,13 +97,13 @@ def _of_its_track(path: Path, facts: dict[str, str]) -> Notes:
 def _asked(tune: Notes, facts: dict[str, str]) -> Notes:
     """The tune where the facts say that it was asked for; as it stands where they are none of `generate`."""
     transpose = facts.get("transpose", "auto")
-    semitones = 0 if transpose == "auto" else transpose  # what "auto" moved was moved back
     try:
-        asked = GenerationOptions(tempo=float(facts.get("tempo", 1)), transpose=int(semitones))
+        semitones = 0 if transpose == "auto" else int(transpose)  # what "auto" moved was moved back
+        asked = GenerationOptions(tempo=float(facts.get("tempo", 1)), transpose=semitones)
         begin = float(facts.get("begin_seconds", 0))
     except (ValueError, ConfigError):
         return tune
-    moved = tune.from_zero().stretch(1 / asked.tempo).transpose(int(semitones))
+    moved = tune.from_zero().stretch(1 / asked.tempo).transpose(semitones)
     return moved.shift(begin) if math.isfinite(begin) else tune
 
 

@@ -143,8 +143,9 @@ class CompiledStepper:
 
     def prefill(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> None:
         """See `Stepper`; id by id, which is faster than `model.decode` and its many short products."""
-        for place in range(ids.shape[1]):
-            self.step(ids[:, place], clock[:, place], held[:, place])
+        # In one piece each, as a step gets them elsewhere: for columns of a table it would be compiled once more.
+        for state in zip(*(np.ascontiguousarray(values.swapaxes(0, 1)) for values in (ids, clock, held)), strict=True):
+            self.step(*state)
 
 
 class _Part:
