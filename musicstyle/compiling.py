@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
+import platformdirs
 from numba.core import event
 
 _njit: Any = numba.njit  # its types say less than it takes
+_config: Any = numba.config
 
 
 def compiled(**options: bool) -> Any:
     """Decorator: numba's `njit` with its options, kept between runs where a folder for it can be written."""
 
     def compile_(function: Any) -> Any:
+        given = _config.CACHE_DIR  # NUMBA_CACHE_DIR, or empty; read when a function is decorated
+        base = Path(given) if given else Path(platformdirs.user_cache_dir("musicstyle"), "compiled")
+        _config.CACHE_DIR = str(base / _digest(Path(function.__code__.co_filename).parent))
         try:
             return _njit(cache=True, nogil=True, error_model="numpy", **options)(function)
         except RuntimeError:  # numba found no folder to keep it in
             return _njit(nogil=True, error_model="numpy", **options)(function)
+        finally:
+            _config.CACHE_DIR = given
 
     return compile_
+
+
+@cache
+def _digest(folder: Path) -> str:
+    """Of the sources of a folder that are compiled: numba looks at a function's own only, not at what it calls."""
+    sources = [path.read_bytes() for path in sorted(folder.glob("*.py"))]
+    return hashlib.sha256(b"".join(source for source in sources if b"import compiled" in source)).hexdigest()[:16]
 
 
 @contextmanager

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -39,3 +43,30 @@ def test_where_no_folder_can_be_written_it_is_compiled_and_not_kept(monkeypatch:
     monkeypatch.setattr(compiling, "_njit", njit)
     assert compiled(fastmath=True)(double)(2.0) == 4.0
     assert asked == [True, False]
+
+
+INNER = "from musicstyle.compiling import compiled\n\n@compiled()\ndef inner(x):\n    return x + {}\n"
+OUTER = """
+from inner import inner
+from musicstyle.compiling import compiled, told_of_compiling
+
+@compiled()
+def outer(x):
+    return 10 * inner(x)
+
+told = []
+with told_of_compiling(lambda: told.append(1)):
+    print(outer(1), len(told))
+"""
+
+
+def test_what_is_kept_is_of_the_function_that_is_called_too(tmp_path: Path) -> None:
+    """numba by itself would run the old `outer`, with the old `inner` in it."""
+    (tmp_path / "outer.py").write_text(OUTER)
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = []
+    for added in (1, 1, 2):
+        (tmp_path / "inner.py").write_text(INNER.format(added))
+        command = [sys.executable, "outer.py"]
+        said.append(subprocess.check_output(command, cwd=tmp_path, env=environment, text=True).split())
+    assert said == [["20", "1"], ["20", "0"], ["30", "1"]]

@@ -401,17 +401,13 @@ def test_the_same_weights_in_another_model_are_asked_anew(
 
 
 def test_only_pieces_that_were_compared_speak_of_copying() -> None:
-    def piece(longest: int, as_long: float | None) -> dict[str, Any]:
-        return {
-            "longest": longest,
-            "as_long": as_long,
-            "real": {"percentile_90": 11.5} if as_long is not None else None,
-        }
+    def mode(unusual: int, *pieces: tuple[int, float | None]) -> dict[str, Any]:
+        judged = [{"longest": longest, "as_long": as_long} for longest, as_long in pieces]
+        return {"pieces": judged, "unusual": unusual, "compared": sum(share is not None for _, share in pieces)}
 
-    modes = {"both": {"pieces": [piece(10, 0.5), piece(500, None)]}, "none": {"pieces": [piece(12, 0.0)]}}
+    modes = {"both": mode(0, (10, 0.5), (500, None)), "none": mode(1, (12, 0.0))}
     (line,) = findings({"memorisation": {"modes": modes}})
     assert "has 12 notes" in line
-    assert "up to 11.5 and more" in line
     assert "1 of 2 pieces" in line
     assert "1 have more notes than any unseen performance" in line
 

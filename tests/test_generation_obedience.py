@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from musicstyle.errors import ConfigError, UsageError
 from musicstyle.generation import rules
 from musicstyle.generation.engine import sample_ids
+from musicstyle.generation.job import Job
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.plan import make_plan, register_shift
 from musicstyle.generation.ranking import measure
@@ -195,8 +196,9 @@ def test_auto_moves_into_the_register_of_the_style_and_back(player: StyleTransfe
 def test_a_primer_is_heard_and_gone_on_from(player: StyleTransfer) -> None:
     primer, asked = performance(5, 12).shift(3.0), tune()
     made = player.generate(None, asked, prime=primer, seed=6, keep_melody=True)
-    begin = made.begin_seconds
     first = primer.shift(-primer.start[0])
+    assert made.begin_seconds == pytest.approx(first.duration_seconds)
+    begin = made.settings["begin_seconds"]  # of the tune: at a whole frame
     assert first.duration_seconds <= begin < first.duration_seconds + 0.1
     assert made.notes[made.notes.start < first.duration_seconds].equals(first, 1e-9)
     assert made.melody is not None
@@ -204,10 +206,26 @@ def test_a_primer_is_heard_and_gone_on_from(player: StyleTransfer) -> None:
     assert len(match(made.melody, made.notes, 0.1)[0]) == len(asked)
     other = player.generate(None, asked, prime=performance(6, 12), seed=6)
     assert len(other.notes) != len(made.notes)
-    assert made.new_seconds == pytest.approx(made.notes.duration_seconds - begin)
-    assert len(asked) <= made.new_notes <= len(made.notes) - len(first)
+    assert made.new_seconds == pytest.approx(made.notes.duration_seconds - first.duration_seconds)
+    assert len(asked) <= made.new_notes == len(made.notes) - len(first)
     free = player.generate(prime=primer, seconds=2.0, seed=6)
     assert first.duration_seconds < free.notes.start.max() < begin + 2.0
+
+
+def test_what_is_struck_between_primer_and_tune_is_new(player: StyleTransfer) -> None:
+    """The primer ends at 0.92 s and the tune begins at 1: its first note, 80 ms early, is kept, not the primer's."""
+    primer = Notes.from_arrays([0.0], [0.92], [60], [80])
+    asked = Notes.from_arrays([0.0], [0.5], [72], [80])
+    options = player.default_options()
+    plan = make_plan(asked, None, primer, options)
+    assert (plan.primer_steps, plan.begin_steps) == (92, 100)
+    ids = encode(Notes.from_arrays([0.0], [0.5], [72], [80]))
+    made = Job(player.model, plan, None, None, options, {}).result(ids, seed=1, retries=0, ranked=True)
+    assert made is not None
+    assert made.notes.start.tolist() == [0.0, 0.92]
+    assert made.new_notes == 1
+    assert made.measures is not None
+    assert made.measures.melody_kept == 1
 
 
 def test_a_primer_s_note_is_not_the_tune_s_first(player: StyleTransfer) -> None:

@@ -231,6 +231,17 @@ def test_what_a_player_would_do(body: str, expected: list[tuple[float, int]]) ->
 
 
 @pytest.mark.parametrize(
+    "voice", ["Tenor", "Melody", "Mezzo", "PA", "TA", "P", 'T name="Ta Ma"', "Melody octave=-1", "Tenor transpose=-12"]
+)
+def test_a_voice_s_name_may_read_as_an_ornament(voice: str) -> None:
+    name, _, changed = voice.partition(" ")
+    found = pitches(ABC.format(key="C", body=f'V:{voice}\nCDEF|\n[V:{name}] "Ta"GABc|'))
+    lower = 12 if "-" in changed else 0
+    assert [pitch for *_, pitch in found] == [pitch - lower for pitch in (60, 62, 64, 65, 67, 69, 71, 72)]
+    assert [start for start, *_ in found] == pytest.approx(range(8), abs=2e-3)
+
+
+@pytest.mark.parametrize(
     ("key", "body", "expected"),
     [
         ("C", "^F F f F|F4|", [66, 66, 78, 66, 65]),

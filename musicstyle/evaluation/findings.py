@@ -112,18 +112,17 @@ def _interpolation(line: Answer) -> list[str]:
 
 
 def _memorisation(memorisation: Answer) -> list[str]:
-    pieces = [piece for judged in memorisation["modes"].values() for piece in judged["pieces"]]
-    compared = [piece for piece in pieces if piece["as_long"] is not None]
+    modes = memorisation["modes"].values()
+    pieces = [piece for judged in modes for piece in judged["pieces"]]
+    compared, unusual = (sum(judged[count] for judged in modes) for count in ("compared", "unusual"))
     if not compared:
         return []
-    longest, unusual = max(piece["longest"] for piece in compared), sum(piece["as_long"] == 0 for piece in compared)
-    real = max(piece["real"]["percentile_90"] for piece in compared)
-    others = len(pieces) - len(compared)
+    longest = max(piece["longest"] for piece in pieces if piece["as_long"] is not None)
+    others = len(pieces) - compared
     return [
         (
-            f"The longest run that a piece shares with a training performance has {longest} notes, that of every tenth "
-            f"stretch of unseen real playing up to {real:g} and more; {unusual} of {len(compared)} pieces share a "
-            f"longer run than each of their real stretches (chance: one in 21)"
-            f"{f'; {others} have more notes than any unseen performance and are not compared' if others else ''}."
+            f"The longest run that a piece shares with a training performance has {longest} notes; {unusual} of "
+            f"{compared} pieces share a longer one than each of their stretches of unseen real playing (chance: one "
+            f"in 21){f'; {others} have more notes than any unseen performance and are not compared' if others else ''}."
         )
     ]

@@ -78,7 +78,7 @@ class Job:
             ranked: Measure it.
         """
         notes, melody = self.plan.notes(ids), self.plan.melody
-        begin_seconds = self.plan.begin_steps / STEPS_PER_SECOND
+        begin_seconds = self.plan.primer_steps / STEPS_PER_SECOND
         if until_seconds is not None:
             notes = notes.crop(0.0, until_seconds)
         new = notes[notes.start >= begin_seconds]

@@ -40,7 +40,8 @@ class Plan:
         melody: The tune that is asked for, on the time axis and at the pitch of the result; None without one.
         melody_ids: What the model hears, EOS at the end, (frames + 1,); None without a tune.
         primer: Performance ids of the primer as the model hears it, (ids,), empty without one.
-        begin_steps: Where the tune begins and the length is counted from: 0, or the end of the primer.
+        primer_steps: Where the primer ends and new notes may begin.
+        begin_steps: Where the tune begins and the length is counted from: there, or at the next whole frame.
         end_steps: No note begins here or later.
         shift: Semitones by which the model hears everything higher than it is to sound.
         keep_melody: Every melody note is due.
@@ -49,6 +50,7 @@ class Plan:
     melody: Notes | None
     melody_ids: np.ndarray | None
     primer: np.ndarray
+    primer_steps: int
     begin_steps: int
     end_steps: int
     shift: int
@@ -94,7 +96,8 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
         shift = register_shift(asked, style, primer)
     start = Notes.empty() if primer is None else primer.from_zero().transpose(shift).quantized()
     ids = encode(start)
-    begin = -(-int(SHIFT_STEPS[ids].sum()) // _STEPS_PER_FRAME) * _STEPS_PER_FRAME
+    primer_steps = int(SHIFT_STEPS[ids].sum())
+    begin = -(-primer_steps // _STEPS_PER_FRAME) * _STEPS_PER_FRAME
     seconds = FREE_SECONDS if asked is None else asked.duration_seconds
     if options.seconds is not None:
         seconds = options.seconds if asked is None else min(seconds, options.seconds)
@@ -102,7 +105,7 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
     if asked is not None:
         asked = asked.shift(begin / STEPS_PER_SECOND)
     heard = None if asked is None else _melody_ids(start, asked.transpose(shift), begin)
-    return Plan(asked, heard, ids, begin, end, shift, options.keep_melody)
+    return Plan(asked, heard, ids, primer_steps, begin, end, shift, options.keep_melody)
 
 
 def register_shift(tune: Notes, style: Notes, primer: Notes | None = None) -> int:

@@ -97,7 +97,7 @@ def melody_frames(melody: Notes, *, frames: int | None = None) -> np.ndarray:
 
     An onset writes its pitch in the frame int(t * 10 + 0.5), an offset writes MELODY_OFF, note by note, the later over
     the earlier: of two onsets in one frame the later stays, and an offset gives way to an onset of its frame that
-    follows.
+    follows. As in the source, a note of less than a frame ends in the next one: it cuts a note that follows in its own.
 
     Args:
         melody: One voice, pitches 21..108.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from musicstyle.training.loss import (
     taught_nll_sum,
     validation_nll,
 )
+from musicstyle.training.muon import multiplies_bf16
 from musicstyle.training.optimizers import make_optimizers
 from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
@@ -72,9 +73,7 @@ class Report:
 
 def choose_precision(device: str) -> str:
     """bf16 mixed where the machine multiplies matrices of it faster than float32, float32 elsewhere."""
-    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.11 doesn't tell
-    in_bf16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bf16-mixed" if device == "cuda" or (device == "cpu" and in_bf16) else "32-true"
+    return "bf16-mixed" if multiplies_bf16(device) else "32-true"
 
 
 def make_fabric(device: str, precision: str = "auto", devices: int = 1, nodes: int = 1) -> Fabric:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from musicstyle.training.muon import Muon
 from musicstyle.training.options import TrainingOptions
 
 
@@ -19,10 +20,7 @@ def is_matrix(name: str, parameter: nn.Parameter) -> bool:
 
 
 def make_optimizers(model: nn.Module, options: TrainingOptions) -> list[Optimizer]:
-    """Muon over the hidden matrices and AdamW over the rest, each with its peak learning rate as `initial_lr`.
-
-    Source: Jordan et al. 2024 (Muon), in torch's own implementation.
-    """
+    """Muon over the hidden matrices and AdamW over the rest, each with its peak learning rate as `initial_lr`."""
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     matrices = [p for n, p in named if is_matrix(n, p)]
     return optimizers_of(matrices, [p for n, p in named if not is_matrix(n, p)], options)
@@ -32,7 +30,7 @@ def optimizers_of(
     matrices: list[nn.Parameter], others: list[nn.Parameter], options: TrainingOptions
 ) -> list[Optimizer]:
     """Muon over the one and AdamW over the other, as `make_optimizers` gives them."""
-    muon = torch.optim.Muon(matrices, lr=options.matrix_learning_rate, weight_decay=options.weight_decay, momentum=0.95)
+    muon = Muon(matrices, lr=options.matrix_learning_rate, weight_decay=options.weight_decay, momentum=0.95)
     adam = torch.optim.AdamW(others, lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     for optimizer in (muon, adam):
         for group in optimizer.param_groups:
