@@ -189,7 +189,7 @@ def of_engine(
 ) -> dict[str, Any]:
     """Sampling and grammar included, with the stepper that `make_stepper` chooses."""
     grammars = [Grammar(10**7, 10**7 + 1) for _ in range(variations)]
-    melody, style = torch.randint(2, 92, (800,)), torch.randn(model.style_width)
+    melody, style = torch.randint(2, 92, (800,)).numpy(), torch.randn(model.style_width)
     ids = sample_ids(model, melody, style, grammars, list(range(variations)), options)
     for _ in range(3):
         next(ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from musicstyle.generation.rules import Grammar
 from musicstyle.generation.sampling import distribution, draw
 from musicstyle.generation.transfer import StyleTransfer, read_melody, style_crops
 from musicstyle.model.autoencoder import Autoencoder
+from musicstyle.model.checkpoint import save_checkpoint
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.habits import said
 from musicstyle.music.habits import EVERYWHERE, HABITS, places
@@ -175,7 +177,7 @@ def test_the_engine_draws_what_the_full_recomputation_draws(
         seed=8, top_p=0.9, guidance_temperature=1, ensemble=ensemble, exact=True,
         **{"melody_strength": 1, "style_strength": 1, f"{guided}_strength": strength},
     )  # fmt: skip
-    sampled = sample_ids(model, melody, style, [Grammar(3000, 3100)], [options.seed], options)
+    sampled = sample_ids(model, melody.numpy(), style, [Grammar(3000, 3100)], [options.seed], options)
     ids = np.array([event_id for (event_id,) in sampled if event_id != EOS])
     assert len(ids) > 4 * SMALL.window
     use_melody, use_style = (torch.tensor([True, guided != what]) for what in ("melody", "style"))
@@ -284,8 +286,9 @@ def test_a_polyphonic_piece_gives_its_melody_and_a_track_can_be_named(tmp_path: 
 
 
 def test_what_is_cut_before_its_first_note_is_nothing(transfer: StyleTransfer) -> None:
-    for prime in (None, tune()):
-        stream = transfer.stream(None, tune(12), prime=prime, seconds=5)
+    before_a_frame = Notes.from_arrays([0.0], [0.92], [60], [80])  # so notes may come 80 ms before the tune
+    for prime, seed in [(None, 1), (tune(), 1), *((before_a_frame, seed) for seed in range(4))]:
+        stream = transfer.stream(None, tune(12), prime=prime, seconds=5, seed=seed)
         assert list(stream)
         assert stream.result(stream.begin_seconds) is None
         assert stream.result() is not None
@@ -345,12 +348,46 @@ def test_refusals(transfer: StyleTransfer) -> None:
         ("seconds", 0.5),
         ("melody_strength", 99.0),
         ("top_k", -1),
+        ("top_k", 3.0),
+        ("seed", 1.5),
+        ("ensemble", 2.0),
+        ("transpose", 1.5),
+        ("keep_melody", "no"),
+        ("exact", 1),
     ):
         with pytest.raises(ConfigError, match=field):
             GenerationOptions(**{field: value})
+    assert GenerationOptions(transpose=np.int64(3), seed=np.int64(2)).transpose == 3
+    with pytest.raises(UsageError, match="hears no style"):
+        deaf.embed_style(random_notes(1))
 
 
 def test_a_checkpoint_with_a_setting_that_there_is_not_is_refused(transfer: StyleTransfer) -> None:
     newer = StyleTransfer(transfer.model, {**transfer.facts, "generation": {"swing": 0.6, "tempo": 1.2}}, "newer")
     with pytest.raises(CheckpointError, match=r"newer: .*swing, tempo"):
         newer.generate(None, tune())
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"training": None}, "training.tokens"),
+        ({"training": {"tokens": 0}}, "training.tokens"),
+        ({"training": {"tokens": 64}, "generation": None}, "generation: None"),
+    ],
+)
+def test_a_config_of_another_shape_is_refused(
+    transfer: StyleTransfer, tmp_path: Path, facts: dict[str, Any], told: str
+) -> None:
+    save_checkpoint(tmp_path, transfer.model, facts)
+    with pytest.raises(CheckpointError, match=told):
+        StyleTransfer.load(tmp_path)
+
+
+def test_a_style_is_the_mean_of_its_crops(transfer: StyleTransfer) -> None:
+    notes = random_notes(4, 400)
+    crops = style_crops(notes, transfer.facts["training"]["tokens"])
+    alone = torch.stack([transfer.embed_crops([crop])[0] for crop in crops])
+    assert len(crops) == 4
+    torch.testing.assert_close(transfer.embed_style(notes), alone.mean(dim=0), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(alone[0], alone.mean(dim=0), atol=1e-2)

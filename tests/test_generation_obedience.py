@@ -24,7 +24,7 @@ from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
 from musicstyle.music.matching import match
-from musicstyle.music.melody import frames_to_melody
+from musicstyle.music.melody import extract_melody, frames_to_melody, melody_frames
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import decode, elapsed_steps, encode, held_steps
 from musicstyle.music.vocabulary import EOS, KEYS, NOTE_OFF, PERFORMANCE, TIME_SHIFT
@@ -112,11 +112,30 @@ def test_with_random_weights_every_melody_note_sounds(player: StyleTransfer, see
         asked = tune()
     kept = player.generate(performance(1), asked, seed=seed, keep_melody=True)
     assert kept.melody is not None
-    distinct = kept.melody.quantized()
-    assert len(match(distinct, kept.notes, 0.1)[0]) == len(distinct)
+    assert len(match(kept.melody, kept.notes, 0.1)[0]) == len(kept.melody)
     assert canonical(encode(kept.notes))
     free = player.generate(performance(1), asked, seed=seed)
-    assert len(match(distinct, free.notes, 0.1)[0]) < len(distinct)
+    assert len(match(kept.melody, free.notes, 0.1)[0]) < len(kept.melody)
+
+
+def test_however_early_a_kept_note_is_struck_it_counts_as_sounding(player: StyleTransfer) -> None:
+    """Of a tune off the grid, each note as early as the grammar lets it count; the last is cut off, two are one."""
+    start = np.array([0.3, 0.7148, 1.1296, 1.1331, 1.9862])
+    asked = Notes.from_arrays(start, start + 0.3, [60, 62, 64, 64, 65], [80] * 5).from_zero()
+    options = player.default_options(keep_melody=True, seconds=1.69)
+    plan = make_plan(asked, None, None, options)
+    onset = asked.steps()[0][[0, 1, 2]]
+    duties = plan.grammar().duties
+    assert duties is not None
+    struck = np.maximum(onset - EARLY_STEPS, 0)
+    for step, pitch in zip(struck.tolist(), (60, 62, 64), strict=True):
+        duties.struck(pitch - 21, step)
+    assert duties.deadline.min() > 10**9
+    ids = encode(Notes.from_arrays(struck / 100, struck / 100 + 0.1, [60, 62, 64], [80] * 3))
+    made = Job(player.model, plan, None, None, options, {}).result(ids, seed=1, retries=0, ranked=True)
+    assert made is not None
+    assert made.measures is not None
+    assert made.measures.melody_kept == 1
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -148,12 +167,12 @@ def test_the_deadlines_by_hand() -> None:
     """Two notes of a key 30 ms apart just before the end, and one after it that nobody can strike."""
     duties = Duties(np.array([94, 97, 100]), np.array([97, 100, 150]), np.array([39, 39, 39]), 100)
     assert duties.deadline[39] == 98
-    duties.struck(39, 83)  # too early for the first
+    duties.struck(39, 84)  # too early for the first
     assert duties.deadline[39] == 98
     assert duties.held_until[39] == 0
-    duties.struck(39, 84)
+    duties.struck(39, 85)
     assert duties.deadline[39] == 99
-    assert duties.held_until[39] == 87  # its length; a longer one would be held for 100 ms
+    assert duties.held_until[39] == 88  # its length; a longer one would be held for 100 ms
     duties.struck(39, 99)
     assert duties.deadline.min() > 10**9
     assert len(duties.deadline) == KEYS
@@ -183,8 +202,11 @@ def test_auto_moves_into_the_register_of_the_style_and_back(player: StyleTransfe
     assert made.settings["heard_transposed_by"] == plan.shift
     assert len(match(high, made.notes, 0.1)[0]) == len(high)
     assert made.notes.in_piano_range().all()  # moved back, none has left the piano
-    with pytest.raises(UsageError, match="embedding"):
-        player.generate(torch.zeros(20), high, transpose="auto")
+    for style in (None, torch.zeros(player.model.style_width)):
+        with pytest.raises(UsageError, match="whose register it takes"):
+            player.generate(style, high, transpose="auto")
+    with pytest.raises(UsageError, match="without a melody"):
+        player.generate(low, transpose="auto")
     primer = Notes.from_arrays([0.0, 0.5, 1.0], [0.4, 0.9, 1.5], [60, 25, 64], [70, 70, 70])
     moved = player.generate(low, high, prime=primer, transpose="auto", seed=3)
     assert moved.settings["heard_transposed_by"] == 21 - 25  # as far as the primer's lowest note
@@ -204,11 +226,18 @@ def test_a_primer_is_heard_and_gone_on_from(player: StyleTransfer) -> None:
     assert made.melody is not None
     assert made.melody.equals(asked.shift(begin), 1e-9)
     assert len(match(made.melody, made.notes, 0.1)[0]) == len(asked)
+    heard = make_plan(asked, None, primer, player.default_options()).melody_ids
+    assert heard is not None
+    frames = int(begin * 10 + 0.5)
+    assert np.array_equal(heard[:frames], melody_frames(extract_melody(first), frames=frames))
     other = player.generate(None, asked, prime=performance(6, 12), seed=6)
     assert len(other.notes) != len(made.notes)
     assert made.new_seconds == pytest.approx(made.notes.duration_seconds - first.duration_seconds)
     assert len(asked) <= made.new_notes == len(made.notes) - len(first)
-    free = player.generate(prime=primer, seconds=2.0, seed=6)
+    told: list[float] = []
+    free = player.generate(prime=primer, seconds=2.0, seed=6, progress=lambda done, _total, _ids: told.append(done))
+    assert told[0] < 1
+    assert told[-1] == 2
     assert first.duration_seconds < free.notes.start.max() < begin + 2.0
 
 

@@ -97,6 +97,22 @@ def test_a_prefilled_step_goes_on_where_single_steps_would_be(length: int) -> No
         )
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rows_that_begin_alike_are_prefilled_once(threads: int) -> None:
+    model = awake(SMALL)
+    condition = five_rows(model).repeat(3)
+    ids, clock, held = (np.tile(values, (1, 3, *[1] * (values.ndim - 2))) for values in played(5, 40))
+    fast = CompiledStepper(model, condition, 15, threads=threads)
+    once, each = (ReferenceStepper(model, condition, 15) for _ in range(2))
+    for one, rows in ((fast, 5), (once, 5), (each, 15)):
+        one.prefill(*(values[:30, :rows].swapaxes(0, 1) for values in (ids, clock, held)))
+    for i in range(30, 40):
+        state = ids[i], clock[i], held[i]
+        expected = each.step(*state)
+        np.testing.assert_array_equal(once.step(*state), expected)
+        np.testing.assert_allclose(fast.step(*state), expected, rtol=0, atol=1e-4)
+
+
 def test_a_prefill_is_no_reason_to_compile_again() -> None:
     model = awake(SMALL)
     fast, (ids, clock, held) = CompiledStepper(model, five_rows(model), 5), played(5, 4)

@@ -50,7 +50,7 @@ def guidance_weights(
 @torch.inference_mode()
 def sample_ids(
     model: Autoencoder,
-    melody: Tensor | None,
+    melody: np.ndarray | None,
     style: Tensor | None,
     grammars: Sequence[Grammar],
     seeds: Sequence[int],
@@ -82,13 +82,15 @@ def sample_ids(
     temperature = options.temperature * (options.guidance_temperature if len(weights) > 1 else 1.0)
     settings = (float(temperature), options.top_k, float(options.top_p), float(options.min_p))
     ensemble = Ensemble(ENSEMBLE[: options.ensemble], len(grammars), len(weights))
-    condition = _condition(model, melody, style, list(weights) * len(grammars), ensemble)
+    alone = Ensemble(ensemble.semitones, 1, len(weights))
+    condition = _condition(model, melody, style, list(weights), alone).repeat(len(grammars))
     stepper = make_stepper(model, condition, ensemble.rows, exact=options.exact)
-    habitual = _habitual(condition, list(weights), ensemble)
+    # If any row hears the style, the first does.
+    habitual = None if condition.habits is None else Habitual(condition.habits[0])
     generators = [np.random.default_rng(seed) for seed in seeds]
     heard = np.append(PAD, primer)[:-1] if len(primer) else NO_IDS  # the loop puts in the last id
     begun = (heard, elapsed_steps(heard), held_steps(heard))
-    stepper.prefill(*ensemble.heard(*(np.stack([values] * len(grammars)) for values in begun)))
+    stepper.prefill(*alone.heard(*(values[None] for values in begun)))
     last = [int(primer[-1]) if len(primer) else PAD] * len(grammars)
     while (allowed := np.array([grammar.allowed() for grammar in grammars])).any():
         state = (np.array(last), np.array([g.clock for g in grammars]), np.array([g.held for g in grammars]))
@@ -107,21 +109,17 @@ def sample_ids(
         yield last
 
 
-def _habitual(condition: Condition, hears: list[tuple[bool, bool]], ensemble: Ensemble) -> Habitual | None:
-    """The habits of the style, if some guidance row hears it."""
-    with_style = [row for row, (_, style) in enumerate(hears) if style]
-    if condition.habits is None or not with_style:
-        return None
-    return Habitual(condition.habits[with_style[0] * len(ensemble.semitones)])
-
-
 def _condition(
-    model: Autoencoder, melody: Tensor | None, style: Tensor | None, hears: list[tuple[bool, bool]], ensemble: Ensemble
+    model: Autoencoder,
+    melody: np.ndarray | None,
+    style: Tensor | None,
+    hears: list[tuple[bool, bool]],
+    ensemble: Ensemble,
 ) -> Condition:
     device = next(model.parameters()).device
     hears = [row for row in hears for _ in ensemble.semitones]
     return model.condition(
-        None if melody is None else torch.from_numpy(ensemble.melodies(melody.cpu().numpy())).to(device),
+        None if melody is None else torch.from_numpy(ensemble.melodies(melody)).to(device),
         None if style is None else style.expand(len(hears), -1),
         torch.tensor([row[0] for row in hears], device=device),
         torch.tensor([row[1] for row in hears], device=device),

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from musicstyle.generation.engine import sample_ids
@@ -53,9 +52,8 @@ class Job:
     def sample(self, seeds: Sequence[int]) -> Iterator[list[int]]:
         """One id of each seed's variation at a time, EOS where it is over."""
         grammars = [self.plan.grammar() for _ in seeds]
-        melody = None if self.plan.melody_ids is None else torch.from_numpy(self.plan.melody_ids).to(self._device())
-        tokens = 0
-        for ids in sample_ids(self.model, melody, self.style, grammars, seeds, self.options, self.plan.primer):
+        plan, tokens = self.plan, 0
+        for ids in sample_ids(self.model, plan.melody_ids, self.style, grammars, seeds, self.options, plan.primer):
             tokens += sum(event_id != EOS for event_id in ids)
             self._report(min(grammar.clock for grammar in grammars), tokens)
             yield ids
@@ -77,29 +75,23 @@ class Job:
             until_seconds: Where to cut, on the time axis of the result.
             ranked: Measure it.
         """
-        notes, melody = self.plan.notes(ids), self.plan.melody
+        notes = self.plan.notes(ids)
         begin_seconds = self.plan.primer_steps / STEPS_PER_SECOND
         if until_seconds is not None:
             notes = notes.crop(0.0, until_seconds)
         new = notes[notes.start >= begin_seconds]
         if not len(new):
             return None
-        measures = None
-        if ranked:
-            asked = None if melody is None else melody.crop(0.0, self.plan.end_steps / STEPS_PER_SECOND)
-            measures = measure(new, asked, self.style_notes)
+        measures = measure(new, self.plan.asked, self.style_notes) if ranked else None
         settings = {**self.settings, "seed": seed, "retries": retries}
         taken = time.monotonic() - self.began
-        return Generation(notes, melody, seed, retries, len(ids), taken, settings, begin_seconds, measures)
+        return Generation(notes, self.plan.melody, seed, retries, len(ids), taken, settings, begin_seconds, measures)
 
     def _report(self, steps: int, tokens: int) -> None:
         if self.progress is not None:
             total = (self.plan.end_steps - self.plan.begin_steps) / STEPS_PER_SECOND
             done = max(0.0, (steps - self.plan.begin_steps) / STEPS_PER_SECOND)
             self.progress(min(done, total), total, tokens)
-
-    def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
 
 
 def describe(options: GenerationOptions, plan: Plan) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, TypedDict
 
 from musicstyle.errors import ConfigError
@@ -75,18 +76,27 @@ class GenerationOptions:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be {rule}")
 
     def _checks(self) -> dict[str, tuple[bool, str]]:
-        semitones: object = 0 if self.transpose == "auto" else self.transpose
+        semitones = 0 if self.transpose == "auto" else self.transpose
         return {
-            "seed": (self.seed >= 0, "not negative"),
+            "seed": (_is_whole(self.seed) and self.seed >= 0, "a whole number, not negative"),
             "temperature": (0 <= self.temperature <= 10, "between 0 and 10"),
             "guidance_temperature": (0.1 <= self.guidance_temperature <= 10, "between 0.1 and 10"),
-            "top_k": (self.top_k >= 0, "not negative"),
+            "top_k": (_is_whole(self.top_k) and self.top_k >= 0, "a whole number, not negative"),
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
             "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),
             "seconds": (self.seconds is None or 1 <= self.seconds <= 3600, "between 1 and 3600"),
             "melody_strength": (0 <= self.melody_strength <= 10, "between 0 and 10"),
             "style_strength": (0 <= self.style_strength <= 10, "between 0 and 10"),
-            "ensemble": (1 <= self.ensemble <= len(ENSEMBLE), f"between 1 and {len(ENSEMBLE)}"),
+            "ensemble": (
+                _is_whole(self.ensemble) and 1 <= self.ensemble <= len(ENSEMBLE),
+                f"a whole number from 1 to {len(ENSEMBLE)}",
+            ),
             "tempo": (SLOWEST <= self.tempo <= FASTEST, f"between {SLOWEST:g} and {FASTEST:g} times the written one"),
-            "transpose": (isinstance(semitones, int) and -60 <= semitones <= 60, "auto, or semitones from -60 to 60"),
+            "transpose": (_is_whole(semitones) and -60 <= semitones <= 60, "auto, or semitones from -60 to 60"),
+            "keep_melody": (isinstance(self.keep_melody, bool), "true or false"),
+            "exact": (isinstance(self.exact, bool), "true or false"),
         }
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral)

@@ -70,10 +70,18 @@ class Plan:
         """The primer and what was sampled after it, as they are to sound."""
         return decode(np.concatenate((self.primer, ids)))[0].transpose(-self.shift)
 
-    def _duties(self) -> Duties | None:
-        if self.melody is None or not self.keep_melody:
+    @property
+    def asked(self) -> Notes | None:
+        """The notes of the tune that begin before the end; those of one key and step are one. None without a tune."""
+        if self.melody is None:
             return None
-        return Duties(*self.melody.steps(), self.melody.pitch + self.shift - MIN_PITCH, self.end_steps)
+        onset = self.melody.steps()[0]
+        _, first = np.unique(np.stack((onset, self.melody.pitch)), axis=1, return_index=True)
+        return self.melody[np.sort(first[onset[first] < self.end_steps])]
+
+    def _duties(self) -> Duties | None:
+        asked = self.asked if self.keep_melody else None
+        return None if asked is None else Duties(*asked.steps(), asked.pitch + self.shift - MIN_PITCH, self.end_steps)
 
 
 def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, options: GenerationOptions) -> Plan:
@@ -81,18 +89,22 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
 
     Args:
         tune: One voice on the piano's keys, time 0 at its first note.
-        style: The performance, for its register; without one, transpose="auto" moves nothing.
+        style: The performance, for its register.
         primer: Notes on the piano's keys.
         options: tempo, transpose, seconds and keep_melody are read.
 
     Raises:
-        UsageError: A setting that means nothing without a tune, or a tune that leaves the piano.
+        UsageError: A setting that means nothing without a tune or a performance, or a tune that leaves the piano.
     """
-    if tune is None and (options.tempo != 1 or options.transpose not in (0, "auto")):
+    if tune is None and (options.tempo != 1 or options.transpose != 0):
         raise UsageError("--tempo and --transpose mean nothing without a melody")
     asked = None if tune is None else _as_asked(tune, options)
     shift = 0
-    if options.transpose == "auto" and asked is not None and style is not None:
+    if options.transpose == "auto" and asked is not None:
+        if style is None:
+            raise UsageError(
+                "--transpose auto means nothing without a performance as the style, whose register it takes"
+            )
         shift = register_shift(asked, style, primer)
     start = Notes.empty() if primer is None else primer.from_zero().transpose(shift).quantized()
     ids = encode(start)

@@ -31,7 +31,7 @@ _NEW_VELOCITY = [
 ]
 _BYTES = -(-PERFORMANCE.size // 8)
 
-EARLY_STEPS = 10  # a melody note may be struck 100 ms before its time: it then sounds, if early
+EARLY_STEPS = 9  # a melody note may be struck 90 ms before its time: within 100 ms of it, however that was rounded
 LATE_STEPS = 5  # and 50 ms after it, as far as the 100 ms frame in which the model hears it can lie behind
 HELD_STEPS = 10  # and is held so long, if it is that long: a click of 10 ms would be struck and not heard
 LONGEST_STEPS = 1000  # no key is down longer: of a thousand notes of MAESTRO one is (pedal folded in)

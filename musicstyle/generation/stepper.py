@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, Protocol
 
@@ -20,17 +21,13 @@ from musicstyle.model.decoder import DecoderCache
 class Stepper(Protocol):
     """Decodes several rows that are at the same position, each with its own ids, clock and condition."""
 
-    @property
-    def position(self) -> int:
-        """How many tokens were taken in."""
-
     def prefill(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> None:
         """Take in ids that the rows begin with.
 
         Args:
-            ids: (rows, ids) int64.
-            clock: Elapsed 10 ms steps after each, (rows, ids) int64.
-            held: Steps each key has been down then, plus 1; 0 for a key that is up, (rows, ids, keys) int.
+            ids: (first rows, ids) int64; the other rows begin and are conditioned as these, again and again.
+            clock: Elapsed 10 ms steps after each, (first rows, ids) int64.
+            held: Steps each key has been down then, plus 1; 0 for a key that is up, (first rows, ids, keys) int.
         """
 
     def step(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> np.ndarray:
@@ -50,21 +47,16 @@ class ReferenceStepper:
     """`model.decode` with its cache: any device, and the oracle of the others."""
 
     def __init__(self, model: Autoencoder, condition: Condition, rows: int) -> None:
-        self._model, self._condition = model, condition
+        self._model, self._condition, self._rows = model, condition, rows
         self._device = next(model.parameters()).device
         self.cache = DecoderCache(model.config, rows, self._device)
-
-    @property
-    def position(self) -> int:
-        """How many tokens were taken in."""
-        return self.cache.position
 
     @torch.inference_mode()
     def prefill(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> None:
         """See `Stepper`; a window at a time."""
         for first in range(0, ids.shape[1], self._model.config.window):
             part = slice(first, first + self._model.config.window)
-            self._decode(*(values[:, part] for values in (ids, clock, held)))
+            self._decode(*(np.resize(v[:, part], (self._rows, *v[:, part].shape[1:])) for v in (ids, clock, held)))
 
     @torch.inference_mode()
     def step(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> np.ndarray:
@@ -112,7 +104,8 @@ class CompiledStepper:
         self._settings = (model.decoder.norm.eps, c.activation == "relu_squared", c.steps_per_frame, window_steps)
         self._logits = np.empty((rows, c.vocabulary_size), np.float32)
         bounds = np.linspace(0, rows, self.threads + 1).astype(int).tolist()
-        self._parts = [_Part(c, inputs, memory, slice(*ends), int8) for ends in pairwise(bounds)]
+        self._part = partial(_Part, c, inputs, memory, int8)
+        self._parts = [self._part(slice(*ends)) for ends in pairwise(bounds)]
         self._helpers = ThreadPoolExecutor(len(self._parts) - 1) if len(self._parts) > 1 else None
         self.window, self.keys = c.window, c.held_keys
         self.position = 0
@@ -143,15 +136,23 @@ class CompiledStepper:
 
     def prefill(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> None:
         """See `Stepper`; id by id, which is faster than `model.decode` and its many short products."""
+        if not ids.shape[1]:
+            return
+        first, parts = self._part(slice(0, len(ids))), self._parts
+        self._parts = [first]
         # In one piece each, as a step gets them elsewhere: for columns of a table it would be compiled once more.
         for state in zip(*(np.ascontiguousarray(values.swapaxes(0, 1)) for values in (ids, clock, held)), strict=True):
             self.step(*state)
+        self._parts = parts
+        for part in parts:
+            for kept, begun in zip(part.cache, first.cache, strict=True):
+                kept[:] = begun[:, np.arange(part.rows.start, part.rows.stop) % len(ids)]
 
 
 class _Part:
     """What one thread reads and writes for its rows."""
 
-    def __init__(self, c: ModelConfig, inputs: Any, memory: Any, rows: slice, int8: bool) -> None:
+    def __init__(self, c: ModelConfig, inputs: Any, memory: Any, int8: bool, rows: slice) -> None:
         from musicstyle.generation import packing
 
         count = rows.stop - rows.start

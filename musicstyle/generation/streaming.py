@@ -12,7 +12,6 @@ from musicstyle.errors import GenerationError
 from musicstyle.generation.job import TRIES, Job
 from musicstyle.generation.result import Generation
 from musicstyle.music.vocabulary import (
-    DEFAULT_VELOCITY,
     EOS,
     NOTE_OFF,
     NOTE_ON,
@@ -50,7 +49,7 @@ class Stream:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.begin_seconds = job.plan.begin_steps / STEPS_PER_SECOND
+        self.begin_seconds = job.plan.primer_steps / STEPS_PER_SECOND
         self._ids: list[int] = []
         self._stopped = False
         self._retries = 0
@@ -93,10 +92,8 @@ class Stream:
 
     def _events(self) -> Iterator[KeyEvent]:
         plan = self.job.plan
-        clock, velocity = plan.grammar().clock, DEFAULT_VELOCITY
-        for event_id in plan.primer.tolist():
-            kind, value = PERFORMANCE.decode(event_id)
-            velocity = _VELOCITIES[value] if kind == VELOCITY else velocity
+        grammar = plan.grammar()
+        clock, velocity = grammar.clock, _VELOCITIES[grammar.stands[3] + 1]  # none stands: one comes before a note
         down: set[int] = set()
         for (event_id,) in self.job.sample([self._seed]):
             if event_id == EOS or self._stopped:

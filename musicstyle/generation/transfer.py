@@ -20,7 +20,7 @@ from musicstyle.generation.streaming import Stream, nothing_to_keep
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
 from musicstyle.music.habits import habits
-from musicstyle.music.melody import Extractor, piano_melody
+from musicstyle.music.melody import piano_melody
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps, encode
@@ -65,8 +65,12 @@ class StyleTransfer:
         """
         folder = default_checkpoint() if checkpoint is None else Path(checkpoint)
         model, facts = load_checkpoint(folder, device)
-        if not isinstance(facts.get("training", {}).get("tokens"), int):
+        training, chosen = facts.get("training"), facts.get("generation", {})
+        tokens = training.get("tokens") if isinstance(training, dict) else None
+        if not isinstance(tokens, int) or tokens < 1:
             raise CheckpointError(f"{folder}: its config.json doesn't say training.tokens; was it made by train?")
+        if not isinstance(chosen, dict):
+            raise CheckpointError(f"{folder}: its config.json, generation: {chosen!r} is no settings")
         return cls(model, facts, folder.name if checkpoint is None else "/".join(folder.resolve().parts[-2:]))
 
     def default_options(self, **changes: Any) -> GenerationOptions:
@@ -186,15 +190,19 @@ class StyleTransfer:
         given = self._checked(style) if isinstance(style, Tensor) else None
         embedding = given if style_notes is None else self.embed_style(style_notes)
         primer = None if prime is None else _piano_notes(prime, "primer")
-        if options.transpose == "auto" and isinstance(style, Tensor):
-            raise UsageError("--transpose auto needs a style with notes, for their register; an embedding has none")
         plan = make_plan(tune, style_notes, primer, options)
         names = {"style": _name(style), "melody": _name(melody), "melody_track": melody_track, "prime": _name(prime)}
         facts = {"musicstyle": musicstyle.__version__, "checkpoint": self.name, **names, **describe(options, plan)}
         return Job(self.model, plan, embedding, style_notes, options, facts, progress)
 
     def embed_style(self, style: Source) -> Tensor:
-        """The style embedding of a performance, (style_width,): the mean over crops that are spread over it."""
+        """The style embedding of a performance, (style_width,): the mean over crops that are spread over it.
+
+        Raises:
+            MidiError: A file that cannot be used.
+            UsageError: These weights hear no style.
+        """
+        self._refuse_deaf(style, None)
         return self.embed_crops(style_crops(_piano_notes(style), self.facts["training"]["tokens"])).mean(dim=0)
 
     def embed_crops(self, crops: list[np.ndarray]) -> Tensor:
@@ -267,14 +275,13 @@ def _name(source: Source | Tensor | None) -> str | None:
     return None if source is None else "embedding" if isinstance(source, Tensor) else "notes"
 
 
-def read_melody(source: Source, track: str | None = None, extractor: Extractor = "line") -> Notes:
+def read_melody(source: Source, track: str | None = None) -> Notes:
     """The tune of a file or of notes, time 0 at its first note.
 
     Args:
         source: A file of notes, MIDI or a score (polyphonic too: the melody is extracted), a tune in plain text, or
             Notes. See `read_notes`.
         track: Number (from 0) or name of the only track of a MIDI file to hear.
-        extractor: How the melody is found among several voices. What the model hears in training is "published".
 
     Raises:
         MidiError: No usable file, or less than a second of melody.
@@ -282,7 +289,7 @@ def read_melody(source: Source, track: str | None = None, extractor: Extractor =
     """
     name = source if isinstance(source, (str, Path)) else "melody"
     notes = source if isinstance(source, Notes) else read_notes(source, track=track)
-    melody = piano_melody(notes, extractor)
+    melody = piano_melody(notes)
     if len(melody):
         melody = melody.from_zero()
     if melody.duration_seconds < SHORTEST_MELODY_SECONDS:

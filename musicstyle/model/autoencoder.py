@@ -35,14 +35,25 @@ class Condition:
         memory: What the decoder attends to; None for the unconditional baseline.
         melody: Melody ids, (batch, frames), PAD where unknown; None if the model hears no melody.
         style: Style embedding without the habits, (batch, width); None if the model hears no style.
-        habits: What they are worth, (batch, style_habits + 1), 0 in rows without a style; None if no row has one or the
-            model hears of none.
+        habits: What they are worth, (batch, style_habits + 1), 0 in rows without a style; None if no style was given or
+            the model hears of none.
     """
 
     memory: Memory | None
     melody: Tensor | None
     style: Tensor | None
     habits: Tensor | None
+
+    def repeat(self, times: int) -> Condition:
+        """The rows so many times, all of them one after the other."""
+
+        def again(part: Tensor) -> Tensor:
+            return part.repeat(times, *[1] * (part.ndim - 1))
+
+        m = self.memory
+        memory = None if m is None else Memory(*map(again, (m.vectors, m.present, m.steps, m.timed)))
+        others = (None if part is None else again(part) for part in (self.melody, self.style, self.habits))
+        return Condition(memory, *others)
 
 
 class Autoencoder(nn.Module):
