@@ -221,6 +221,8 @@ def pitches(text: str) -> list[tuple[float, float, int]]:
         ("V:1\nC2|\nV:2\nC,2|\nV:1\nE2|\nV:2\nE,2|", [(0, 48), (0, 60), (2, 52), (2, 64)]),  # in turns
         ("C2|\nr:remark D\n[r:E]D2|\n\nCollected by a fiddler\n", [(0, 60), (2, 62)]),  # what is no music
         ("~C2 TD2 E2~F2 !trill!G4", [(0, 60), (2, 62), (4, 64), (6, 65), (8, 67)]),  # ornaments
+        ("+trill+C2 D2", [(0, 60), (2, 62)]),  # as they were written before
+        ("C2D2 H[|]\n|:E2F2:|", [(0, 60), (2, 62), (4, 64), (6, 65), (8, 64), (10, 65)]),  # a bar line that is not seen
         ("C2[Q:1/4=120]D2E2", [(0, 60), (2, 62), (3, 64)]),  # another tempo
     ],
 )
@@ -257,8 +259,33 @@ def test_abc_without_its_number_and_of_an_old_mac() -> None:
     assert pitches(text.removeprefix("X:1\n")) == pitches(text.replace("\n", "\r")) == pitches(text)
 
 
-BARS = """<?xml version="1.0"?><score-partwise><part-list><score-part id="P"><part-name>x</part-name></score-part>
-</part-list><part id="P">{}</part></score-partwise>"""
+SCORE = """<?xml version="1.0"?><score-partwise><part-list>{}</part-list>{}</score-partwise>"""
+BEATS = "<attributes><divisions>1</divisions><time><beats>4</beats><beat-type>4</beat-type></time></attributes>"
+
+
+def written_part(number: int, bars: str, octave: int = 4) -> str:
+    """A part of whole notes: "C" a bar, ":C" and "C:" repeat signs, "C1" an ending, "C!" da capo, "C." the end then."""
+    written_out = ""
+    for place, bar in enumerate(bars.split(), 1):
+        step, ending = bar.strip(":")[0], "".join(filter(str.isdigit, bar))
+        begin, end = (f'<ending number="{ending}" type="{kind}"/>' * bool(ending) for kind in ("start", "stop"))
+        begin += '<repeat direction="forward"/>' * bar.startswith(":")
+        end += '<repeat direction="backward"/>' * bar.endswith(":")
+        words = {"!": "D.C. al Fine", ".": "Fine"}.get(bar[-1])
+        jump = f"<direction><direction-type><words>{words}</words></direction-type></direction>" if words else ""
+        written_out += (
+            f'<measure number="{place}"><barline location="left">{begin}</barline>{BEATS}'
+            f"<note><pitch><step>{step}</step><octave>{octave}</octave></pitch><duration>4</duration></note>{jump}"
+            f'<barline location="right">{end}</barline></measure>'
+        )
+    return f'<part id="P{number}">{written_out}</part>'
+
+
+def played_score(*parts: str) -> Notes:
+    from musicstyle.music.scores import read_score
+
+    names = "".join(f'<score-part id="P{n}"><part-name>x</part-name></score-part>' for n in range(len(parts)))
+    return read_score(SCORE.format(names, "".join(parts)).encode(), "musicxml")
 
 
 @pytest.mark.parametrize(
@@ -268,25 +295,57 @@ BARS = """<?xml version="1.0"?><score-partwise><part-list><score-part id="P"><pa
         ("C D1: E2 F G: A", "CDCEFGFGA"),  # or behind its last ending
         (":C D: E :F G: A", "CDCDEFGFGA"),  # if it does not say itself where
         ("C D: E: F", "CDCDEEF"),
+        ("C: :D: :E F", "CCDDEF"),  # one that does not end is none
+        (":C :D: E", "CDDE"),
+        ("C. D!", "CDC"),
     ],
 )
 def test_repeats_of_musicxml(bars: str, expected: str) -> None:
-    written_out = ""
-    for number, bar in enumerate(bars.split(), 1):
-        step, ending = bar.strip(":")[0], "".join(filter(str.isdigit, bar))
-        begin, end = (f'<ending number="{ending}" type="{kind}"/>' * bool(ending) for kind in ("start", "stop"))
-        begin += '<repeat direction="forward"/>' * bar.startswith(":")
-        end += '<repeat direction="backward"/>' * bar.endswith(":")
-        written_out += (
-            f'<measure number="{number}"><barline location="left">{begin}</barline>'
-            "<attributes><divisions>1</divisions><time><beats>4</beats><beat-type>4</beat-type></time></attributes>"
-            f"<note><pitch><step>{step}</step><octave>4</octave></pitch><duration>4</duration></note>"
-            f'<barline location="right">{end}</barline></measure>'
-        )
-    from musicstyle.music.scores import read_score
-
-    notes = read_score(BARS.format(written_out).encode(), "musicxml")
+    notes = played_score(written_part(0, bars))
     assert "".join(NAMES[pitch % 12] for pitch in notes.pitch.tolist()) == expected
+
+
+@pytest.mark.parametrize(
+    ("marked", "bare"),
+    [("C D1: E2", "C D E"), ("C D1: E2", "C D: E"), (":C D: E", "C D E"), ("C. D!", "C D"), ("C: :D: E F", "C D E F")],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_parts_without_the_signs_are_repeated_with_the_others(marked: str, bare: str, first: bool) -> None:
+    parts = (marked, bare) if first else (bare, marked)
+    notes = played_score(*(written_part(number, bars, 5 - number) for number, bars in enumerate(parts)))
+    upper, lower = (notes[notes.pitch // 12 == octave + 1] for octave in (5, 4))
+    assert len(lower) > len(bare.split())
+    assert upper.equals(lower.transpose(12), 1e-9)
+
+
+def test_two_voices_may_tie_one_pitch() -> None:
+    def note(beats: int, voice: int, tie: str) -> str:
+        pitch = "<pitch><step>C</step><octave>4</octave></pitch>"
+        return f'<note>{pitch}<duration>{beats}</duration><tie type="{tie}"/><voice>{voice}</voice></note>'
+
+    first, second = (
+        note(4, 1, tie) + "<backup><duration>4</duration></backup>" + note(beats, 2, tie)
+        for tie, beats in (("start", 4), ("stop", 2))
+    )
+    bars = f'<measure number="1">{BEATS}{first}</measure><measure number="2">{second}</measure>'
+    notes = played_score(f'<part id="P0">{bars}</part>')
+    assert sorted(zip(notes.start.tolist(), notes.end.tolist(), strict=True)) == [(0, 3), (0, 4)]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8", "utf-8-sig", "utf-16"])
+def test_what_is_written_in_other_encodings(encoding: str, tmp_path: Path) -> None:
+    tune = ABC.format(key="C", body="CDEF|\nw:la la\u2026 Fade dead \u00e9 la\nGABc|")
+    path = tmp_path / "tune.abc"
+    path.write_bytes(tune.encode(encoding))
+    assert read_notes(path).pitch.tolist() == [60, 62, 64, 65, 67, 69, 71, 72]
+    path = tmp_path / "tune.txt"
+    path.write_bytes("C4 D4 # then\u2026 E4 F4\nG4".encode(encoding))
+    assert read_notes(path).pitch.tolist() == [60, 62, 67]
+
+
+@pytest.mark.parametrize("tune", ["| C4 D4 |", "# a tune\nC4 D4"])
+def test_a_tune_in_text_may_begin_with_a_bar_line_or_a_remark(tune: str) -> None:
+    assert read_notes(tune).pitch.tolist() == [60, 62]
 
 
 def test_tied_notes_are_one_and_keys_have_accidentals() -> None:

@@ -23,11 +23,13 @@ from musicstyle.music.vocabulary import DEFAULT_VELOCITY
 _MAX_SECONDS = 60  # a book of a thousand tunes takes a second
 _CHORDS_AT_ONCE = "%%MIDI chordattack 0"  # it would break them
 _OPTIONS = ("-silent", "-NGRA", "-NGUI", "-NFER", "-NFNP")
+_LINE_END = re.compile(r"\r\n?|\n")
 _FIELD = re.compile(r"[A-Za-z]:|%")  # how a line begins that is no music
 _NOT_TO_PLAY = re.compile(  # fields in the music and text in quotes stay: \1
     r'(\[(?!r:)[A-Za-z]:[^\]]*\]|"[^"]*")'
-    r"|\[r:[^\]]*\]|!(trill|turnx?|invertedturnx?|mordent|(upper|lower)mordent|pralltriller|roll|arpeggio)!"
+    r"|\[r:[^\]]*\]|[!+](trill|turnx?|invertedturnx?|mordent|(upper|lower)mordent|pralltriller|roll|arpeggio)[!+]"
     r"|[~TMP](?=[\^_=]*[A-Ga-g])"
+    r"|[H-Y](?=\[\|)"  # before a bar line it adorns nothing, and abc2midi would take the line for a chord's beginning
 )
 
 
@@ -37,7 +39,7 @@ def read_abc(text: str) -> Notes:
     Raises:
         ValueError: what is wrong with it, on one line.
     """
-    lines = [line if _FIELD.match(line) else _NOT_TO_PLAY.sub(r"\1", line) for line in text.splitlines()]
+    lines = [line if _FIELD.match(line) else _NOT_TO_PLAY.sub(r"\1", line) for line in _LINE_END.split(text)]
     lines = [line for line in lines if not line.startswith("r:")]  # remarks, which abc2midi would play
     first = next((place for place, line in enumerate(lines, 1) if line.startswith("X:")), 0)
     header = [_CHORDS_AT_ONCE] if first else ["X:1", _CHORDS_AT_ONCE]

@@ -69,7 +69,7 @@ def format_tune(melody: Notes) -> str:
 
 def looks_like_tune(text: str) -> bool:
     """Whether this is a tune itself rather than the name of a file: two words or more, the first of a tune's form."""
-    words = text.split()
+    words = [word for _, word in _words(text)]
     return len(words) > 1 and any(form.fullmatch(words[0]) for form in (_WORD, _REST, _TEMPO))
 
 

@@ -5,12 +5,13 @@ unpacked within limits, XML that defines entities is refused before anything exp
 
 A score is played as written: repeats are played out, tied notes are one, tempo marks count (120 quarters a minute
 where there is none), transposing instruments sound where they sound. Left out: grace notes (they take no time of their
-own), chord symbols, unpitched percussion. Dynamics are not interpreted: velocity is 100 unless the score gives numbers.
+own), chord symbols, unpitched percussion. Dynamics are not interpreted: velocity is 100 unless a note has a number.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import os
 import zipfile
@@ -155,6 +156,7 @@ def _played(score: Any) -> Notes:
     from music21 import repeat
 
     if next(iter(score.recurse().getElementsByClass("RepeatMark")), None) is not None:
+        _share_repeats(score)
         _begin_repeats(score)
         with contextlib.suppress(repeat.ExpanderException):  # repeats that make no sense are not played
             score = score.expandRepeats()
@@ -166,22 +168,60 @@ def _played(score: Any) -> Notes:
     return Notes.from_arrays(clock.seconds(start), clock.seconds(end), pitch, velocity)
 
 
+def _share_repeats(score: Any) -> None:
+    """Write every repeat sign, ending and jump into every part: many scores have them in one only; each is unrolled."""
+    from music21 import spanner
+
+    rows = [list(part.getElementsByClass("Measure")) for part in score.parts]
+    if len({len(row) for row in rows}) != 1:
+        return
+    endings = [
+        {
+            tuple(map(row.index, one.getSpannedElements())): one
+            for one in part.recurse().getElementsByClass("RepeatBracket")
+        }
+        for part, row in zip(score.parts, rows, strict=True)
+    ]
+    every = {places: one for mine in endings for places, one in mine.items()}
+    for part, row, mine in zip(score.parts, rows, endings, strict=True):
+        for places in every.keys() - mine.keys():
+            part.insert(0, spanner.RepeatBracket([row[place] for place in places], number=every[places].number))
+    for together in zip(*rows, strict=True):
+        for side in ("leftBarline", "rightBarline"):
+            signs = [getattr(measure, side) for measure in together if hasattr(getattr(measure, side), "direction")]
+            for measure in together:
+                if signs and not hasattr(getattr(measure, side), "direction"):
+                    setattr(measure, side, copy.deepcopy(signs[0]))
+        jumps = {type(one): one for measure in together for one in measure.getElementsByClass("RepeatExpression")}
+        for measure in together:
+            for kind in jumps.keys() - {type(one) for one in measure.getElementsByClass("RepeatExpression")}:
+                measure.insert(jumps[kind].offset, copy.deepcopy(jumps[kind]))
+
+
 def _begin_repeats(score: Any) -> None:
-    """Write the repeat signs that scores leave out: where a repeat ends and none began, it began behind the last."""
+    """Write the repeat signs that scores leave out, and take out those that go on for ever.
+
+    Where a repeat ends and none began, it began behind the last; one that begins and does not end is none.
+    """
     from music21 import bar
 
     for part in score.parts or [score]:
         endings = [measure for bracket in part.recurse().getElementsByClass("RepeatBracket") for measure in bracket]
         begun, first = True, None  # the piece's first repeat may begin with it; the first measure behind the last one
+        open_ = None  # where one begins whose end has not come
         for measure in part.getElementsByClass("Measure"):
             if _is_repeat(measure.leftBarline, "start"):
-                begun = True
+                if open_ is not None:
+                    open_.leftBarline = None
+                begun, open_ = True, measure
             elif first is None and not begun and measure not in endings:
                 first = measure
             if _is_repeat(measure.rightBarline, "end"):
                 if not begun and first is not None:
                     first.leftBarline = bar.Repeat(direction="start")
-                begun, first = False, None
+                begun, first, open_ = False, None, None
+        if open_ is not None:
+            open_.leftBarline = None
 
 
 def _is_repeat(line: Any, direction: str) -> bool:
@@ -193,7 +233,7 @@ def _written_notes(part: Any) -> list[tuple[float, float, int, int]]:
     from music21 import harmony
 
     rows: list[tuple[float, float, int, int]] = []
-    tied: dict[int, int] = {}  # the row that each pitch's tie begun continues
+    tied: dict[int, list[int]] = {}  # the rows that each pitch's ties begun continue
     part.toSoundingPitch(inPlace=True)
     for element in part.flatten().notes:
         if isinstance(element, harmony.Harmony) or element.duration.isGrace or not element.quarterLength > 0:
@@ -207,18 +247,20 @@ def _written_notes(part: Any) -> list[tuple[float, float, int, int]]:
 
 
 def _add(
-    rows: list[tuple[float, float, int, int]], tied: dict[int, int], row: tuple[float, float, int, int], tie: Any
+    rows: list[tuple[float, float, int, int]], tied: dict[int, list[int]], row: tuple[float, float, int, int], tie: Any
 ) -> None:
     """Append a note, or let it lengthen the one it is tied to."""
     begin, end, pitch, _ = row
-    place = tied.pop(pitch, None) if tie and tie.type in ("continue", "stop") else None
-    if place is not None and abs(rows[place][1] - begin) < _SAME_PLACE:
+    waiting = tied.setdefault(pitch, [])
+    place = next((one for one in waiting if abs(rows[one][1] - begin) < _SAME_PLACE), None)
+    if place is not None and tie and tie.type in ("continue", "stop"):
+        waiting.remove(place)
         rows[place] = (rows[place][0], end, *rows[place][2:])
     else:
         place = len(rows)
         rows.append(row)
     if tie and tie.type in ("start", "continue"):
-        tied[pitch] = place
+        waiting.append(place)
 
 
 def _velocity(note: Any, chord: Any) -> int:
@@ -298,8 +340,6 @@ def _checked_xml(data: bytes) -> str:
     if roots[0] != "score-partwise":
         what = "save it as partwise" if roots[0] == "score-timewise" else "MusicXML has <score-partwise>"
         raise ValueError(f"is XML of another kind (<{roots[0][:40]}>); {what}")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16")
     return _text(data)
 
 
@@ -317,10 +357,12 @@ def _walk_xml(data: bytes, begin: Callable[[str, dict[str, str]], None]) -> None
 
 
 def _text(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("latin-1")
+        return data.decode("cp1252", "replace")  # Latin-1, but for bytes that nobody prints there
 
 
 def _as_midi_errors(path: PathLike, read: Callable[..., Notes], *arguments: Any) -> Notes:

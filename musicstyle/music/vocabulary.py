@@ -102,7 +102,7 @@ class Codec:
         """Index into `ranges` of every id, (size,) int8; -1 for PAD and EOS."""
         kinds = np.full(self.size, -1, dtype=np.int8)
         for index, events in enumerate(self.ranges):
-            kinds[self.first(events.kind) : self.first(events.kind) + len(events)] = index
+            kinds[self.ids(events.kind)] = index
         return kinds
 
     @cached_property
@@ -110,9 +110,7 @@ class Codec:
         """Value of every id, (size,) int64; 0 for PAD and EOS."""
         values = np.zeros(self.size, dtype=np.int64)
         for events in self.ranges:
-            values[self.first(events.kind) : self.first(events.kind) + len(events)] = np.arange(
-                events.low, events.high + 1
-            )
+            values[self.ids(events.kind)] = range(events.low, events.high + 1)
         return values
 
     def _range(self, kind: str) -> EventRange:
