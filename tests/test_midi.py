@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -215,6 +216,35 @@ def test_both_readers_agree_on_real_files(folder: str) -> None:
             assert (one.name, one.program, one.is_drum) == (other.name, other.program, other.is_drum)
             assert sorted(one.notes.tolist()) == sorted(other.notes.tolist())
             assert one.pedal.tolist() == other.pedal.tolist()
+
+
+@given(
+    events=st.lists(
+        st.tuples(st.integers(0, 1), st.sampled_from(["program", "pedal", "key", "key"]), st.integers(0, 2)),
+        max_size=40,
+    )
+)
+def test_both_readers_agree_on_programs_pedals_and_keys_in_any_order(events: list[tuple[int, str, int]]) -> None:
+    track, down = mido.MidiTrack(), set()
+    for time, (channel, kind, value) in enumerate(events, 1):
+        if kind == "program":
+            track.append(mido.Message("program_change", channel=channel, program=value, time=time))
+        elif kind == "pedal":
+            track.append(mido.Message("control_change", channel=channel, control=64, value=50 * value, time=time))
+        else:
+            on = "note_off" if (channel, value) in down else "note_on"
+            track.append(mido.Message(on, channel=channel, note=60 + value, velocity=80, time=time))
+            down ^= {(channel, value)}
+    track += [mido.Message("note_off", channel=channel, note=60 + value, time=1) for channel, value in sorted(down)]
+    buffer = io.BytesIO()
+    mido.MidiFile(tracks=[track]).save(file=buffer)
+    patient = parse_patiently(buffer.getvalue())
+    assert patient is not None
+    told = [
+        sorted((one.program, sorted(one.notes.tolist()), one.pedal.tolist()) for one in piece.tracks if len(one.notes))
+        for piece in (parse(buffer.getvalue()), patient)
+    ]
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,9 @@ class _TrackReader:
         self.tempos = tempos  # shared by all tracks
         self.tick = 0
         self.programs = [0] * 16
-        self.parts: dict[tuple[int, int], _Part] = defaultdict(_Part)
+        self.parts: dict[tuple[int, int], _Part] = {}
+        # The pedal of a channel while its program has no note: it goes to the next that has, as in symusic.
+        self.early: dict[int, list[tuple[int, ...]]] = defaultdict(list)
         self.open: dict[tuple[int, int], deque[tuple[int, int, int]]] = defaultdict(deque)
 
     def read(self, messages: Any) -> list[RawTrack]:
@@ -140,7 +142,9 @@ class _TrackReader:
             elif message.type == "program_change":
                 self.programs[message.channel] = message.program
             elif message.is_cc(PEDAL_CONTROL):
-                self.parts[message.channel, self.programs[message.channel]].pedal.append((self.tick, message.value))
+                part = self.parts.get((message.channel, self.programs[message.channel]))
+                pedal = self.early[message.channel] if part is None else part.pedal
+                pedal.append((self.tick, message.value))
             elif message.type in ("note_on", "note_off"):
                 self.read_note(message)
         return [
@@ -151,7 +155,10 @@ class _TrackReader:
     def read_note(self, message: Any) -> None:
         waiting = self.open[message.channel, message.note]
         if message.type == "note_on" and message.velocity > 0:
-            waiting.append((self.tick, message.velocity, self.programs[message.channel]))
+            program = self.programs[message.channel]
+            waiting.append((self.tick, message.velocity, program))
+            if (message.channel, program) not in self.parts:
+                self.parts[message.channel, program] = _Part(pedal=self.early.pop(message.channel, []))
         elif waiting:
             start, velocity, program = waiting.popleft()
             self.parts[message.channel, program].notes.append((start, self.tick, message.note, velocity))
