@@ -96,18 +96,23 @@ class CompiledStepper:
             raise ValueError("the compiled step runs on the CPU only")
         c = model.config
         self.int8 = int8
-        self.threads = min(threads, rows)
         self._weights = packing.pack_weights(model, int8)
         self._held_table = packing.array(model.held.weight.T) if c.held_keys else np.zeros((0, c.width), np.float32)
         inputs, memory = packing.pack_inputs(model, condition, rows), packing.pack_memory(model, condition, rows, int8)
         window_steps = -1 if c.memory_window_steps is None else c.memory_window_steps
         self._settings = (model.decoder.norm.eps, c.activation == "relu_squared", c.steps_per_frame, window_steps)
         self._logits = np.empty((rows, c.vocabulary_size), np.float32)
-        bounds = np.linspace(0, rows, self.threads + 1).astype(int).tolist()
         self._part = partial(_Part, c, inputs, memory, int8)
-        self._parts = [self._part(slice(*ends)) for ends in pairwise(bounds)]
-        self._helpers = ThreadPoolExecutor(len(self._parts) - 1) if len(self._parts) > 1 else None
         self.window, self.keys = c.window, c.held_keys
+        self.share_out(threads)
+
+    def share_out(self, threads: int) -> None:
+        """Give the rows to so many threads, at most one a row, and begin anew: at position 0, with empty caches."""
+        rows = len(self._logits)
+        self.threads = min(threads, rows)
+        bounds = np.linspace(0, rows, self.threads + 1).astype(int).tolist()
+        self._parts = [self._part(slice(*ends)) for ends in pairwise(bounds)]
+        self._helpers = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
         self.position = 0
 
     def step(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> np.ndarray:
@@ -159,8 +164,9 @@ class _Part:
         self.rows = rows
         self.inputs = (inputs[0][rows], inputs[1][rows], *inputs[2:])
         self.memory = (*memory[:2], memory[2][rows])
-        empty = np.zeros((c.decoder_layers, count, c.heads, c.window, c.head_width), np.float32)
-        self.cache = packing.pack_keys_and_values(empty, empty, int8)
+        empty = np.zeros((1, 1, c.heads, c.window, c.head_width), np.float32)
+        of_one = packing.pack_keys_and_values(empty, empty, int8)
+        self.cache = tuple(np.tile(part, (c.decoder_layers, count, *[1] * (part.ndim - 2))) for part in of_one)
         self.scratch = packing.make_scratch(c, count, self.memory[0][2].shape[-1], int8)
 
 
@@ -185,11 +191,11 @@ def make_stepper(model: Autoencoder, condition: Condition, rows: int, *, exact: 
     kind = _best_kind(model, exact)
     if kind is None:
         return ReferenceStepper(model, condition, rows)
-    alone = CompiledStepper(model, condition, rows, int8=kind == "int8")
+    stepper = CompiledStepper(model, condition, rows, int8=kind == "int8")
     threads = min(torch.get_num_threads(), rows // 2)  # handing over costs as much as a row
-    if threads < 2:
-        return alone
-    return _sooner(alone, CompiledStepper(model, condition, rows, int8=alone.int8, threads=threads), rows)
+    if threads > 1:
+        _share_out_if_sooner(stepper, rows, threads)
+    return stepper
 
 
 @kept_with_model
@@ -204,20 +210,20 @@ def _best_kind(model: Autoencoder, exact: bool) -> Literal["int8", "float32"] | 
     return "float32" if _agrees(model, int8=False) else None
 
 
-def _sooner(alone: CompiledStepper, shared: CompiledStepper, rows: int) -> CompiledStepper:
-    """The stepper whose step takes less time now, full caches and all; at position 0."""
-    ids, held = np.zeros(rows, np.int64), np.zeros((rows, alone.keys), np.int64)
+def _share_out_if_sooner(stepper: CompiledStepper, rows: int, threads: int) -> None:
+    """Give the rows to one thread or to several: whoever takes less time for a step now, full caches and all."""
+    ids, held = np.zeros(rows, np.int64), np.zeros((rows, stepper.keys), np.int64)
 
-    def median_seconds(stepper: CompiledStepper) -> float:
+    def median_seconds(threads: int) -> float:
+        stepper.share_out(threads)
         stepper.position, taken = stepper.window, []
         for _ in range(TIMED_STEPS):
             begin = time.perf_counter()
             stepper.step(ids, ids, held)
             taken.append(time.perf_counter() - begin)
-        stepper.position = 0
         return float(np.median(taken))
 
-    return min((alone, shared), key=median_seconds)
+    stepper.share_out(min((1, threads), key=median_seconds))
 
 
 @torch.inference_mode()
