@@ -18,7 +18,7 @@ from musicstyle.errors import CheckpointError, ConfigError, GenerationError, Mid
 from musicstyle.generation.engine import guidance_weights, sample_ids
 from musicstyle.generation.job import Job
 from musicstyle.generation.options import GenerationOptions
-from musicstyle.generation.plan import TAIL_STEPS
+from musicstyle.generation.plan import TAIL_STEPS, make_plan
 from musicstyle.generation.rules import Grammar
 from musicstyle.generation.sampling import distribution, draw
 from musicstyle.generation.transfer import StyleTransfer, read_melody, style_crops
@@ -139,6 +139,18 @@ def test_the_end_lets_notes_ring_but_not_begin() -> None:
     assert grammar.allowed()[[PERFORMANCE.encode(TIME_SHIFT, s) for s in (50, 51)]].tolist() == [True, False]
     grammar.accept(PERFORMANCE.encode("note_off", 60))
     assert grammar.finished
+
+
+def test_the_last_note_may_ring_for_two_seconds_after_the_tune() -> None:
+    plan = make_plan(tune(3), None, None, GenerationOptions())
+    grammar = plan.grammar()
+    for kind, value in ((VELOCITY, 20), (NOTE_ON, 60)):
+        grammar.accept(PERFORMANCE.encode(kind, value))
+    while not grammar.finished:
+        longest = np.flatnonzero(grammar.allowed()[PERFORMANCE.ids(TIME_SHIFT)])[-1] + 1
+        grammar.accept(PERFORMANCE.encode(TIME_SHIFT, int(longest)))
+    assert plan.end_steps == round(plan.melody.duration_seconds * 100)
+    assert grammar.clock == plan.end_steps + 200
 
 
 def test_a_velocity_stands_before_a_note_and_changes_something() -> None:

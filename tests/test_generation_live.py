@@ -128,6 +128,44 @@ def test_ctrl_c_stops_the_writing_lets_go_and_tells_how_far() -> None:
     assert {pitch for _, pitch, velocity in keys.log if not velocity} == struck == {60, 61, 62}
 
 
+def test_nothing_sounds_before_half_a_second_is_written() -> None:
+    """The writer stops where 0.4 s are written, while the player's clock goes on for a second."""
+    clock = Clock()
+    keys = Recorder(clock)
+    sounded: list[bool] = []
+
+    class Hesitating(Script):
+        def __iter__(self) -> Iterator[KeyEvent]:
+            for event in scale(0.0, 0.2, 0.4, 0.6):
+                if event.seconds == 0.6:
+                    until = time.monotonic() + 5
+                    while clock.seconds < 101 and not keys.log and time.monotonic() < until:
+                        time.sleep(0.001)
+                    sounded.append(bool(keys.log))
+                yield event
+
+    assert play(Hesitating(clock=clock), keys, clock).latency_seconds >= 1
+    assert sounded == [False]
+
+
+def test_ctrl_c_in_a_wait_tells_no_more_than_was_written() -> None:
+    """The player's clock runs on while the writer is late; what was not written was not heard."""
+    clock = Clock()
+    keys = Recorder(clock)
+
+    class Late(Script):
+        def __iter__(self) -> Iterator[KeyEvent]:
+            yield from scale(0.0, 1.0)
+            until = time.monotonic() + 5
+            while not (keys.log and keys.log[-1][1] == 61) and time.monotonic() < until:
+                time.sleep(0.001)
+            clock.seconds += 7  # in which the player waits for what is to come
+            raise KeyboardInterrupt  # handed on to the player as if pressed there
+
+    heard = play(Late(clock=clock), keys, clock)
+    assert (heard.stopped, heard.until_seconds) == (True, 1.0)
+
+
 def test_keys_are_closed_even_if_ctrl_c_is_pressed_again_while_they_are_let_go() -> None:
     class Impatient(Recorder):
         def release(self, pitch: int) -> None:
