@@ -18,6 +18,7 @@ from musicstyle.music.interop import from_note_sequence
 from musicstyle.music.midi import fold_pedal, read_midi, read_tracks, write_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.parse import parse, parse_patiently
+from musicstyle.music.scores import read_notes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,6 +121,19 @@ def test_smpte_time(tmp_path: Path, rate: int, seconds: float) -> None:
     data[12:14] = struct.pack(">bB", -rate, 40)
     (tmp_path / "a.mid").write_bytes(data)
     assert read_midi(tmp_path / "a.mid").end[0] == pytest.approx(10 * seconds, abs=1e-12)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_a_name_s_encoding_is_found(tmp_path: Path, encoding: str) -> None:
+    file = mido.MidiFile(charset=encoding)
+    for name, pitch in (("Flöte", 72), ("Baß", 48)):
+        file.tracks.append(mido.MidiTrack([mido.MetaMessage("track_name", name=name), *_note(pitch, 480)]))
+    file.save(tmp_path / "a.mid")
+    assert [track.name for track in read_tracks(tmp_path / "a.mid").tracks] == ["Flöte", "Baß"]
+    patient = parse_patiently((tmp_path / "a.mid").read_bytes())
+    assert patient is not None
+    assert [track.name for track in patient.tracks] == ["Flöte", "Baß"]
+    assert read_notes(tmp_path / "a.mid", track="flöte").pitch.tolist() == [72]
 
 
 def test_tracks_by_name_program_and_drums(tmp_path: Path) -> None:

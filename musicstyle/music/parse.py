@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from musicstyle.music.smf import as_text, find_names
+
 PEDAL_CONTROL = 64
 PEDAL_DOWN = 64  # values from here up
 _DRUM_CHANNEL = 9
@@ -55,7 +57,7 @@ def parse(data: bytes) -> RawPiece:
     from symusic import Score
 
     try:
-        return _from_symusic(Score.from_midi(data))
+        return _from_symusic(Score.from_midi(data), data)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split()).removeprefix("MiniMidi: ").split("! ")[0]
     piece = parse_patiently(data)
@@ -75,17 +77,20 @@ def parse_patiently(data: bytes) -> RawPiece | None:
     tempos: list[tuple[int, int]] = []
     tracks: list[RawTrack] = []
     for track in file.tracks:
-        reader = _TrackReader(track.name, tempos)
+        reader = _TrackReader(as_text(track.name.encode(file.charset)), tempos)
         tracks += reader.read(track)
         if reader.tick > _LAST_TICK:
             return None
     return RawPiece(tracks, _table(sorted(tempos, key=lambda tempo: tempo[0]), 2))
 
 
-def _from_symusic(score: Any) -> RawPiece:
+def _from_symusic(score: Any, data: bytes) -> RawPiece:
+    names = {}
+    if any("\N{REPLACEMENT CHARACTER}" in track.name for track in score.tracks):  # read as UTF-8, which it is not
+        names = {raw.decode("utf-8", "replace"): as_text(raw) for raw in find_names(data)}
     tracks = [
-        RawTrack(track.name, track.program, track.is_drum, _note_columns(track), _pedal_columns(track))
-        for track in score.tracks
+        RawTrack(names.get(one.name, one.name), one.program, one.is_drum, _note_columns(one), _pedal_columns(one))
+        for one in score.tracks
     ]
     tempos = score.tempos.numpy()
     return RawPiece(tracks, _by_time(np.stack((tempos["time"], tempos["mspq"]), axis=1).astype(np.int64)))

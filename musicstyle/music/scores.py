@@ -10,6 +10,7 @@ own), chord symbols, unpitched percussion. Dynamics are not interpreted: velocit
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import copy
 import io
@@ -28,6 +29,7 @@ from musicstyle.music.abc_notation import read_abc
 from musicstyle.music.midi import MAX_BYTES, MIDI_SUFFIXES, read_bytes, read_midi, read_tracks, refuse_endless
 from musicstyle.music.notes import Notes
 from musicstyle.music.plaintext import looks_like_tune, parse_tune
+from musicstyle.music.smf import as_text
 from musicstyle.music.vocabulary import DEFAULT_VELOCITY
 
 PathLike = str | os.PathLike[str]
@@ -359,10 +361,7 @@ def _walk_xml(data: bytes, begin: Callable[[str, dict[str, str]], None]) -> None
 def _text(data: bytes) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", "replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")  # Latin-1, but for bytes that nobody prints there
+    return as_text(data.removeprefix(codecs.BOM_UTF8))
 
 
 def _as_midi_errors(path: PathLike, read: Callable[..., Notes], *arguments: Any) -> Notes:

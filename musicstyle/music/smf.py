@@ -17,7 +17,7 @@ _HEADER_BYTES = 14
 _ANY_DIVISION = (480).to_bytes(2)
 _DEFAULT_MICROSECONDS_PER_QUARTER = 500_000
 _MICROSECONDS = 1_000_000
-_TEXT = 0x01
+_TEXT, _TRACK_NAME = 0x01, 0x03  # kinds of meta events
 # SMPTE frame rates, as seconds a frame: a fraction.
 _SMPTE_SECONDS_PER_FRAME = {24: (1, 24), 25: (1, 25), 29: (1001, 30_000), 30: (1, 30)}
 
@@ -86,12 +86,21 @@ class TickClock:
 
 
 def find_text(data: bytes) -> tuple[str, ...]:
-    """Every text event of a whole file, track by track, UTF-8 or else Latin-1. What cannot be walked has none."""
-    texts: list[str] = []
-    for kind, begin, end in _chunks("", data):
-        if kind == b"MTrk":
-            texts += _track_text(data[begin:end])
-    return tuple(texts)
+    """Every text event of a whole file, track by track, as `as_text` reads it. What cannot be walked has none."""
+    return tuple(map(as_text, _meta_events(data, _TEXT)))
+
+
+def find_names(data: bytes) -> tuple[bytes, ...]:
+    """Every name of a track of a whole file."""
+    return tuple(_meta_events(data, _TRACK_NAME))
+
+
+def as_text(raw: bytes) -> str:
+    """Bytes of unknown encoding as text: UTF-8, or else Windows-1252, which is Latin-1 where that has letters."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
 
 
 def with_ticks_a_quarter(data: bytes) -> bytes:
@@ -130,19 +139,26 @@ def _check_division(path: str | os.PathLike[str], data: bytes) -> None:
         raise MidiError(path, f"has an unknown SMPTE frame rate, {-(division >> 8)}; known are 24, 25, 29 and 30")
 
 
-def _track_text(track: bytes) -> list[str]:
-    """Text events of one track's bytes, up to where they stop making sense."""
-    texts, place, status = [], 0, 0
+def _meta_events(data: bytes, kind: int) -> Iterator[bytes]:
+    """What the meta events of a kind hold, track by track."""
+    for chunk, begin, end in _chunks("", data):
+        if chunk == b"MTrk":
+            yield from _of_track(data[begin:end], kind)
+
+
+def _of_track(track: bytes, kind: int) -> Iterator[bytes]:
+    """The meta events of a kind in one track's bytes, up to where they stop making sense."""
+    place, status = 0, 0
     try:
         while place < len(track):
             _, place = _variable_length(track, place)
             if track[place] >= 0x80:
                 status, place = track[place], place + 1
             if status == 0xFF:
-                kind = track[place]
+                found = track[place]
                 length, place = _variable_length(track, place + 1)
-                if kind == _TEXT:
-                    texts.append(_decoded(track[place : place + length]))
+                if found == kind:
+                    yield track[place : place + length]
                 place += length
             elif status in (0xF0, 0xF7):
                 length, place = _variable_length(track, place)
@@ -150,8 +166,7 @@ def _track_text(track: bytes) -> list[str]:
             else:
                 place += 1 if 0xC0 <= status < 0xE0 else 2
     except IndexError:
-        pass
-    return texts
+        return
 
 
 def _variable_length(data: bytes, place: int) -> tuple[int, int]:
@@ -162,10 +177,3 @@ def _variable_length(data: bytes, place: int) -> tuple[int, int]:
         value = value << 7 | byte & 0x7F
         if byte < 0x80:
             return value, place
-
-
-def _decoded(raw: bytes) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
