@@ -264,11 +264,14 @@ BEATS = "<attributes><divisions>1</divisions><time><beats>4</beats><beat-type>4<
 
 
 def written_part(number: int, bars: str, octave: int = 4) -> str:
-    """A part of whole notes: "C" a bar, ":C" and "C:" repeat signs, "C1" an ending, "C!" da capo, "C." the end then."""
+    """A part of whole notes: "C" a bar, ":C" and "C:" repeat signs, "C1" an ending, "C_" one without
+    a number, "C!" da capo, "C." the end then."""
     written_out = ""
     for place, bar in enumerate(bars.split(), 1):
-        step, ending = bar.strip(":")[0], "".join(filter(str.isdigit, bar))
-        begin, end = (f'<ending number="{ending}" type="{kind}"/>' * bool(ending) for kind in ("start", "stop"))
+        step, ending = bar.strip(":")[0], "".join(filter("123_".count, bar))
+        begin, end = (
+            f'<ending number="{ending.strip("_")}" type="{kind}"/>' * bool(ending) for kind in ("start", "stop")
+        )
         begin += '<repeat direction="forward"/>' * bar.startswith(":")
         end += '<repeat direction="backward"/>' * bar.endswith(":")
         words = {"!": "D.C. al Fine", ".": "Fine"}.get(bar[-1])
@@ -293,6 +296,8 @@ def played_score(*parts: str) -> Notes:
     [
         ("C D: E F: G", "CDCDEFEFG"),  # a repeat begins behind the last one
         ("C D1: E2 F G: A", "CDCEFGFGA"),  # or behind its last ending
+        ("C D_: E_ F", "CDCEF"),  # endings without numbers
+        ("C D_: E2 F", "CDCEF"),
         (":C D: E :F G: A", "CDCDEFGFGA"),  # if it does not say itself where
         ("C D: E: F", "CDCDEEF"),
         ("C: :D: :E F", "CCDDEF"),  # one that does not end is none

@@ -158,6 +158,7 @@ def _played(score: Any) -> Notes:
     from music21 import repeat
 
     if next(iter(score.recurse().getElementsByClass("RepeatMark")), None) is not None:
+        _number_endings(score)
         _share_repeats(score)
         _begin_repeats(score)
         with contextlib.suppress(repeat.ExpanderException):  # repeats that make no sense are not played
@@ -168,6 +169,14 @@ def _played(score: Any) -> Notes:
         raise _UnusableError("holds no notes")
     start, end, pitch, velocity = zip(*rows, strict=True)
     return Notes.from_arrays(clock.seconds(start), clock.seconds(end), pitch, velocity)
+
+
+def _number_endings(score: Any) -> None:
+    """Number the endings that have none: the first is the one that leads back."""
+    for ending in score.recurse().getElementsByClass("RepeatBracket"):
+        measures = ending.getSpannedElements()
+        if measures and not ending.number:
+            ending.number = "1" if _is_repeat(measures[-1].rightBarline, "end") else "2"
 
 
 def _share_repeats(score: Any) -> None:
