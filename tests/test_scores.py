@@ -222,6 +222,7 @@ def pitches(text: str) -> list[tuple[float, float, int]]:
         ("C2|\nr:remark D\n[r:E]D2|\n\nCollected by a fiddler\n", [(0, 60), (2, 62)]),  # what is no music
         ("~C2 TD2 E2~F2 !trill!G4", [(0, 60), (2, 62), (4, 64), (6, 65), (8, 67)]),  # ornaments
         ("+trill+C2 D2", [(0, 60), (2, 62)]),  # as they were written before
+        ("U:n=!trill!\nU: m = +mordent+\nnC2 mD2", [(0, 60), (2, 62)]),  # nor by names of one's own
         ("C2D2 H[|]\n|:E2F2:|", [(0, 60), (2, 62), (4, 64), (6, 65), (8, 64), (10, 65)]),  # a bar line that is not seen
         ("C2[Q:1/4=120]D2E2", [(0, 60), (2, 62), (3, 64)]),  # another tempo
     ],

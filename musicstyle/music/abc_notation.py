@@ -24,7 +24,7 @@ _MAX_SECONDS = 60  # a book of a thousand tunes takes a second
 _CHORDS_AT_ONCE = "%%MIDI chordattack 0"  # it would break them
 _OPTIONS = ("-silent", "-NGRA", "-NGUI", "-NFER", "-NFNP")
 _LINE_END = re.compile(r"\r\n?|\n")
-_FIELD = re.compile(r"[A-Za-z]:|%")  # how a line begins that is no music
+_FIELD = re.compile(r"[A-TV-Za-z]:|%")  # how a line begins that is no music; U: names ornaments
 _NOT_TO_PLAY = re.compile(  # fields in the music and text in quotes stay: \1
     r'(\[(?!r:)[A-Za-z]:[^\]]*\]|"[^"]*")'
     r"|\[r:[^\]]*\]|[!+](trill|turnx?|invertedturnx?|mordent|(upper|lower)mordent|pralltriller|roll|arpeggio)[!+]"
