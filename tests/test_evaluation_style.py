@@ -101,6 +101,21 @@ def test_equal_vectors_find_nothing_for_certain() -> None:
         retrieval(np.zeros((2, 2)), np.array(["a", "b"]))
 
 
+@given(st.integers(0, 500))
+def test_copies_are_ties_in_32_bits_too_so_that_the_order_of_crops_is_nothing(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(12, 150)).astype(np.float32)[rng.integers(12, size=40)]
+    labels, order = rng.choice(["a", "b", "c"], 40), rng.permutation(40)
+    told, shuffled = (retrieval(vectors[i], labels[i]).to_dict() for i in (np.arange(40), order))
+    assert told == shuffled
+
+
+def test_a_vector_that_holds_no_number_finds_nothing() -> None:
+    vectors = np.random.default_rng(3).normal(size=(12, 3))
+    vectors[4, 1] = np.nan  # and so it is with its column, once standardised
+    assert retrieval(vectors, np.tile(["a", "b"], 6)).recall_1 == 0
+
+
 def crops(of: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     performances = np.repeat(np.arange(of * 10), 3)
