@@ -144,6 +144,13 @@ def test_the_size_of_batches_changes_nothing(corpus: Corpus, model: Autoencoder)
     np.testing.assert_allclose(one.nats, three.nats, rtol=1e-4)
 
 
+def test_what_training_changes_is_left_as_it_is(corpus: Corpus, model: Autoencoder) -> None:
+    changed = dataclasses.replace(OPTIONS, augment=True, drop_style=1.0, drop_melody=1.0, line_melody=1.0)
+    plain = dataclasses.replace(OPTIONS, augment=False)
+    one, other = (measure_likelihood(model, corpus, "train", options) for options in (plain, changed))
+    np.testing.assert_array_equal(one.nats, other.nats)
+
+
 def test_the_kinds_weigh_to_the_whole(corpus: Corpus, model: Autoencoder) -> None:
     measured = measure_likelihood(model, corpus, "train", OPTIONS, crops=2)
     for mode in MODES:
