@@ -1,4 +1,4 @@
-"""The benchmarks say what they leave out, take ratios within a round and find their data from anywhere."""
+"""The benchmarks say what they leave out, and take ratios within a round."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import peers
 import quantisation
 import training
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 CONFIG = ModelConfig(width=24, heads=2, head_width=12, feedforward_width=40, decoder_layers=1)
 
 
@@ -50,3 +49,14 @@ def test_a_route_is_compared_with_ours_of_the_same_round() -> None:
         "theirs": {"cpu_microseconds_a_token": 60.0, "times_compiled_int8": 3.0},
         quantisation.OURS: {"cpu_microseconds_a_token": 20.0, "times_compiled_int8": 1.0},
     }
+
+
+@pytest.mark.parametrize(("tokens", "rises"), [(64, {}), (256, {"float32": 2.0, "int8": 2.0, "engine": 2.0})])
+def test_a_run_too_short_for_token_100_says_nothing_of_it(tokens: int, rises: dict[str, float]) -> None:
+    run = {"per_cpu_second": {tokens: 10.0}, "cpu_ms_at": {mark: mark / 100 for mark in (100, 200) if mark <= tokens}}
+    run["cpu_ms_at"][tokens] = 2.0
+    kinds = ("float32", "int8", "engine", "engine_guided", "hugging_face")
+    limit = {"float32": {"tokens_per_second": 20.0, "with_caches": 10.0}}
+    told = generation.goals({**{kind: {"batch 1, threads 1": run} for kind in kinds}, "limit": limit}, tokens)
+    assert told["last_token_over_token_100 (1)"] == rises
+    assert told["float32_over_hugging_face (3)"] == 1
