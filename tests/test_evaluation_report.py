@@ -20,7 +20,7 @@ from musicstyle.cli import main
 from musicstyle.cli._group import LazyGroup, Verb
 from musicstyle.cli.evaluate import VERBS
 from musicstyle.corpus.prepare import prepare
-from musicstyle.corpus.store import Corpus
+from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.errors import CorpusError, UsageError
 from musicstyle.evaluation import experiments, material
 from musicstyle.evaluation.experiments import Crops, Halves, embed_crops, interpolation_test, style_test
@@ -268,6 +268,19 @@ def test_crops_know_where_they_are_from(player: StyleTransfer, corpus: Corpus, m
     assert known["retrieval"]["performer"]["features"]["queries"] == 6  # Bob has no second performance
     assert known["retrieval"]["composer"]["features"]["recall_1"] > 0.8  # low and high are told by their pitch
     assert known["probe"]["features"]["accuracy"] > 0.8
+
+
+@pytest.mark.usefixtures("without_data")
+def test_pieces_too_short_for_two_crops_are_counted(player: StyleTransfer, tmp_path: Path) -> None:
+    for number, notes in enumerate((80, 60, 9, 8)):
+        write_midi(tmp_path / "midi" / f"{number}.mid", random_notes(number, notes))
+    corpus = prepare(tmp_path / "midi", tmp_path / "corpus")
+    corpus.pieces.split[:] = SPLITS.index("validation")  # in memory only
+    crops = embed_crops(player, corpus, "validation", 2)
+    assert (crops.paths, crops.dropped) == (["0.mid", "0.mid", "1.mid", "1.mid"], 2)
+    report = Report(player, "weights", PLAN, corpus, tmp_path / "report").run()
+    assert report["embedding"]["dropped"] == 2
+    assert "2 pieces are too short for two" in page(report)
 
 
 def test_a_corpus_of_anything_has_no_names(tmp_path: Path, player: StyleTransfer) -> None:

@@ -237,6 +237,7 @@ class Crops:
         piece: Number of the piece in the corpus, (n,).
         work: Number of the work that the piece is a performance of, (n,); see musicstyle.music.works.
         paths: File of each crop's piece as the corpus names it, n of them.
+        dropped: Pieces of the split that are too short for two crops.
     """
 
     embedding: np.ndarray
@@ -244,6 +245,7 @@ class Crops:
     piece: np.ndarray
     work: np.ndarray
     paths: list[str]
+    dropped: int = 0
 
 
 @torch.inference_mode()
@@ -256,7 +258,7 @@ def embed_crops(
 ) -> Crops:
     """Embed crops spread evenly over each piece of a split, about as long as those that the weights were trained on.
 
-    Pieces too short for as many crops give fewer; a piece that gives fewer than two is left out. How many ids a crop
+    Pieces too short for as many crops give fewer; one too short for two is left out and counted. How many ids a crop
     has is known only once it is cut: where notes lie dense the last may be a tenth shorter, or two just touch.
     """
     refuse_without_style(player)
@@ -278,9 +280,8 @@ def embed_crops(
     rows = corpus.manifest["pieces"]
     performances, of = np.unique(origin, return_inverse=True)
     work = works([corpus.notes(int(piece)) for piece in performances])[of]
-    return Crops(
-        np.array(embedding), np.array(features), np.array(origin), work, [rows[piece]["path"] for piece in origin]
-    )
+    paths, dropped = [rows[piece]["path"] for piece in origin], len(pieces) - len(performances)
+    return Crops(np.array(embedding), np.array(features), np.array(origin), work, paths, dropped)
 
 
 def _places(corpus: Corpus, piece: int, tokens: int, crops: int) -> list[int]:

@@ -47,7 +47,7 @@ ASKED: dict[str, tuple[int, tuple[str, ...]]] = {
     "style": (2, ("seed", "seconds", "styles")),
     "interpolation": (1, ("seed", "seconds", "lines", "mixes", "repeats")),
     "likelihood": (3, ("seed", "nll_split", "nll_limit", "nll_tokens")),
-    "embedding": (2, ("seed", "crops")),
+    "embedding": (3, ("seed", "crops")),
     "memorisation": (1, ("seed", "seconds", "tunes")),
 }
 OF_THE_CORPUS = ("likelihood", "embedding", "memorisation")
