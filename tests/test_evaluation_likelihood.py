@@ -65,6 +65,17 @@ def test_short_pieces_are_dropped_and_counted(corpus: Corpus) -> None:
         eligible(corpus, "train", dataclasses.replace(OPTIONS, tokens=10_000))
 
 
+def test_a_limit_is_a_seeded_choice(corpus: Corpus) -> None:
+    everything = eligible(corpus, "train", dataclasses.replace(OPTIONS, tokens=30))[0].tolist()
+    chosen = [
+        eligible(corpus, "train", dataclasses.replace(OPTIONS, tokens=30, seed=seed), 1)[0].tolist()
+        for seed in [*range(20), *range(20)]
+    ]
+    assert chosen[:20] == chosen[20:]
+    assert sorted({piece for (piece,) in chosen}) == everything
+    assert len(everything) > 1
+
+
 def test_every_crop_is_full_and_every_place_can_be_drawn(corpus: Corpus) -> None:
     plain = dataclasses.replace(OPTIONS, augment=False)
     for piece in eligible(corpus, "train", OPTIONS)[0].tolist():
@@ -208,6 +219,8 @@ def test_a_gain_common_to_all_pieces_is_certain_though_pieces_differ() -> None:
     none = np.random.default_rng(2).uniform(1, 5, (1, 30, 5)) * 10
     measured = Likelihood(("both", "none"), np.concatenate([none - 2, none]), np.full((30, 5), 10.0), np.arange(30))
     assert measured.gain("both") == pytest.approx((0.2, 0.2, 0.2))
+    told = measured.to_dict()["modes"]
+    assert (told["both"]["gain"], told["none"]["gain"]) == ([0.2, 0.2, 0.2], None)
     low, high = measured.interval("both")
     assert high - low > 0.1
 

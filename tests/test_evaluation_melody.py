@@ -29,6 +29,7 @@ def test_chance_is_the_higher_of_what_moving_in_time_and_in_pitch_leaves() -> No
         melody = Notes.from_arrays(start, start + 0.5, pitch, np.full(40, 80))
         score = score_melody(melody, Notes.from_arrays(start, start + 0.5, played, np.full(40, 80)))
         assert score.chance_100 == pytest.approx(max(score.moved_time_100, score.moved_pitch_100) / 40)
+        assert score.chance_50 == pytest.approx(max(score.moved_time_50, score.moved_pitch_50) / 40)
     one_key = Notes.from_arrays(start, start + 0.5, np.full(40, 60), np.full(40, 80))
     chords = Notes.concatenate([one_key.transpose(by) for by in range(-12, 13)])
     assert score_melody(one_key, chords).chance_100 > 0.9  # whatever key it is moved to sounds
@@ -84,9 +85,16 @@ def test_a_descant_takes_the_top_and_counts_as_extra() -> None:
     assert score_melody(tune(), Notes.concatenate([tune(), bass])).on_top == 1
 
 
+@pytest.mark.parametrize(("late", "on_top"), [(-0.06, 1), (-0.05, 0), (0.05, 0), (0.06, 1)])
+def test_what_is_struck_50_ms_away_takes_the_top_and_what_is_farther_does_not(late: float, on_top: int) -> None:
+    played = tune().shift(0.5)
+    descant = Notes.from_arrays(played.start + late, played.end + late, played.pitch + 12, np.full(9, 60))
+    assert score_melody(played, Notes.concatenate([played, descant])).on_top == on_top
+
+
 def test_a_note_above_a_rest_is_not_above_the_melody() -> None:
     melody = Notes.from_arrays([0.0, 2.0], [0.5, 2.5], [60, 62], [80, 80])
-    above = Notes.from_arrays([0.3, 1.0, 2.4, 3.0], [0.4, 1.1, 2.5, 3.1], [70, 70, 70, 70], [80] * 4)
+    above = Notes.from_arrays([0.3, 0.5, 1.0, 2.4, 3.0], [0.4, 0.6, 1.1, 2.5, 3.1], [70] * 5, [80] * 5)
     assert score_melody(melody, above).above == 2
 
 

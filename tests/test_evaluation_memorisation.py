@@ -187,6 +187,19 @@ def test_a_copy_is_unusual_and_unrelated_playing_is_not() -> None:
     assert json.loads(json.dumps(judged[0].to_dict()))["place"]["trained_on"] == "0.mid"
 
 
+def test_each_piece_has_stretches_of_its_own_and_the_seed_chooses_them() -> None:
+    known = KnownRuns(in_memory([random_notes(1, 300)], [random_notes(seed, 300, highest=60) for seed in (2, 3)]))
+    piece = random_notes(4, 40)
+
+    def drawn(seed: int) -> list[list[list[int]]]:
+        return [[real.lengths.tolist() for real in one.real] for one in judge(known, [piece, piece], seed)]
+
+    assert drawn(1) == drawn(1)
+    first, second = drawn(1)
+    assert first != second
+    assert first != drawn(2)[0]
+
+
 def test_sums_are_divided_last() -> None:
     short, long = Runs(np.array([2, 1]), np.zeros(2, int)), Runs(np.arange(12, 0, -1), np.zeros(12, int))
     summary = summarize([Judged(short, None, []), Judged(long, None, [])])

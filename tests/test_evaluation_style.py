@@ -147,6 +147,27 @@ def test_the_ridge_is_chosen_by_what_was_not_learned_from() -> None:
     assert _best_ridge(vectors, number, works, 0) == 100.0
 
 
+def test_the_inner_folds_keep_works_together_too() -> None:
+    """Four copies of each vector: torn apart, learning by heart would seem the best."""
+    rng = np.random.default_rng(0)
+    number, works = np.repeat(np.arange(80) % 2, 4), np.repeat(np.arange(80), 4)
+    vectors = np.repeat(rng.normal(size=(80, 80)) + 0.2 * (2 * number[::4, None] - 1), 4, axis=0)
+    assert _best_ridge(vectors, number, np.arange(320), 0) < _best_ridge(vectors, number, works, 0)
+
+
+def test_always_saying_the_commonest_is_balanced_to_chance() -> None:
+    labels, works = np.array(["a"] * 32 + ["b"] * 8), np.arange(40)
+    probe = linear_probe(np.zeros((40, 3)), labels, works)
+    assert (probe.accuracy, probe.balanced_accuracy, probe.commonest) == (0.8, 0.5, 0.8)
+
+
+def test_many_crops_of_few_works_are_no_label() -> None:
+    works = np.repeat(np.arange(14), 5)
+    labels = np.array(["a", "b", "c"])[works // 5]  # c: 20 crops of 4 works
+    probe = linear_probe(np.random.default_rng(4).normal(size=(70, 3)), labels, works)
+    assert (probe.labels, probe.crops) == (2, 50)
+
+
 def test_rare_and_nameless_labels_are_not_asked() -> None:
     vectors, labels, performances = crops(4, 0.1)
     labels[labels == "d"] = ""
