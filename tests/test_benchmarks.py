@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from some_notes import random_notes
 
+from musicstyle.evaluation import experiments
+from musicstyle.evaluation.experiments import Halves
+from musicstyle.generation.options import GenerationOptions
+from musicstyle.generation.result import Generation
 from musicstyle.model.config import ModelConfig
+from musicstyle.music.midi import write_midi
+from musicstyle.music.notes import Notes
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import generation
 import peers
 import quantisation
+import settings
 import training
 
 CONFIG = ModelConfig(width=24, heads=2, head_width=12, feedforward_width=40, decoder_layers=1)
@@ -40,6 +50,39 @@ def test_a_peer_that_is_missing_is_named_once(
     (line,) = capsys.readouterr().err.splitlines()
     assert package in line
     assert "pip install '.[bench]'" in line
+
+
+def test_real_playing_is_as_long_as_what_is_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / f"{number}.mid" for number in range(3)]
+    for number, path in enumerate(paths):
+        write_midi(path, random_notes(number, 120, 40.0))
+    tune = random_notes(9, 20, 3.0).from_zero()
+    lasts = tune.duration_seconds
+    asked: list[float | None] = []
+
+    class Player:
+        default_options = staticmethod(GenerationOptions)
+
+        def generate(self, style: Notes, melody: Path, options: GenerationOptions) -> Generation:  # noqa: ARG002
+            asked.append(options.seconds)
+            return Generation(tune, tune, options.seed, 0, 1, 1.0, {})
+
+    def stretch(half: Halves, seconds: float, whole: Any = Halves.stretch) -> Notes:
+        asked.append(seconds)
+        return whole(half, seconds)
+
+    monkeypatch.setattr(Halves, "stretch", stretch)
+    monkeypatch.setattr(experiments, "read_melody", lambda _: tune)
+    monkeypatch.setattr(settings, "styles", lambda *_: paths)
+    monkeypatch.setattr(settings, "tunes", lambda *_: [tmp_path / "tune.mid"])
+    monkeypatch.setattr(settings.StyleTransfer, "load", lambda _: Player())
+    monkeypatch.setattr("sys.argv", ["settings.py", "--seconds", "10"])
+    settings.main()
+    real, played = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (real["pairs"], played["share_100"]) == (3, 1)
+    assert asked == [lasts] * 9  # the real stretch, what is played, and what its density is beside
 
 
 def test_a_route_is_compared_with_ours_of_the_same_round() -> None:
