@@ -131,7 +131,8 @@ def test_real_playing_hears_and_judges_different_halves(maestro: Path) -> None:
     halves = Halves.of(maestro / "3.midi")
     assert len(halves.heard) + len(halves.judge) == 120
     assert abs(len(halves.heard) - len(halves.judge)) <= 1
-    assert halves.stretch(4.0).duration_seconds <= 4.0
+    middle = halves.heard.duration_seconds / 2
+    assert halves.stretch(4.0).equals(halves.heard.crop(middle - 2.0, middle + 2.0), 1e-9)
     assert halves.judge.start[0] == 0
 
 
@@ -226,6 +227,28 @@ def test_the_ends_of_a_line_are_the_styles_themselves(player: StyleTransfer, mae
     there = interpolation_test(player, [(a, b)], tunes[:1], options, 3, 1)
     back = interpolation_test(player, [(b, a)], tunes[:1], options, 3, 1)
     np.testing.assert_allclose(back.mean[::-1], 1 - there.mean, atol=1e-9)
+
+
+def test_a_line_goes_from_b_to_a_with_the_same_seeds_at_every_mix(
+    player: StyleTransfer, maestro: Path, tunes: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[torch.Tensor, Path, int]] = []
+    generate = player.generate
+
+    def watched(style: torch.Tensor, melody: Path, options: GenerationOptions) -> Generation:
+        asked.append((style, melody, options.seed))
+        return generate(style, melody, options)
+
+    monkeypatch.setattr(player, "generate", watched)
+    a, b, c, d = midi_files(maestro)[:4]
+    interpolation_test(player, [(a, b), (c, d)], tunes, player.default_options(seconds=1.5, seed=5), 3, 2)
+    assert [seed for *_, seed in asked] == [5] * 3 + [6] * 3 + [7] * 3 + [8] * 3
+    assert [melody for _, melody, _ in asked] == ([tunes[0]] * 3 + [tunes[1]] * 3) * 2
+    for first, (end_a, end_b) in ((0, (a, b)), (3, (a, b)), (6, (c, d)), (9, (c, d))):
+        begins, middle, ends = (style for style, _, _ in asked[first : first + 3])
+        torch.testing.assert_close(begins, player.embed_style(end_b))
+        torch.testing.assert_close(ends, player.embed_style(end_a))
+        torch.testing.assert_close(middle, (begins + ends) / 2)
 
 
 def test_both_ends_are_judged_by_stretches_of_one_length(
