@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mistakes import run
 from peers import say_missing
 
 from musicstyle.generation.engine import sample_ids
@@ -288,4 +289,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mistakes import run
 
 from musicstyle.evaluation.experiments import Halves, StyleTest, candidate_seconds
 from musicstyle.evaluation.material import styles, tunes
@@ -106,4 +107,4 @@ def judge(played: list[Notes], halves: list[Halves]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,8 +1,9 @@
-"""The benchmarks say what they leave out, and take ratios within a round."""
+"""The benchmarks say what they leave out, take ratios within a round and tell mistakes in one line."""
 
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from some_notes import random_notes
 
+from musicstyle.corpus.prepare import prepare
 from musicstyle.evaluation import experiments
 from musicstyle.evaluation.experiments import Halves
 from musicstyle.generation.options import GenerationOptions
@@ -23,8 +25,10 @@ import generation
 import peers
 import quantisation
 import settings
+import similarity
 import training
 
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 CONFIG = ModelConfig(width=24, heads=2, head_width=12, feedforward_width=40, decoder_layers=1)
 
 
@@ -103,3 +107,31 @@ def test_a_run_too_short_for_token_100_says_nothing_of_it(tokens: int, rises: di
     told = generation.goals({**{kind: {"batch 1, threads 1": run} for kind in kinds}, "limit": limit}, tokens)
     assert told["last_token_over_token_100 (1)"] == rises
     assert told["float32_over_hugging_face (3)"] == 1
+
+
+def test_a_mistake_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        write_midi(tmp_path / "midi" / f"{number}.mid", random_notes(number, 30))
+    for script, *arguments in (
+        ("corpus", "nowhere"),
+        ("generation", "--checkpoint", "nowhere"),
+        ("memorisation", "--data", "nowhere"),
+        ("memorisation", "--data", str(prepare(tmp_path / "midi", tmp_path / "corpus").path)),
+        ("recipe", "nowhere"),
+        ("recipe", str(tmp_path / "corpus"), "--tokens", "1"),
+        ("settings", "--seconds", "0.1"),
+        ("settings", "--checkpoint", "nowhere"),
+    ):
+        monkeypatch.setattr("sys.argv", [f"{script}.py", *arguments])
+        with pytest.raises(SystemExit):
+            runpy.run_path(str(BENCHMARKS / f"{script}.py"), run_name="__main__")
+        told = capsys.readouterr()
+        assert (told.out, told.err.count("\n")) == ("", 1)
+        assert told.err.startswith(f"{script}.py: error: ")
+
+
+def test_two_performances_are_the_fewest_that_have_a_ceiling() -> None:
+    pieces = [random_notes(seed, 60, 20.0) for seed in range(2)]
+    assert [similarity.ceiling(pieces[:count], "normal") is None for count in range(3)] == [True, True, False]

@@ -143,12 +143,21 @@ def test_a_snippet_cannot_be_halved(tmp_path: Path) -> None:
 
 
 def test_every_mode_is_judged_by_the_same_references_and_seeds(
-    player: StyleTransfer, maestro: Path, tunes: list[Path]
+    player: StyleTransfer, maestro: Path, tunes: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[tuple[int, int]] = []
+    seeds: list[int] = []
+    generate = player.generate
+
+    def watched(style: Any, melody: Any, options: GenerationOptions) -> Generation:
+        seeds.append(options.seed)
+        return generate(style, melody, options)
+
+    monkeypatch.setattr(player, "generate", watched)
     options = player.default_options(seconds=1.5)
     test = style_test(player, midi_files(maestro)[:3], tunes, options, progress=lambda *x: done.append(x))
     assert done == [(i, 12) for i in range(1, 13)]
+    assert seeds == [1, 2, 3] * 4
     assert {mode: areas.shape for mode, areas in test.areas.items()} == dict.fromkeys(
         ("real", "both", "melody", "style", "none"), (3, 3, 8)
     )
