@@ -116,6 +116,13 @@ def test_the_moved_melody_keeps_its_pitches_or_its_rhythm() -> None:
     assert max(int(m.pitch[0]) for m in moved_in_pitch(high)) == 127
 
 
+def test_a_melody_that_can_be_moved_nowhere_has_the_chance_of_other_times() -> None:
+    widest = Notes.from_arrays([0.0, 1.0], [1.0, 2.0], [0, 127], [80, 80])
+    assert moved_in_pitch(widest) == []
+    score = score_melody(widest, widest)
+    assert (score.share_100, score.moved_pitch_100, score.chance_100) == (1, 0, score.moved_time_100 / 2)
+
+
 def test_every_key_at_once_is_what_chance_catches() -> None:
     start = np.repeat(np.arange(0, 4.5, 0.1), 60)
     cluster = Notes.from_arrays(start, start + 0.1, np.tile(np.arange(40, 100), 45), np.full(len(start), 60))
