@@ -27,9 +27,10 @@ from musicstyle.evaluation.experiments import Crops, Halves, embed_crops, interp
 from musicstyle.evaluation.findings import findings
 from musicstyle.evaluation.interpolation import relative_distance
 from musicstyle.evaluation.knowledge import knowledge, names_for
+from musicstyle.evaluation.likelihood import lengths
 from musicstyle.evaluation.material import chosen, maestro_performances, midi_files
 from musicstyle.evaluation.page import page
-from musicstyle.evaluation.playing import pair_up, play_pairs, summarize
+from musicstyle.evaluation.playing import beginning, pair_up, play_pairs, summarize
 from musicstyle.evaluation.report import ASKED, OF_THE_CORPUS, PLAYED, PUBLISHED_NLL, Plan, Report, file_identity
 from musicstyle.evaluation.style import retrieval
 from musicstyle.generation.transfer import StyleTransfer
@@ -117,14 +118,30 @@ def tunes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def test_each_piece_of_a_set_is_asked_for_as_long_as_it_may_be(
-    player: StyleTransfer, maestro: Path, tunes: list[Path]
+def test_each_piece_of_a_set_is_asked_for_as_long_as_it_may_be_with_a_seed_of_its_own(
+    player: StyleTransfer, maestro: Path, tunes: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    seeds: list[int] = []
+    generate = player.generate
+
+    def watched(style: Any, melody: Any, options: GenerationOptions) -> Generation:
+        seeds.append(options.seed)
+        return generate(style, melody, options)
+
+    monkeypatch.setattr(player, "generate", watched)
     pairs = pair_up(midi_files(maestro)[:1], tunes)
     assert [melody for _, melody in pairs] == tunes
-    played = list(play_pairs(player, pairs, player.default_options(seconds=1.0)))
+    played = list(play_pairs(player, pairs, player.default_options(seconds=1.0, seed=4)))
+    assert seeds == [4, 5]
     assert [one.score.notes for one in played] == [4, 4]  # onsets at 0, .3, .6, .9
     assert summarize(played)["notes"] == 8
+
+
+def test_what_a_performance_plays_beside_a_tune_is_its_beginning(tunes: list[Path]) -> None:
+    melody, performance = read_midi(tunes[0]), random_notes(1, 60, 9.0).from_zero()
+    heard = beginning(performance.shift(3.0), melody)
+    assert heard.equals(performance.crop(0.0, melody.duration_seconds), 1e-9)
+    assert len(beginning(Notes.empty(), melody)) == 0
 
 
 def test_real_playing_hears_and_judges_different_halves(maestro: Path) -> None:
@@ -542,6 +559,69 @@ def test_a_question_that_the_data_cannot_answer_is_left_out_with_the_reason(
     assert "long enough for two crops" in report["left_out"][-2]
     assert "no piece in its validation split" in report["left_out"][-1]
     assert "likelihood" in report
+
+
+@pytest.mark.usefixtures("without_data")
+def test_crops_are_so_long_that_no_more_than_a_quarter_of_the_pieces_is_shorter(
+    player: StyleTransfer, corpus: Corpus, tmp_path: Path
+) -> None:
+    plan = dataclasses.replace(PLAN, nll_split="validation", nll_tokens=10_000, nll_limit=1)
+    told = Report(player, "weights", plan, corpus, tmp_path)._likelihood(lambda *_: None)
+    in_order = np.sort(lengths(corpus, corpus.indices("validation")))
+    assert len(in_order) == 10
+    assert (told["crop_tokens"], told["dropped"]) == (in_order[2], (in_order < in_order[2]).sum())
+
+
+@pytest.mark.usefixtures("without_data")
+def test_published_values_stand_beside_what_they_are_of_alone(
+    player: StyleTransfer, maestro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musicstyle.evaluation.report.PROTOCOL_TOKENS", 60)
+    corpus = prepare(maestro, tmp_path / "corpus", seed=1)
+    corpus.pieces.split[2:5] = SPLITS.index("test")  # in memory only
+
+    def published(**changes: Any) -> dict[str, float]:
+        plan = dataclasses.replace(PLAN, nll_limit=1, **changes)
+        told: dict[str, float] = Report(player, "weights", plan, corpus, tmp_path)._likelihood(lambda *_: None)[
+            "published"
+        ]
+        return told
+
+    assert published() == PUBLISHED_NLL
+    assert published(nll_split="validation") == published(nll_tokens=59) == {}
+    corpus.manifest["source"] = str(tmp_path)  # where no table says that it is MAESTRO
+    assert published() == {}
+
+
+@pytest.mark.usefixtures("without_data")
+def test_no_style_is_an_end_of_two_lines(player: StyleTransfer, corpus: Corpus, tmp_path: Path) -> None:
+    plan = dataclasses.replace(PLAN, lines=2, mixes=2)
+    report = Report(player, "weights", plan, corpus, tmp_path)
+    told = report._interpolation(lambda *_: None)
+    ends = [name for pair in told["pairs"] for name in pair]
+    assert ends == [path.stem for path in report.material["interpolation"][0]]
+    assert len(set(ends)) == 4
+    assert told["pieces"] == 2
+
+
+def test_what_the_style_saves_is_what_it_saves_beside_the_melody() -> None:
+    nats = {"both": 1.75, "melody": 1.81, "style": 1.9, "none": 2.0}
+    likelihood = {
+        "modes": {mode: {"nll": nll, "interval": [nll - 0.1, nll + 0.1], "by_kind": {}} for mode, nll in nats.items()},
+        "published": {},
+        "split": "test",
+        "crop_tokens": 60,
+        "pieces": 3,
+        "works": 2,
+        "dropped": 0,
+        "tokens": 180,
+        "ensemble": 1,
+    }
+    (line,) = findings({"likelihood": likelihood})
+    assert "costs 1.750 nats a token with melody and style, 2.000 with neither" in line
+    assert line.endswith("style on top of the melody saves 0.060.")
+    facts = {"checkpoint": "x", "weights": "y", "step": 1, "musicstyle": "1", "generation": {}, "left_out": []}
+    assert "<td>1.810</td><td>1.710 to 1.910</td><td>–</td>" in page({**facts, "likelihood": likelihood})
 
 
 def test_quick_says_what_it_leaves_out() -> None:

@@ -194,5 +194,7 @@ def test_relative_distance() -> None:
 def test_a_line_that_falls_at_every_step() -> None:
     line = Line(np.linspace(0, 1, 4), np.array([[0.7, 0.6, 0.5, 0.3], [0.6, 0.5, 0.5, 0.4]])).to_dict()
     assert line["spearman_of_means"] == -1
+    of_pieces = scipy.stats.spearmanr([0, 1, 2, 3] * 2, [0.7, 0.6, 0.5, 0.3, 0.6, 0.5, 0.5, 0.4]).statistic
+    assert line["spearman_of_pieces"] == pytest.approx(of_pieces, abs=1e-4)
     assert line["distance"] == [0.65, 0.55, 0.5, 0.35]
     assert line["fall"] == 0.3

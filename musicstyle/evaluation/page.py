@@ -136,8 +136,8 @@ def _style(report: Answer) -> str:
     by_feature = [[mode, *m["by_feature"].values()] for mode, m in modes.items()]
     note = (
         f"{len(report['style']['styles'])} performances of which one half is heard and the other judges; heard: judged "
-        "by the half that is heard; real: a stretch of that half. Published similarity (recalled) is with the "
-        "performance heard."
+        "by the half that is heard; real: a stretch of that half. Published similarity (recalled, on MAESTRO) is with "
+        "the performance heard."
     )
     return _section(
         "Style: nearer to its own than to another's",
