@@ -92,6 +92,13 @@ def test_what_is_struck_50_ms_away_takes_the_top_and_what_is_farther_does_not(la
     assert score_melody(played, Notes.concatenate([played, descant])).on_top == on_top
 
 
+def test_a_note_of_a_rising_melody_that_comes_early_is_not_above_it() -> None:
+    start = np.arange(6) * 0.5
+    rising = Notes.from_arrays(start + 0.5, start + 1.0, 60 + 2 * np.arange(6), np.full(6, 80))
+    assert score_melody(rising, rising.shift(-0.08)).above == 0
+    assert score_melody(rising, rising.shift(-0.2)).above == 5  # too early to be the melody's
+
+
 def test_a_note_above_a_rest_is_not_above_the_melody() -> None:
     melody = Notes.from_arrays([0.0, 2.0], [0.5, 2.5], [60, 62], [80, 80])
     above = Notes.from_arrays([0.3, 0.5, 1.0, 2.4, 3.0], [0.4, 0.6, 1.1, 2.5, 3.1], [70] * 5, [80] * 5)
