@@ -62,6 +62,13 @@ def test_a_real_stretch_that_shares_as_much_makes_a_piece_usual() -> None:
     assert Judged(of_length(8), None, []).as_long is None
 
 
+def test_one_of_twenty_that_shares_as_much_is_enough() -> None:
+    real = [of_length(8), *[of_length(3)] * (UNSEEN - 1)]
+    judged = [Judged(of_length(longest), None, real) for longest in (8, 9)]
+    assert [one.as_long for one in judged] == [1 / UNSEEN, 0]
+    assert summarize(judged)["unusual"] == 1
+
+
 def in_a_row(pitches: Sequence[int], seconds: float = 0.2) -> Notes:
     """One note after the other."""
     start = np.arange(len(pitches)) * seconds
@@ -138,6 +145,19 @@ def test_the_notes_of_a_chord_may_come_in_any_order() -> None:
     known = KnownRuns(in_memory([chords([0, 0.01, 0.02])]))
     assert known.runs(chords([0.05, 0.02, 0.0])).longest == 15
     assert known.runs(chords([0.10, 0.05, 0.0])).longest < 5  # so far apart they are no chord
+
+
+def test_a_run_in_chords_is_found_at_its_lowest_note_whichever_was_struck_first() -> None:
+    offsets = np.array([0.02, 0.01, 0.0])  # from low to high: the highest comes first
+    start = (np.arange(5)[:, None] * 0.5 + offsets).ravel()
+    pitch = (np.array([60, 64, 67]) + np.array([0, 5, 7, 2, 9])[:, None]).ravel()
+    trained = Notes.from_arrays(start, start + 0.3, pitch, np.full(15, 70))
+    known = KnownRuns(in_memory([trained]))
+    piece = trained.crop(0.9, 9.0).transpose(2)
+    place = known.place(piece, known.runs(piece))
+    assert place is not None
+    assert (place.there_seconds, place.at_seconds) == pytest.approx((1.02, 0.12))
+    assert place.semitones == 2
 
 
 def test_a_chord_is_counted_from_its_first_note() -> None:

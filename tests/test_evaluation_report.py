@@ -391,6 +391,8 @@ def test_the_probe_never_learns_from_another_performance_of_a_work() -> None:
     kept_apart, torn = (knowledge(Crops(vectors, vectors, piece, of, names), by)["probe"] for of in (work, piece))
     assert kept_apart["embedding"]["accuracy"] < 0.65
     assert torn["embedding"]["accuracy"] > 0.9
+    folds = [knowledge(Crops(vectors, vectors, piece, work, names), by, seed)["probe"] for seed in (1, 1, 2)]
+    assert folds[0] == folds[1] != folds[2]
 
 
 @pytest.mark.parametrize("above", [False, True])
