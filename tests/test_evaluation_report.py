@@ -606,6 +606,42 @@ def test_no_style_is_an_end_of_two_lines(player: StyleTransfer, corpus: Corpus, 
     assert told["pieces"] == 2
 
 
+def test_each_sentence_says_the_number_that_it_is_about() -> None:
+    row = {"melody_strength": 2.0, "share_100": 0.95, "share_50": 0.8, "chance_100": 0.1, "chance_50": 0.07}
+    rates = {"both": (0.75, 0.85), "style": (0.7, 0.9), "real": (0.74, 0.92)}
+    modes = {
+        mode: {"rate": judge, "interval": [0.6, 0.8], "candidates": 20, "heard": {"rate": heard}}
+        for mode, (judge, heard) in rates.items()
+    }
+    modes["style"]["interval"] = None
+    found = {"embedding": {"recall_1": 0.26, "chance": 0.006}, "features": {"recall_1": 0.12, "chance": 0.006}}
+    assert findings(
+        {
+            "melody": {"default_strength": 2.0, "strengths": [{"melody_strength": 1.0}, {**row, "on_top": 0.9}]},
+            "style": {"modes": modes},
+            "embedding": {"retrieval": {"performance": found}},
+            "interpolation": {"fall": 0.097, "spearman_of_means": -0.95},
+        }
+    ) == [
+        "Of the melody's notes 95% sound within 100 ms (chance 10%), 90% of them on top.",
+        (
+            "Playing a tune in a style, a piece is nearer to its own style than to another's in 75% (60% to 80%) of "
+            "380 comparisons; real playing reaches 74%, chance is 50%. Judged by the half that was heard it is 85%, "
+            "real playing 92%."
+        ),
+        (
+            "Playing freely in a style, a piece is nearer to its own style than to another's in 70% of 380 "
+            "comparisons; real playing reaches 74%, chance is 50%. Judged by the half that was heard it is 90%, "
+            "real playing 92%."
+        ),
+        (
+            "The nearest crop by embedding is of the same performance in 26% of queries, by the eight features in 12% "
+            "(chance 0.6%)."
+        ),
+        "From one style to another the relative distance falls by 0.097, Spearman -0.95.",
+    ]
+
+
 def test_what_the_style_saves_is_what_it_saves_beside_the_melody() -> None:
     nats = {"both": 1.75, "melody": 1.81, "style": 1.9, "none": 2.0}
     likelihood = {

@@ -36,6 +36,7 @@ def test_the_interval_of_the_rate_knows_how_many_were_asked() -> None:
         assert 0 <= hits.interval[0] < hits.rate < hits.interval[1] <= 1
     assert np.diff(many.interval) < np.diff(few.interval)
     assert hit_rate(np.eye(5)).interval == (1, 1)
+    assert hit_rate(np.array([[0.5, 0.4], [0.6, 0.5]])).to_dict()["interval"] is None  # of two nothing can be told
 
 
 def test_the_interval_of_the_rate_covers_the_truth_19_times_of_20() -> None:

@@ -48,13 +48,14 @@ class Hits:
 
     Attributes:
         rate: Share of pairs in which own is nearer.
-        interval: 95 % bootstrap interval of the rate, performances drawn with replacement.
+        interval: 95 % bootstrap interval of the rate, performances drawn with replacement; None of two, as every draw
+            of both gives the same.
         own, others: Mean areas.
         candidates: How many.
     """
 
     rate: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     own: float
     others: float
     candidates: int
@@ -121,7 +122,8 @@ def hit_rate(areas: np.ndarray) -> Hits:
     other = ~np.eye(count, dtype=bool)
     own = np.diag(areas)[:, None]
     hits = (own > areas) + 0.5 * (own == areas)
-    return Hits(float(hits[other].mean()), _interval(hits), float(own.mean()), float(areas[other].mean()), count)
+    interval = _interval(hits) if count > 2 else None
+    return Hits(float(hits[other].mean()), interval, float(own.mean()), float(areas[other].mean()), count)
 
 
 def _interval(hits: np.ndarray, seed: int = 0) -> tuple[float, float]:
