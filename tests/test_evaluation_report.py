@@ -606,6 +606,25 @@ def test_no_style_is_an_end_of_two_lines(player: StyleTransfer, corpus: Corpus, 
     assert told["pieces"] == 2
 
 
+@pytest.mark.usefixtures("without_data")
+def test_what_can_be_heard_on_the_page_is_played_at_the_strength_by_default(
+    player: StyleTransfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate = player.generate
+
+    def as_high_as_strong(style: Any, melody: Any, options: GenerationOptions) -> Generation:
+        made = generate(style, melody, options)
+        start = np.array([0.5, 0.75])
+        pitch = round(10 * options.melody_strength) + np.array([40, 41])
+        return dataclasses.replace(made, notes=Notes.from_arrays(start, start + 0.3, pitch, [70, 80]))
+
+    monkeypatch.setattr(player, "generate", as_high_as_strong)
+    report = Report(player, "weights", PLAN, None, tmp_path)
+    (sample,) = report._melody(lambda *_: None)["samples"]
+    assert report.options.melody_strength == 1.5
+    assert sample["notes"] == [[50, 30, 55, 70], [75, 30, 56, 80]]
+
+
 def test_each_sentence_says_the_number_that_it_is_about() -> None:
     row = {"melody_strength": 2.0, "share_100": 0.95, "share_50": 0.8, "chance_100": 0.1, "chance_50": 0.07}
     rates = {"both": (0.75, 0.85), "style": (0.7, 0.9), "real": (0.74, 0.92)}
