@@ -464,6 +464,20 @@ def test_the_same_weights_in_another_model_are_asked_anew(
     assert all(reports[0]._key(part) != reports[1]._key(part) for part in reports[0].parts)
 
 
+@pytest.mark.usefixtures("without_data")
+def test_other_settings_are_another_question_to_what_hears_them(
+    player: StyleTransfer, corpus: Corpus, tmp_path: Path
+) -> None:
+    def keys(**generation: float) -> dict[str, str]:
+        other = StyleTransfer(player.model, {**player.facts, "generation": generation})
+        report = Report(other, "weights", PLAN, corpus, tmp_path / "report")
+        return {part: report._key(part) for part in report.parts}
+
+    first, sharper, ensemble = keys(), keys(top_p=0.5), keys(ensemble=3)
+    assert {part for part in first if first[part] != sharper[part]} == set(PLAYED)
+    assert {part for part in first if first[part] != ensemble[part]} == {*PLAYED, "likelihood"}
+
+
 def test_only_pieces_that_were_compared_speak_of_copying() -> None:
     def mode(unusual: int, *pieces: tuple[int, float | None]) -> dict[str, Any]:
         judged = [{"longest": longest, "as_long": as_long} for longest, as_long in pieces]
