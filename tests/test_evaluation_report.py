@@ -163,18 +163,19 @@ def test_every_mode_is_judged_by_the_same_references_and_seeds(
     player: StyleTransfer, maestro: Path, tunes: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[tuple[int, int]] = []
-    seeds: list[int] = []
+    asked: list[tuple[Path | None, int]] = []
     generate = player.generate
 
     def watched(style: Any, melody: Any, options: GenerationOptions) -> Generation:
-        seeds.append(options.seed)
+        asked.append((melody, options.seed))
         return generate(style, melody, options)
 
     monkeypatch.setattr(player, "generate", watched)
     options = player.default_options(seconds=1.5)
     test = style_test(player, midi_files(maestro)[:3], tunes, options, progress=lambda *x: done.append(x))
     assert done == [(i, 12) for i in range(1, 13)]
-    assert seeds == [1, 2, 3] * 4
+    in_turn, without = [(tunes[0], 1), (tunes[1], 2), (tunes[0], 3)], [(None, 1), (None, 2), (None, 3)]
+    assert asked == [*in_turn, *in_turn, *without, *without]  # both, melody, style, none
     assert {mode: areas.shape for mode, areas in test.areas.items()} == dict.fromkeys(
         ("real", "both", "melody", "style", "none"), (3, 3, 8)
     )
