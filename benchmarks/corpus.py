@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mistakes import run
 
 from musicstyle.corpus.crops import BatchOptions, batch
 from musicstyle.corpus.prepare import prepare
@@ -32,15 +33,15 @@ from musicstyle.music.notes import Notes
 from musicstyle.music.performance import encode
 from musicstyle.music.vocabulary import PERFORMANCE
 
-DEFAULT = maestro_folder() or Path("data") / MAESTRO
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # start, end, pitch, velocity
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("source", nargs="?", type=Path, default=DEFAULT, help="folder of MIDI files")
+    default = maestro_folder() or Path("data") / MAESTRO
+    parser.add_argument("source", nargs="?", type=Path, default=default, help="folder of MIDI files")
     parser.add_argument("--files", type=int, default=8, help="files of the comparison")
-    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2], help="numbers of processes to prepare with")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="numbers of processes to prepare with")
     parser.add_argument("--steps", type=int, default=40, help="batches of 8 to draw")
     parser.add_argument("--skip-prepare", action="store_true", help="the comparison and a corpus of its sample only")
     options = parser.parse_args()
@@ -184,4 +185,4 @@ def timed(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counte
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

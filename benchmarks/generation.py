@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mistakes import run
 from peers import say_missing
 
 from musicstyle.generation.engine import sample_ids
@@ -263,6 +264,7 @@ def goals(result: dict[str, Any], tokens: int) -> dict[str, Any]:
         "last_token_over_token_100 (1)": {
             kind: round(run["cpu_ms_at"][tokens] / run["cpu_ms_at"][100], 2)
             for kind, run in (("float32", exact), ("int8", int8), ("engine", result["engine"][place]))
+            if tokens >= 100
         },
         "times_music_pace (3)": round(
             result["engine_guided"][place]["per_cpu_second"][tokens] / MUSIC_TOKENS_A_SECOND, 1
@@ -287,4 +289,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

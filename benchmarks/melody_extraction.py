@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from mistakes import run
 
 from musicstyle.evaluation.material import data_folder
 from musicstyle.music.melody import melody_flags
@@ -108,4 +109,4 @@ EXTRACTORS: dict[str, Callable[[Notes], np.ndarray]] = {
 }
 
 if __name__ == "__main__":
-    main()
+    run(main)

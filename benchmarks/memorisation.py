@@ -16,9 +16,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from mistakes import run
 
 from musicstyle.corpus.prepare import cached_corpus
 from musicstyle.corpus.store import SPLITS, Corpus
+from musicstyle.errors import UsageError
 from musicstyle.evaluation import memorisation
 from musicstyle.evaluation.material import titles
 from musicstyle.music import notes
@@ -51,6 +53,8 @@ def measure(corpus: Corpus, taken_out: np.ndarray, pieces: dict[str, list[Notes]
 def played_again(corpus: Corpus, rng: np.random.Generator) -> np.ndarray:
     """One training performance of each composition that has several."""
     rows, names = corpus.manifest["pieces"], titles(corpus)
+    if not names:
+        raise UsageError(f"{corpus.path}: no table says of what work its performances are; give MAESTRO")
     train = rng.permutation(corpus.indices("train"))
     played = Counter(names[rows[piece]["path"]] for piece in train.tolist())
     first = {names[rows[piece]["path"]]: piece for piece in train.tolist()}
@@ -78,4 +82,4 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mistakes import run
 from peers import say_missing
 from torch import Tensor, nn
 
@@ -236,4 +237,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -22,6 +22,7 @@ from typing import Any, Literal
 from unittest import mock
 
 import torch
+from mistakes import run
 from torch import Tensor
 
 from musicstyle.corpus import crops
@@ -147,4 +148,4 @@ def judge(model: Autoencoder, path: Path, count: int, heard: Literal["other", "s
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

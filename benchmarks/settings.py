@@ -9,9 +9,9 @@ with the same seeds. Pairs are the first of a random order (--choice) of all val
 them: settings chosen on some pairs can be judged on others of the same order. share_50 and share_100: of the melody's
 notes that sound (`musicstyle eval melody`); hit_rate: of pairs in which a piece is nearer to the half of its
 performance that was not heard than to another's (`musicstyle eval style`); own: the mean overlapping area with it;
-heard: both by the half that was heard; real: the same of real playing; density: its notes for each of the performance's
-in the same time, the median; tokens_per_second: of all that generating takes, one thread. Data: $MUSICSTYLE_DATA;
-without it, the repository's examples.
+heard: both by the half that was heard; real: the same of real playing, as long; density: its notes for each of the
+performance's in the same time, the median; tokens_per_second: of all that generating takes, one thread. Data:
+$MUSICSTYLE_DATA; without it, the repository's examples.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from mistakes import run
 
-from musicstyle.evaluation.experiments import Halves, StyleTest
+from musicstyle.evaluation.experiments import Halves, StyleTest, candidate_seconds
 from musicstyle.evaluation.material import styles, tunes
 from musicstyle.evaluation.melody import MelodyScore, score_melody
 from musicstyle.generation.options import GenerationOptions
@@ -55,23 +56,31 @@ def main() -> None:
     if len(halves) < 2 or not melodies:
         parser.error(f"--skip {options.skip} leaves {len(halves)} performances and {len(melodies)} tunes")
     player = StyleTransfer.load(options.checkpoint)
-    real = [half.stretch(options.seconds) for half in halves]
+    lengths = candidate_seconds(halves, melodies, GenerationOptions(seconds=options.seconds))
+    real = [half.stretch(seconds) for half, seconds in zip(halves, lengths, strict=True)]
     print(json.dumps({"pairs": len(halves), "real": judge(real, halves)}), flush=True)
     for values in itertools.product(*(getattr(options, name) for name in GRID)):
         setting = dict(zip(GRID, values, strict=True))
-        print(json.dumps({**setting, **measure(player, halves, melodies, setting, options)}), flush=True)
+        print(json.dumps({**setting, **measure(player, halves, melodies, lengths, setting, options.seed)}), flush=True)
 
 
 def measure(
-    player: StyleTransfer, halves: list[Halves], melodies: list[Path], setting: dict[str, Any], given: Any
+    player: StyleTransfer,
+    halves: list[Halves],
+    melodies: list[Path],
+    lengths: list[float],
+    setting: dict[str, Any],
+    seed: int,
 ) -> dict[str, Any]:
-    """Play every pair with one setting."""
-    chosen = player.default_options(**setting, seconds=given.seconds)
+    """Play every pair with one setting, so many seconds each."""
+    chosen = player.default_options(**setting)
     score, played, tokens, seconds = MelodyScore(), [], 0, 0.0
     for i, half in enumerate(halves):
-        made = player.generate(half.heard, melodies[i % len(melodies)], replace(chosen, seed=given.seed + i))
+        made = player.generate(
+            half.heard, melodies[i % len(melodies)], replace(chosen, seed=seed + i, seconds=lengths[i])
+        )
         assert made.melody is not None
-        score += score_melody(made.melody.crop(0.0, given.seconds), made.notes)
+        score += score_melody(made.melody.crop(0.0, lengths[i]), made.notes)
         played.append(made.notes)
         tokens, seconds = tokens + made.tokens, seconds + made.seconds_taken
     densities = [
@@ -98,4 +107,4 @@ def judge(played: list[Notes], halves: list[Halves]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -23,6 +23,7 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+from mistakes import run
 
 from musicstyle.evaluation.material import maestro_folder
 from musicstyle.evaluation.style import hit_rate
@@ -103,7 +104,10 @@ def speed(pieces: Sequence[Notes], pairs: int, seed: int) -> dict[str, Any]:
     }
 
 
-def ceiling(pieces: Sequence[Notes], density: Density) -> dict[str, float]:
+def ceiling(pieces: Sequence[Notes], density: Density) -> dict[str, float] | None:
+    """What real playing reaches; None of fewer than two performances."""
+    if len(pieces) < 2:
+        return None
     halves = [(p.crop(0, p.duration_seconds / 2), p.crop(p.duration_seconds / 2, np.inf)) for p in pieces]
     areas = similarity_matrix([a for a, _ in halves], [b for _, b in halves], density).mean(axis=-1)
     hits = hit_rate(areas)
@@ -149,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

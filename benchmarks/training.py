@@ -39,6 +39,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mistakes import run
 from peers import say_missing
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -381,4 +382,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

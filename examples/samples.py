@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from musicstyle.errors import MusicstyleError
+from musicstyle.errors import MusicstyleError, UsageError
 from musicstyle.evaluation.material import Performance, chosen, maestro_performances
 from musicstyle.generation.result import Generation
 from musicstyle.generation.transfer import StyleTransfer
@@ -65,13 +65,20 @@ class Sample:
 
 
 def drawn_styles(maestro: Path) -> dict[int, Performance]:
-    """The performance of each seed, drawn as the module says."""
+    """The performance of each seed, drawn as the module says.
+
+    Raises:
+        UsageError: There are fewer composers than seeds.
+    """
     unseen = {one.path: one for one in maestro_performances(maestro) if one.split == "validation"}
     drawn: dict[int, Performance] = {}
     for seed in SEEDS:
         composers = {one.composer for one in drawn.values()}
         shuffled = (unseen[path] for path in chosen(sorted(unseen), len(unseen), seed))
-        drawn[seed] = next(one for one in shuffled if one.composer not in composers)
+        found = next((one for one in shuffled if one.composer not in composers), None)
+        if found is None:
+            raise UsageError(f"{maestro}: its validation split has fewer than {len(SEEDS)} composers")
+        drawn[seed] = found
     return drawn
 
 

@@ -1,21 +1,34 @@
-"""The benchmarks say what they leave out, take ratios within a round and find their data from anywhere."""
+"""The benchmarks say what they leave out, take ratios within a round and tell mistakes in one line."""
 
 from __future__ import annotations
 
+import json
+import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from some_notes import random_notes
 
+from musicstyle.corpus.prepare import prepare
+from musicstyle.evaluation import experiments
+from musicstyle.evaluation.experiments import Halves
+from musicstyle.generation.options import GenerationOptions
+from musicstyle.generation.result import Generation
 from musicstyle.model.config import ModelConfig
+from musicstyle.music.midi import write_midi
+from musicstyle.music.notes import Notes
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import generation
 import peers
 import quantisation
+import settings
+import similarity
 import training
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 CONFIG = ModelConfig(width=24, heads=2, head_width=12, feedforward_width=40, decoder_layers=1)
 
 
@@ -43,6 +56,39 @@ def test_a_peer_that_is_missing_is_named_once(
     assert "pip install '.[bench]'" in line
 
 
+def test_real_playing_is_as_long_as_what_is_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / f"{number}.mid" for number in range(3)]
+    for number, path in enumerate(paths):
+        write_midi(path, random_notes(number, 120, 40.0))
+    tune = random_notes(9, 20, 3.0).from_zero()
+    lasts = tune.duration_seconds
+    asked: list[float | None] = []
+
+    class Player:
+        default_options = staticmethod(GenerationOptions)
+
+        def generate(self, style: Notes, melody: Path, options: GenerationOptions) -> Generation:  # noqa: ARG002
+            asked.append(options.seconds)
+            return Generation(tune, tune, options.seed, 0, 1, 1.0, {})
+
+    def stretch(half: Halves, seconds: float, whole: Any = Halves.stretch) -> Notes:
+        asked.append(seconds)
+        return whole(half, seconds)
+
+    monkeypatch.setattr(Halves, "stretch", stretch)
+    monkeypatch.setattr(experiments, "read_melody", lambda _: tune)
+    monkeypatch.setattr(settings, "styles", lambda *_: paths)
+    monkeypatch.setattr(settings, "tunes", lambda *_: [tmp_path / "tune.mid"])
+    monkeypatch.setattr(settings.StyleTransfer, "load", lambda _: Player())
+    monkeypatch.setattr("sys.argv", ["settings.py", "--seconds", "10"])
+    settings.main()
+    real, played = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (real["pairs"], played["share_100"]) == (3, 1)
+    assert asked == [lasts] * 9  # the real stretch, what is played, and what its density is beside
+
+
 def test_a_route_is_compared_with_ours_of_the_same_round() -> None:
     # The neighbour on the machine slows the last two rounds for both.
     taken = {"theirs": [30.0, 60.0, 330.0], quantisation.OURS: [10.0, 20.0, 100.0]}
@@ -50,3 +96,42 @@ def test_a_route_is_compared_with_ours_of_the_same_round() -> None:
         "theirs": {"cpu_microseconds_a_token": 60.0, "times_compiled_int8": 3.0},
         quantisation.OURS: {"cpu_microseconds_a_token": 20.0, "times_compiled_int8": 1.0},
     }
+
+
+@pytest.mark.parametrize(("tokens", "rises"), [(64, {}), (256, {"float32": 2.0, "int8": 2.0, "engine": 2.0})])
+def test_a_run_too_short_for_token_100_says_nothing_of_it(tokens: int, rises: dict[str, float]) -> None:
+    run = {"per_cpu_second": {tokens: 10.0}, "cpu_ms_at": {mark: mark / 100 for mark in (100, 200) if mark <= tokens}}
+    run["cpu_ms_at"][tokens] = 2.0
+    kinds = ("float32", "int8", "engine", "engine_guided", "hugging_face")
+    limit = {"float32": {"tokens_per_second": 20.0, "with_caches": 10.0}}
+    told = generation.goals({**{kind: {"batch 1, threads 1": run} for kind in kinds}, "limit": limit}, tokens)
+    assert told["last_token_over_token_100 (1)"] == rises
+    assert told["float32_over_hugging_face (3)"] == 1
+
+
+def test_a_mistake_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        write_midi(tmp_path / "midi" / f"{number}.mid", random_notes(number, 30))
+    for script, *arguments in (
+        ("corpus", "nowhere"),
+        ("generation", "--checkpoint", "nowhere"),
+        ("memorisation", "--data", "nowhere"),
+        ("memorisation", "--data", str(prepare(tmp_path / "midi", tmp_path / "corpus").path)),
+        ("recipe", "nowhere"),
+        ("recipe", str(tmp_path / "corpus"), "--tokens", "1"),
+        ("settings", "--seconds", "0.1"),
+        ("settings", "--checkpoint", "nowhere"),
+    ):
+        monkeypatch.setattr("sys.argv", [f"{script}.py", *arguments])
+        with pytest.raises(SystemExit):
+            runpy.run_path(str(BENCHMARKS / f"{script}.py"), run_name="__main__")
+        told = capsys.readouterr()
+        assert (told.out, told.err.count("\n")) == ("", 1)
+        assert told.err.startswith(f"{script}.py: error: ")
+
+
+def test_two_performances_are_the_fewest_that_have_a_ceiling() -> None:
+    pieces = [random_notes(seed, 60, 20.0) for seed in range(2)]
+    assert [similarity.ceiling(pieces[:count], "normal") is None for count in range(3)] == [True, True, False]

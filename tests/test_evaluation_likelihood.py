@@ -65,6 +65,23 @@ def test_short_pieces_are_dropped_and_counted(corpus: Corpus) -> None:
         eligible(corpus, "train", dataclasses.replace(OPTIONS, tokens=10_000))
 
 
+def test_a_limit_is_a_seeded_choice(corpus: Corpus) -> None:
+    everything = eligible(corpus, "train", dataclasses.replace(OPTIONS, tokens=30))[0].tolist()
+    chosen = [
+        eligible(corpus, "train", dataclasses.replace(OPTIONS, tokens=30, seed=seed), 1)[0].tolist()
+        for seed in [*range(20), *range(20)]
+    ]
+    assert chosen[:20] == chosen[20:]
+    assert sorted({piece for (piece,) in chosen}) == everything
+    assert len(everything) > 1
+
+
+def test_the_seed_chooses_the_beginnings(corpus: Corpus) -> None:
+    piece = int(eligible(corpus, "train", OPTIONS)[0][-1])
+    one, again, other = (first_notes(corpus, piece, 20, dataclasses.replace(OPTIONS, seed=seed)) for seed in (1, 1, 2))
+    assert one == again != other
+
+
 def test_every_crop_is_full_and_every_place_can_be_drawn(corpus: Corpus) -> None:
     plain = dataclasses.replace(OPTIONS, augment=False)
     for piece in eligible(corpus, "train", OPTIONS)[0].tolist():
@@ -144,13 +161,24 @@ def test_the_size_of_batches_changes_nothing(corpus: Corpus, model: Autoencoder)
     np.testing.assert_allclose(one.nats, three.nats, rtol=1e-4)
 
 
+def test_what_training_changes_is_left_as_it_is(corpus: Corpus, model: Autoencoder) -> None:
+    changed = dataclasses.replace(OPTIONS, augment=True, drop_style=1.0, drop_melody=1.0, line_melody=1.0)
+    plain = dataclasses.replace(OPTIONS, augment=False)
+    one, other = (measure_likelihood(model, corpus, "train", options) for options in (plain, changed))
+    np.testing.assert_array_equal(one.nats, other.nats)
+
+
 def test_the_kinds_weigh_to_the_whole(corpus: Corpus, model: Autoencoder) -> None:
-    measured = measure_likelihood(model, corpus, "train", OPTIONS, crops=2)
+    done: list[tuple[int, int]] = []
+    measured = measure_likelihood(model, corpus, "train", OPTIONS, crops=2, progress=lambda *x: done.append(x))
+    crops = 2 * len(measured.counts)
+    assert done == [(number, crops) for number in range(2, crops + 1, 2)]
     for mode in MODES:
         weighed = sum(measured.by_kind(mode)[kind] * measured.counts[:, i].sum() for i, kind in enumerate(KINDS))
         rest = measured.nats[measured.modes.index(mode)][:, 4].sum()
         assert (weighed + rest) / measured.counts.sum() == pytest.approx(measured.nll(mode))
     assert measured.counts.sum() == 2 * 60 * len(measured.counts)
+    assert measured.dropped == len(corpus.indices("train")) - len(measured.counts) > 0
     assert measured.counts[:, 4].sum() == 0  # full crops hold no EOS
 
 
@@ -189,6 +217,12 @@ def test_an_ensemble_of_keys_does_not_know_in_which_of_them_the_piece_stands(mod
         torch.testing.assert_close(ours[..., inner], theirs[..., table][..., inner], msg=mode)
 
 
+def test_what_the_keys_say_is_averaged(corpus: Corpus, model: Autoencoder) -> None:
+    batch = collate([example_at(corpus, 3, 0, np.random.default_rng(0), OPTIONS)], OPTIONS)
+    (alone,), (both,), (down,) = (ensemble_logits(model, batch, ("both",), keys) for keys in ((0,), (0, -2), (-2,)))
+    torch.testing.assert_close(both, (alone + down) / 2)
+
+
 def test_the_interval_is_that_of_the_mean_where_theory_knows_it() -> None:
     rng = np.random.default_rng(0)
     sums = rng.normal(3.0, 0.5, 400)
@@ -201,6 +235,8 @@ def test_a_gain_common_to_all_pieces_is_certain_though_pieces_differ() -> None:
     none = np.random.default_rng(2).uniform(1, 5, (1, 30, 5)) * 10
     measured = Likelihood(("both", "none"), np.concatenate([none - 2, none]), np.full((30, 5), 10.0), np.arange(30))
     assert measured.gain("both") == pytest.approx((0.2, 0.2, 0.2))
+    told = measured.to_dict()["modes"]
+    assert (told["both"]["gain"], told["none"]["gain"]) == ([0.2, 0.2, 0.2], None)
     low, high = measured.interval("both")
     assert high - low > 0.1
 

@@ -29,6 +29,7 @@ def test_chance_is_the_higher_of_what_moving_in_time_and_in_pitch_leaves() -> No
         melody = Notes.from_arrays(start, start + 0.5, pitch, np.full(40, 80))
         score = score_melody(melody, Notes.from_arrays(start, start + 0.5, played, np.full(40, 80)))
         assert score.chance_100 == pytest.approx(max(score.moved_time_100, score.moved_pitch_100) / 40)
+        assert score.chance_50 == pytest.approx(max(score.moved_time_50, score.moved_pitch_50) / 40)
     one_key = Notes.from_arrays(start, start + 0.5, np.full(40, 60), np.full(40, 80))
     chords = Notes.concatenate([one_key.transpose(by) for by in range(-12, 13)])
     assert score_melody(one_key, chords).chance_100 > 0.9  # whatever key it is moved to sounds
@@ -84,9 +85,23 @@ def test_a_descant_takes_the_top_and_counts_as_extra() -> None:
     assert score_melody(tune(), Notes.concatenate([tune(), bass])).on_top == 1
 
 
+@pytest.mark.parametrize(("late", "on_top"), [(-0.06, 1), (-0.05, 0), (0.05, 0), (0.06, 1)])
+def test_what_is_struck_50_ms_away_takes_the_top_and_what_is_farther_does_not(late: float, on_top: int) -> None:
+    played = tune().shift(0.5)
+    descant = Notes.from_arrays(played.start + late, played.end + late, played.pitch + 12, np.full(9, 60))
+    assert score_melody(played, Notes.concatenate([played, descant])).on_top == on_top
+
+
+def test_a_note_of_a_rising_melody_that_comes_early_is_not_above_it() -> None:
+    start = np.arange(6) * 0.5
+    rising = Notes.from_arrays(start + 0.5, start + 1.0, 60 + 2 * np.arange(6), np.full(6, 80))
+    assert score_melody(rising, rising.shift(-0.08)).above == 0
+    assert score_melody(rising, rising.shift(-0.2)).above == 5  # too early to be the melody's
+
+
 def test_a_note_above_a_rest_is_not_above_the_melody() -> None:
     melody = Notes.from_arrays([0.0, 2.0], [0.5, 2.5], [60, 62], [80, 80])
-    above = Notes.from_arrays([0.3, 1.0, 2.4, 3.0], [0.4, 1.1, 2.5, 3.1], [70, 70, 70, 70], [80] * 4)
+    above = Notes.from_arrays([0.3, 0.5, 1.0, 2.4, 3.0], [0.4, 0.6, 1.1, 2.5, 3.1], [70] * 5, [80] * 5)
     assert score_melody(melody, above).above == 2
 
 
@@ -106,6 +121,13 @@ def test_the_moved_melody_keeps_its_pitches_or_its_rhythm() -> None:
     assert [int(m.pitch[0]) - 60 for m in moved_in_pitch(tune())] == [-6, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 6]
     high = Notes.from_arrays([0.0], [1.0], [125], [80])
     assert max(int(m.pitch[0]) for m in moved_in_pitch(high)) == 127
+
+
+def test_a_melody_that_can_be_moved_nowhere_has_the_chance_of_other_times() -> None:
+    widest = Notes.from_arrays([0.0, 1.0], [1.0, 2.0], [0, 127], [80, 80])
+    assert moved_in_pitch(widest) == []
+    score = score_melody(widest, widest)
+    assert (score.share_100, score.moved_pitch_100, score.chance_100) == (1, 0, score.moved_time_100 / 2)
 
 
 def test_every_key_at_once_is_what_chance_catches() -> None:

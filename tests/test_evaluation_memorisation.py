@@ -62,6 +62,13 @@ def test_a_real_stretch_that_shares_as_much_makes_a_piece_usual() -> None:
     assert Judged(of_length(8), None, []).as_long is None
 
 
+def test_one_of_twenty_that_shares_as_much_is_enough() -> None:
+    real = [of_length(8), *[of_length(3)] * (UNSEEN - 1)]
+    judged = [Judged(of_length(longest), None, real) for longest in (8, 9)]
+    assert [one.as_long for one in judged] == [1 / UNSEEN, 0]
+    assert summarize(judged)["unusual"] == 1
+
+
 def in_a_row(pitches: Sequence[int], seconds: float = 0.2) -> Notes:
     """One note after the other."""
     start = np.arange(len(pitches)) * seconds
@@ -140,6 +147,19 @@ def test_the_notes_of_a_chord_may_come_in_any_order() -> None:
     assert known.runs(chords([0.10, 0.05, 0.0])).longest < 5  # so far apart they are no chord
 
 
+def test_a_run_in_chords_is_found_at_its_lowest_note_whichever_was_struck_first() -> None:
+    offsets = np.array([0.02, 0.01, 0.0])  # from low to high: the highest comes first
+    start = (np.arange(5)[:, None] * 0.5 + offsets).ravel()
+    pitch = (np.array([60, 64, 67]) + np.array([0, 5, 7, 2, 9])[:, None]).ravel()
+    trained = Notes.from_arrays(start, start + 0.3, pitch, np.full(15, 70))
+    known = KnownRuns(in_memory([trained]))
+    piece = trained.crop(0.9, 9.0).transpose(2)
+    place = known.place(piece, known.runs(piece))
+    assert place is not None
+    assert (place.there_seconds, place.at_seconds) == pytest.approx((1.02, 0.12))
+    assert place.semitones == 2
+
+
 def test_a_chord_is_counted_from_its_first_note() -> None:
     notes = Notes.from_arrays([0.0, 0.04, 0.08, 0.13], [1.0] * 4, [70, 60, 50, 40], [70] * 4)
     assert notes.pitch[notes.reading_order()].tolist() == [60, 70, 40, 50]
@@ -185,6 +205,19 @@ def test_a_copy_is_unusual_and_unrelated_playing_is_not() -> None:
     assert (summary["unusual"], summary["compared"]) == (1, 2)
     assert (summary["played"]["pieces"], summary["real"]["pieces"]) == (3, 40)
     assert json.loads(json.dumps(judged[0].to_dict()))["place"]["trained_on"] == "0.mid"
+
+
+def test_each_piece_has_stretches_of_its_own_and_the_seed_chooses_them() -> None:
+    known = KnownRuns(in_memory([random_notes(1, 300)], [random_notes(seed, 300, highest=60) for seed in (2, 3)]))
+    piece = random_notes(4, 40)
+
+    def drawn(seed: int) -> list[list[list[int]]]:
+        return [[real.lengths.tolist() for real in one.real] for one in judge(known, [piece, piece], seed)]
+
+    assert drawn(1) == drawn(1)
+    first, second = drawn(1)
+    assert first != second
+    assert first != drawn(2)[0]
 
 
 def test_sums_are_divided_last() -> None:

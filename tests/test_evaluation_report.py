@@ -20,16 +20,17 @@ from musicstyle.cli import main
 from musicstyle.cli._group import LazyGroup, Verb
 from musicstyle.cli.evaluate import VERBS
 from musicstyle.corpus.prepare import prepare
-from musicstyle.corpus.store import Corpus
+from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.errors import CorpusError, UsageError
 from musicstyle.evaluation import experiments, material
 from musicstyle.evaluation.experiments import Crops, Halves, embed_crops, interpolation_test, style_test
 from musicstyle.evaluation.findings import findings
 from musicstyle.evaluation.interpolation import relative_distance
 from musicstyle.evaluation.knowledge import knowledge, names_for
+from musicstyle.evaluation.likelihood import lengths
 from musicstyle.evaluation.material import chosen, maestro_performances, midi_files
 from musicstyle.evaluation.page import page
-from musicstyle.evaluation.playing import pair_up, play_pairs, summarize
+from musicstyle.evaluation.playing import beginning, pair_up, play_pairs, summarize
 from musicstyle.evaluation.report import ASKED, OF_THE_CORPUS, PLAYED, PUBLISHED_NLL, Plan, Report, file_identity
 from musicstyle.evaluation.style import retrieval
 from musicstyle.generation.transfer import StyleTransfer
@@ -117,21 +118,38 @@ def tunes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def test_each_piece_of_a_set_is_asked_for_as_long_as_it_may_be(
-    player: StyleTransfer, maestro: Path, tunes: list[Path]
+def test_each_piece_of_a_set_is_asked_for_as_long_as_it_may_be_with_a_seed_of_its_own(
+    player: StyleTransfer, maestro: Path, tunes: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    seeds: list[int] = []
+    generate = player.generate
+
+    def watched(style: Any, melody: Any, options: GenerationOptions) -> Generation:
+        seeds.append(options.seed)
+        return generate(style, melody, options)
+
+    monkeypatch.setattr(player, "generate", watched)
     pairs = pair_up(midi_files(maestro)[:1], tunes)
     assert [melody for _, melody in pairs] == tunes
-    played = list(play_pairs(player, pairs, player.default_options(seconds=1.0)))
+    played = list(play_pairs(player, pairs, player.default_options(seconds=1.0, seed=4)))
+    assert seeds == [4, 5]
     assert [one.score.notes for one in played] == [4, 4]  # onsets at 0, .3, .6, .9
     assert summarize(played)["notes"] == 8
+
+
+def test_what_a_performance_plays_beside_a_tune_is_its_beginning(tunes: list[Path]) -> None:
+    melody, performance = read_midi(tunes[0]), random_notes(1, 60, 9.0).from_zero()
+    heard = beginning(performance.shift(3.0), melody)
+    assert heard.equals(performance.crop(0.0, melody.duration_seconds), 1e-9)
+    assert len(beginning(Notes.empty(), melody)) == 0
 
 
 def test_real_playing_hears_and_judges_different_halves(maestro: Path) -> None:
     halves = Halves.of(maestro / "3.midi")
     assert len(halves.heard) + len(halves.judge) == 120
     assert abs(len(halves.heard) - len(halves.judge)) <= 1
-    assert halves.stretch(4.0).duration_seconds <= 4.0
+    middle = halves.heard.duration_seconds / 2
+    assert halves.stretch(4.0).equals(halves.heard.crop(middle - 2.0, middle + 2.0), 1e-9)
     assert halves.judge.start[0] == 0
 
 
@@ -142,12 +160,22 @@ def test_a_snippet_cannot_be_halved(tmp_path: Path) -> None:
 
 
 def test_every_mode_is_judged_by_the_same_references_and_seeds(
-    player: StyleTransfer, maestro: Path, tunes: list[Path]
+    player: StyleTransfer, maestro: Path, tunes: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[tuple[int, int]] = []
+    asked: list[tuple[Path | None, int]] = []
+    generate = player.generate
+
+    def watched(style: Any, melody: Any, options: GenerationOptions) -> Generation:
+        asked.append((melody, options.seed))
+        return generate(style, melody, options)
+
+    monkeypatch.setattr(player, "generate", watched)
     options = player.default_options(seconds=1.5)
     test = style_test(player, midi_files(maestro)[:3], tunes, options, progress=lambda *x: done.append(x))
     assert done == [(i, 12) for i in range(1, 13)]
+    in_turn, without = [(tunes[0], 1), (tunes[1], 2), (tunes[0], 3)], [(None, 1), (None, 2), (None, 3)]
+    assert asked == [*in_turn, *in_turn, *without, *without]  # both, melody, style, none
     assert {mode: areas.shape for mode, areas in test.areas.items()} == dict.fromkeys(
         ("real", "both", "melody", "style", "none"), (3, 3, 8)
     )
@@ -228,6 +256,28 @@ def test_the_ends_of_a_line_are_the_styles_themselves(player: StyleTransfer, mae
     np.testing.assert_allclose(back.mean[::-1], 1 - there.mean, atol=1e-9)
 
 
+def test_a_line_goes_from_b_to_a_with_the_same_seeds_at_every_mix(
+    player: StyleTransfer, maestro: Path, tunes: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[torch.Tensor, Path, int]] = []
+    generate = player.generate
+
+    def watched(style: torch.Tensor, melody: Path, options: GenerationOptions) -> Generation:
+        asked.append((style, melody, options.seed))
+        return generate(style, melody, options)
+
+    monkeypatch.setattr(player, "generate", watched)
+    a, b, c, d = midi_files(maestro)[:4]
+    interpolation_test(player, [(a, b), (c, d)], tunes, player.default_options(seconds=1.5, seed=5), 3, 2)
+    assert [seed for *_, seed in asked] == [5] * 3 + [6] * 3 + [7] * 3 + [8] * 3
+    assert [melody for _, melody, _ in asked] == ([tunes[0]] * 3 + [tunes[1]] * 3) * 2
+    for first, (end_a, end_b) in ((0, (a, b)), (3, (a, b)), (6, (c, d)), (9, (c, d))):
+        begins, middle, ends = (style for style, _, _ in asked[first : first + 3])
+        torch.testing.assert_close(begins, player.embed_style(end_b))
+        torch.testing.assert_close(ends, player.embed_style(end_a))
+        torch.testing.assert_close(middle, (begins + ends) / 2)
+
+
 def test_both_ends_are_judged_by_stretches_of_one_length(
     player: StyleTransfer, maestro: Path, tunes: list[Path], tmp_path: Path
 ) -> None:
@@ -268,6 +318,19 @@ def test_crops_know_where_they_are_from(player: StyleTransfer, corpus: Corpus, m
     assert known["retrieval"]["performer"]["features"]["queries"] == 6  # Bob has no second performance
     assert known["retrieval"]["composer"]["features"]["recall_1"] > 0.8  # low and high are told by their pitch
     assert known["probe"]["features"]["accuracy"] > 0.8
+
+
+@pytest.mark.usefixtures("without_data")
+def test_pieces_too_short_for_two_crops_are_counted(player: StyleTransfer, tmp_path: Path) -> None:
+    for number, notes in enumerate((80, 60, 9, 8)):
+        write_midi(tmp_path / "midi" / f"{number}.mid", random_notes(number, notes))
+    corpus = prepare(tmp_path / "midi", tmp_path / "corpus")
+    corpus.pieces.split[:] = SPLITS.index("validation")  # in memory only
+    crops = embed_crops(player, corpus, "validation", 2)
+    assert (crops.paths, crops.dropped) == (["0.mid", "0.mid", "1.mid", "1.mid"], 2)
+    report = Report(player, "weights", PLAN, corpus, tmp_path / "report").run()
+    assert report["embedding"]["dropped"] == 2
+    assert "2 pieces are too short for two" in page(report)
 
 
 def test_a_corpus_of_anything_has_no_names(tmp_path: Path, player: StyleTransfer) -> None:
@@ -329,6 +392,8 @@ def test_the_probe_never_learns_from_another_performance_of_a_work() -> None:
     kept_apart, torn = (knowledge(Crops(vectors, vectors, piece, of, names), by)["probe"] for of in (work, piece))
     assert kept_apart["embedding"]["accuracy"] < 0.65
     assert torn["embedding"]["accuracy"] > 0.9
+    folds = [knowledge(Crops(vectors, vectors, piece, work, names), by, seed)["probe"] for seed in (1, 1, 2)]
+    assert folds[0] == folds[1] != folds[2]
 
 
 @pytest.mark.parametrize("above", [False, True])
@@ -398,6 +463,20 @@ def test_the_same_weights_in_another_model_are_asked_anew(
         for one in (player, StyleTransfer(other.eval(), {**player.facts, "training": {"tokens": tokens}}))
     ]
     assert all(reports[0]._key(part) != reports[1]._key(part) for part in reports[0].parts)
+
+
+@pytest.mark.usefixtures("without_data")
+def test_other_settings_are_another_question_to_what_hears_them(
+    player: StyleTransfer, corpus: Corpus, tmp_path: Path
+) -> None:
+    def keys(**generation: float) -> dict[str, str]:
+        other = StyleTransfer(player.model, {**player.facts, "generation": generation})
+        report = Report(other, "weights", PLAN, corpus, tmp_path / "report")
+        return {part: report._key(part) for part in report.parts}
+
+    first, sharper, ensemble = keys(), keys(top_p=0.5), keys(ensemble=3)
+    assert {part for part in first if first[part] != sharper[part]} == set(PLAYED)
+    assert {part for part in first if first[part] != ensemble[part]} == {*PLAYED, "likelihood"}
 
 
 def test_only_pieces_that_were_compared_speak_of_copying() -> None:
@@ -497,6 +576,124 @@ def test_a_question_that_the_data_cannot_answer_is_left_out_with_the_reason(
     assert "long enough for two crops" in report["left_out"][-2]
     assert "no piece in its validation split" in report["left_out"][-1]
     assert "likelihood" in report
+
+
+@pytest.mark.usefixtures("without_data")
+def test_crops_are_so_long_that_no_more_than_a_quarter_of_the_pieces_is_shorter(
+    player: StyleTransfer, corpus: Corpus, tmp_path: Path
+) -> None:
+    plan = dataclasses.replace(PLAN, nll_split="validation", nll_tokens=10_000, nll_limit=1)
+    told = Report(player, "weights", plan, corpus, tmp_path)._likelihood(lambda *_: None)
+    in_order = np.sort(lengths(corpus, corpus.indices("validation")))
+    assert len(in_order) == 10
+    assert (told["crop_tokens"], told["dropped"]) == (in_order[2], (in_order < in_order[2]).sum())
+
+
+@pytest.mark.usefixtures("without_data")
+def test_published_values_stand_beside_what_they_are_of_alone(
+    player: StyleTransfer, maestro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musicstyle.evaluation.report.PROTOCOL_TOKENS", 60)
+    corpus = prepare(maestro, tmp_path / "corpus", seed=1)
+    corpus.pieces.split[2:5] = SPLITS.index("test")  # in memory only
+
+    def published(**changes: Any) -> dict[str, float]:
+        plan = dataclasses.replace(PLAN, nll_limit=1, **changes)
+        told: dict[str, float] = Report(player, "weights", plan, corpus, tmp_path)._likelihood(lambda *_: None)[
+            "published"
+        ]
+        return told
+
+    assert published() == PUBLISHED_NLL
+    assert published(nll_split="validation") == published(nll_tokens=59) == {}
+    corpus.manifest["source"] = str(tmp_path)  # where no table says that it is MAESTRO
+    assert published() == {}
+
+
+@pytest.mark.usefixtures("without_data")
+def test_no_style_is_an_end_of_two_lines(player: StyleTransfer, corpus: Corpus, tmp_path: Path) -> None:
+    plan = dataclasses.replace(PLAN, lines=2, mixes=2)
+    report = Report(player, "weights", plan, corpus, tmp_path)
+    told = report._interpolation(lambda *_: None)
+    ends = [name for pair in told["pairs"] for name in pair]
+    assert ends == [path.stem for path in report.material["interpolation"][0]]
+    assert len(set(ends)) == 4
+    assert told["pieces"] == 2
+
+
+@pytest.mark.usefixtures("without_data")
+def test_what_can_be_heard_on_the_page_is_played_at_the_strength_by_default(
+    player: StyleTransfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate = player.generate
+
+    def as_high_as_strong(style: Any, melody: Any, options: GenerationOptions) -> Generation:
+        made = generate(style, melody, options)
+        start = np.array([0.5, 0.75])
+        pitch = round(10 * options.melody_strength) + np.array([40, 41])
+        return dataclasses.replace(made, notes=Notes.from_arrays(start, start + 0.3, pitch, [70, 80]))
+
+    monkeypatch.setattr(player, "generate", as_high_as_strong)
+    report = Report(player, "weights", PLAN, None, tmp_path)
+    (sample,) = report._melody(lambda *_: None)["samples"]
+    assert report.options.melody_strength == 1.5
+    assert sample["notes"] == [[50, 30, 55, 70], [75, 30, 56, 80]]
+
+
+def test_each_sentence_says_the_number_that_it_is_about() -> None:
+    row = {"melody_strength": 2.0, "share_100": 0.95, "share_50": 0.8, "chance_100": 0.1, "chance_50": 0.07}
+    rates = {"both": (0.75, 0.85), "style": (0.7, 0.9), "real": (0.74, 0.92)}
+    modes = {
+        mode: {"rate": judge, "interval": [0.6, 0.8], "candidates": 20, "heard": {"rate": heard}}
+        for mode, (judge, heard) in rates.items()
+    }
+    modes["style"]["interval"] = None
+    found = {"embedding": {"recall_1": 0.26, "chance": 0.006}, "features": {"recall_1": 0.12, "chance": 0.006}}
+    assert findings(
+        {
+            "melody": {"default_strength": 2.0, "strengths": [{"melody_strength": 1.0}, {**row, "on_top": 0.9}]},
+            "style": {"modes": modes},
+            "embedding": {"retrieval": {"performance": found}},
+            "interpolation": {"fall": 0.097, "spearman_of_means": -0.95},
+        }
+    ) == [
+        "Of the melody's notes 95% sound within 100 ms (chance 10%), 90% of them on top.",
+        (
+            "Playing a tune in a style, a piece is nearer to its own style than to another's in 75% (60% to 80%) of "
+            "380 comparisons; real playing reaches 74%, chance is 50%. Judged by the half that was heard it is 85%, "
+            "real playing 92%."
+        ),
+        (
+            "Playing freely in a style, a piece is nearer to its own style than to another's in 70% of 380 "
+            "comparisons; real playing reaches 74%, chance is 50%. Judged by the half that was heard it is 90%, "
+            "real playing 92%."
+        ),
+        (
+            "The nearest crop by embedding is of the same performance in 26% of queries, by the eight features in 12% "
+            "(chance 0.6%)."
+        ),
+        "From one style to another the relative distance falls by 0.097, Spearman -0.95.",
+    ]
+
+
+def test_what_the_style_saves_is_what_it_saves_beside_the_melody() -> None:
+    nats = {"both": 1.75, "melody": 1.81, "style": 1.9, "none": 2.0}
+    likelihood = {
+        "modes": {mode: {"nll": nll, "interval": [nll - 0.1, nll + 0.1], "by_kind": {}} for mode, nll in nats.items()},
+        "published": {},
+        "split": "test",
+        "crop_tokens": 60,
+        "pieces": 3,
+        "works": 2,
+        "dropped": 0,
+        "tokens": 180,
+        "ensemble": 1,
+    }
+    (line,) = findings({"likelihood": likelihood})
+    assert "costs 1.750 nats a token with melody and style, 2.000 with neither" in line
+    assert line.endswith("style on top of the melody saves 0.060.")
+    facts = {"checkpoint": "x", "weights": "y", "step": 1, "musicstyle": "1", "generation": {}, "left_out": []}
+    assert "<td>1.810</td><td>1.710 to 1.910</td><td>–</td>" in page({**facts, "likelihood": likelihood})
 
 
 def test_quick_says_what_it_leaves_out() -> None:

@@ -36,6 +36,7 @@ def test_the_interval_of_the_rate_knows_how_many_were_asked() -> None:
         assert 0 <= hits.interval[0] < hits.rate < hits.interval[1] <= 1
     assert np.diff(many.interval) < np.diff(few.interval)
     assert hit_rate(np.eye(5)).interval == (1, 1)
+    assert hit_rate(np.array([[0.5, 0.4], [0.6, 0.5]])).to_dict()["interval"] is None  # of two nothing can be told
 
 
 def test_the_interval_of_the_rate_covers_the_truth_19_times_of_20() -> None:
@@ -101,6 +102,21 @@ def test_equal_vectors_find_nothing_for_certain() -> None:
         retrieval(np.zeros((2, 2)), np.array(["a", "b"]))
 
 
+@given(st.integers(0, 500))
+def test_copies_are_ties_in_32_bits_too_so_that_the_order_of_crops_is_nothing(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(12, 150)).astype(np.float32)[rng.integers(12, size=40)]
+    labels, order = rng.choice(["a", "b", "c"], 40), rng.permutation(40)
+    told, shuffled = (retrieval(vectors[i], labels[i]).to_dict() for i in (np.arange(40), order))
+    assert told == shuffled
+
+
+def test_a_vector_that_holds_no_number_finds_nothing() -> None:
+    vectors = np.random.default_rng(3).normal(size=(12, 3))
+    vectors[4, 1] = np.nan  # and so it is with its column, once standardised
+    assert retrieval(vectors, np.tile(["a", "b"], 6)).recall_1 == 0
+
+
 def crops(of: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     performances = np.repeat(np.arange(of * 10), 3)
@@ -132,6 +148,27 @@ def test_the_ridge_is_chosen_by_what_was_not_learned_from() -> None:
     assert _best_ridge(vectors, number, works, 0) == 100.0
 
 
+def test_the_inner_folds_keep_works_together_too() -> None:
+    """Four copies of each vector: torn apart, learning by heart would seem the best."""
+    rng = np.random.default_rng(0)
+    number, works = np.repeat(np.arange(80) % 2, 4), np.repeat(np.arange(80), 4)
+    vectors = np.repeat(rng.normal(size=(80, 80)) + 0.2 * (2 * number[::4, None] - 1), 4, axis=0)
+    assert _best_ridge(vectors, number, np.arange(320), 0) < _best_ridge(vectors, number, works, 0)
+
+
+def test_always_saying_the_commonest_is_balanced_to_chance() -> None:
+    labels, works = np.array(["a"] * 32 + ["b"] * 8), np.arange(40)
+    probe = linear_probe(np.zeros((40, 3)), labels, works)
+    assert (probe.accuracy, probe.balanced_accuracy, probe.commonest) == (0.8, 0.5, 0.8)
+
+
+def test_many_crops_of_few_works_are_no_label() -> None:
+    works = np.repeat(np.arange(14), 5)
+    labels = np.array(["a", "b", "c"])[works // 5]  # c: 20 crops of 4 works
+    probe = linear_probe(np.random.default_rng(4).normal(size=(70, 3)), labels, works)
+    assert (probe.labels, probe.crops) == (2, 50)
+
+
 def test_rare_and_nameless_labels_are_not_asked() -> None:
     vectors, labels, performances = crops(4, 0.1)
     labels[labels == "d"] = ""
@@ -158,5 +195,7 @@ def test_relative_distance() -> None:
 def test_a_line_that_falls_at_every_step() -> None:
     line = Line(np.linspace(0, 1, 4), np.array([[0.7, 0.6, 0.5, 0.3], [0.6, 0.5, 0.5, 0.4]])).to_dict()
     assert line["spearman_of_means"] == -1
+    of_pieces = scipy.stats.spearmanr([0, 1, 2, 3] * 2, [0.7, 0.6, 0.5, 0.3, 0.6, 0.5, 0.5, 0.4]).statistic
+    assert line["spearman_of_pieces"] == pytest.approx(of_pieces, abs=1e-4)
     assert line["distance"] == [0.65, 0.55, 0.5, 0.35]
     assert line["fall"] == 0.3

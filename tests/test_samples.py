@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from some_notes import random_notes
 
+from musicstyle.errors import UsageError
 from musicstyle.generation.result import Generation
 from musicstyle.music.midi import read_tracks, write_midi
 
@@ -41,6 +42,13 @@ def test_each_seed_draws_an_unseen_performance_of_another_composer(samples: Modu
     assert {one.split for one in drawn.values()} == {"validation"}
     first = int(np.random.default_rng(1).permutation(len(COMPOSERS))[0])
     assert drawn[1].path == maestro / "2004" / f"validation{first}.midi"
+
+
+def test_a_part_of_maestro_with_too_few_composers_is_refused(samples: ModuleType, maestro: Path) -> None:
+    table = maestro / "maestro-v3.0.0.csv"
+    table.write_text(table.read_text().replace("Cid", "Bob"))
+    with pytest.raises(UsageError, match="fewer than 3 composers"):
+        samples.drawn_styles(maestro)
 
 
 def test_a_folder_that_is_no_maestro_is_one_line(

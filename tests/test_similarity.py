@@ -271,7 +271,7 @@ def test_pairs_need_two_lists_of_one_length():
 
 
 def test_sets_by_name_and_all_against_all(tmp_path: Path):
-    for folder, names in (("real", ("x", "sub/y", "only")), ("made", ("sub/y", "x"))):
+    for folder, names in (("real", ("x", "sub/y", "only")), ("made", ("sub/y", "x", "new"))):
         for seed, name in enumerate(names):
             path = tmp_path / folder / f"{name}.mid"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -281,14 +281,14 @@ def test_sets_by_name_and_all_against_all(tmp_path: Path):
 
     by_name = compare_sets(real, made)
     assert by_name.pairs == (("sub/y", "sub/y"), ("x", "x"))
-    assert by_name.unmatched == ("only",)
+    assert by_name.unmatched == ("new", "only")
     np.testing.assert_allclose(by_name.by_feature[1], similarity(real["x"], made["x"]).by_feature)
     assert by_name.mean == pytest.approx(by_name.by_feature.mean())
 
     everything = compare_sets(real, made, "all")
-    assert everything.by_feature.shape == (6, 8)
-    assert everything.pairs[3] == ("sub/y", "x")
-    np.testing.assert_allclose(everything.by_feature[3], similarity(real["sub/y"], made["x"]).by_feature)
+    assert everything.by_feature.shape == (9, 8)
+    assert everything.pairs[5] == ("sub/y", "x")
+    np.testing.assert_allclose(everything.by_feature[5], similarity(real["sub/y"], made["x"]).by_feature)
     written = json.loads(json.dumps(everything.as_dict()))
     assert list(written["by_feature"]) == list(FEATURES)
     assert written["mean"] == everything.mean

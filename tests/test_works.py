@@ -74,6 +74,15 @@ def test_scales_trills_and_broken_chords_are_of_no_work(figure: list[int]) -> No
     assert len(runs(of_pitches(pitch))) > 0
 
 
+def test_what_more_than_so_many_play_is_of_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    passage = rng.integers(40, 80, 100)
+    played = [of_pitches(np.concatenate([passage, rng.integers(40, 80, 200)])) for _ in range(3)]
+    for common, number in ((3, 1), (2, 3)):
+        monkeypatch.setattr("musicstyle.music.works.COMMON", common)
+        assert len(set(works(played).tolist())) == number
+
+
 def test_too_few_notes_are_a_work_of_their_own() -> None:
     short = random_notes(3, RUN - 1)
     assert len(set(works([short, a_tune(np.random.default_rng(0)), short]).tolist())) == 3

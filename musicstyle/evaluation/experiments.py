@@ -116,8 +116,7 @@ def style_test(
         player: The checkpoint.
         styles: Performances, at least two.
         melodies: Tunes; style i gets number i, taken in turn.
-        options: `seconds` must be set; candidate i and its real stretch are so long, or as long as tune i
-            (`piece_seconds`) or the half that is heard if that is shorter.
+        options: `seconds` must be set; candidate i and its real stretch are as long as `candidate_seconds` says.
         modes: Of those that the weights serve; None: all.
         progress: Called with pieces played and pieces in all.
         density: As in `musicstyle.music.similarity.similarity`.
@@ -129,10 +128,7 @@ def style_test(
         raise UsageError("a style is recognised among others: at least 2 performances are needed")
     halves = [Halves.of(path) for path in styles]
     heard = [half.heard for half in halves]
-    lengths = [
-        min(length, half.duration_seconds)
-        for length, half in zip(piece_seconds(melodies, len(styles), options), heard, strict=True)
-    ]
+    lengths = candidate_seconds(halves, melodies, options)
     played = {"real": [half.stretch(length) for half, length in zip(halves, lengths, strict=True)]}
     played |= play_modes(player, heard, melodies, options, modes, progress, lengths)
     return StyleTest.of(played, halves, density)
@@ -180,6 +176,12 @@ def piece_seconds(melodies: Sequence[Path], count: int, options: GenerationOptio
     assert options.seconds is not None
     tunes = [read_melody(path).duration_seconds for path in melodies[:count]]
     return [min(options.seconds, tunes[i % len(tunes)]) for i in range(count)]
+
+
+def candidate_seconds(halves: Sequence[Halves], melodies: Sequence[Path], options: GenerationOptions) -> list[float]:
+    """Length of candidate i: as `piece_seconds` says, or that of the half that is heard if that is shorter."""
+    lengths = piece_seconds(melodies, len(halves), options)
+    return [min(length, half.heard.duration_seconds) for length, half in zip(lengths, halves, strict=True)]
 
 
 def interpolation_test(
@@ -237,6 +239,7 @@ class Crops:
         piece: Number of the piece in the corpus, (n,).
         work: Number of the work that the piece is a performance of, (n,); see musicstyle.music.works.
         paths: File of each crop's piece as the corpus names it, n of them.
+        dropped: Pieces of the split that are too short for two crops.
     """
 
     embedding: np.ndarray
@@ -244,6 +247,7 @@ class Crops:
     piece: np.ndarray
     work: np.ndarray
     paths: list[str]
+    dropped: int = 0
 
 
 @torch.inference_mode()
@@ -256,7 +260,7 @@ def embed_crops(
 ) -> Crops:
     """Embed crops spread evenly over each piece of a split, about as long as those that the weights were trained on.
 
-    Pieces too short for as many crops give fewer; a piece that gives fewer than two is left out. How many ids a crop
+    Pieces too short for as many crops give fewer; one too short for two is left out and counted. How many ids a crop
     has is known only once it is cut: where notes lie dense the last may be a tenth shorter, or two just touch.
     """
     refuse_without_style(player)
@@ -278,9 +282,8 @@ def embed_crops(
     rows = corpus.manifest["pieces"]
     performances, of = np.unique(origin, return_inverse=True)
     work = works([corpus.notes(int(piece)) for piece in performances])[of]
-    return Crops(
-        np.array(embedding), np.array(features), np.array(origin), work, [rows[piece]["path"] for piece in origin]
-    )
+    paths, dropped = [rows[piece]["path"] for piece in origin], len(pieces) - len(performances)
+    return Crops(np.array(embedding), np.array(features), np.array(origin), work, paths, dropped)
 
 
 def _places(corpus: Corpus, piece: int, tokens: int, crops: int) -> list[int]:

@@ -71,7 +71,7 @@ def hits_figure(hits: Mapping[str, Any]) -> Figure:
         range(len(hits)), [row["rate"] for row in hits.values()], color=[GREY if m == "real" else BLUE for m in hits]
     )
     for place, row in enumerate(hits.values()):
-        axes.plot([place, place], row["interval"], color="black")
+        axes.plot([place, place], row["interval"] or (row["rate"],) * 2, color="black")
     axes.axhline(0.5, color=GREY, linewidth=0.8)
     axes.set_xticks(range(len(hits)), list(hits))
     axes.set_ylim(SHARES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Answer = Mapping[str, Any]
@@ -39,7 +39,12 @@ def hit_cells(mode: Answer) -> list[Any]:
     return [
         cell
         for hits in (mode, mode["heard"])
-        for cell in (hits["rate"], "{:.2f} to {:.2f}".format(*hits["interval"]), hits["own"], hits["others"])
+        for cell in (
+            hits["rate"],
+            hits["interval"] and "{:.2f} to {:.2f}".format(*hits["interval"]),
+            hits["own"],
+            hits["others"],
+        )
     ]
 
 
@@ -65,14 +70,18 @@ def _melody(melody: Answer) -> list[str]:
 def _style(style: Answer) -> list[str]:
     modes = style["modes"]
     return [
-        f"{how}, a piece is nearer to its own style than to another's in {modes[mode]['rate']:.0%} "
-        f"({modes[mode]['interval'][0]:.0%} to {modes[mode]['interval'][1]:.0%}) of "
+        f"{how}, a piece is nearer to its own style than to another's in "
+        f"{modes[mode]['rate']:.0%}{_in_brackets(modes[mode]['interval'])} of "
         f"{modes[mode]['candidates'] * (modes[mode]['candidates'] - 1)} comparisons; real playing reaches "
         f"{modes['real']['rate']:.0%}, chance is 50%. Judged by the half that was heard it is "
         f"{modes[mode]['heard']['rate']:.0%}, real playing {modes['real']['heard']['rate']:.0%}."
         for mode, how in (("both", "Playing a tune in a style"), ("style", "Playing freely in a style"))
         if mode in modes
     ]
+
+
+def _in_brackets(interval: Sequence[float] | None) -> str:
+    return " ({:.0%} to {:.0%})".format(*interval) if interval else ""
 
 
 def _likelihood(likelihood: Answer) -> list[str]:

@@ -42,8 +42,8 @@ def knowledge(crops: Crops, names: Mapping[str, Mapping[str, str]], seed: int = 
     """Retrieval of performance, composer and performer, and the probe for composer, by embedding and by features.
 
     Returns:
-        {"retrieval": {what: {"embedding": ..., "features": ...}}, "probe": {by: ...}, "crops": n}; questions that the
-        names or the number of crops leave unanswerable are left out.
+        {"retrieval": {what: {"embedding": ..., "features": ...}}, "probe": {by: ...}, "crops": n, "dropped": pieces too
+        short for two crops}; questions that the names or the number of crops leave unanswerable are left out.
     """
     vectors = {"embedding": crops.embedding, "features": crops.features}
     one_work = crops.work[:, None] == crops.work[None, :]
@@ -58,4 +58,4 @@ def knowledge(crops: Crops, names: Mapping[str, Mapping[str, str]], seed: int = 
                 probe = {by: linear_probe(v, labels, crops.work, seed).to_dict() for by, v in vectors.items()}
         except NothingToAskError:
             continue  # nothing to ask: no names, or too few works a name
-    return {"retrieval": found, "probe": probe, "crops": len(crops.piece)}
+    return {"retrieval": found, "probe": probe, "crops": len(crops.piece), "dropped": crops.dropped}

@@ -152,8 +152,8 @@ def measure_likelihood(
         model: In evaluation mode.
         corpus: Prepared notes.
         split: "train", "validation" or "test".
-        options: batch_size, tokens, style_tokens, style_input and seed; nothing is augmented or dropped whatever it
-        says.
+        options: batch_size, tokens, style_tokens, style_input and seed; nothing is augmented or dropped, and the melody
+            is the published one, whatever it says.
         ensemble: In how many keys each crop is heard; see `GenerationOptions`.
         crops: From each piece.
         limit: So many pieces, a seeded choice; None: all.
@@ -162,7 +162,7 @@ def measure_likelihood(
     Raises:
         CorpusError: No piece of the split is as long as a crop.
     """
-    options = replace(options, augment=False, drop_style=0.0, drop_melody=0.0)
+    options = replace(options, augment=False, drop_style=0.0, drop_melody=0.0, line_melody=0.0)
     pieces, dropped = eligible(corpus, split, options, limit)
     modes = served_modes(model.config)
     nats, counts = np.zeros((len(modes), len(pieces), 5)), np.zeros((len(pieces), 5))

@@ -132,7 +132,7 @@ def score_melody(melody: Notes, performance: Notes) -> MelodyScore:
     heard, struck = match(melody, performance, WIDE_SECONDS)
     offset = performance.start[struck] - melody.start[heard]
     moved = {
-        (name, tolerance): float(np.mean([len(match(m, performance, tolerance)[0]) for m in candidates]))
+        (name, tolerance): float(np.mean([len(match(m, performance, tolerance)[0]) for m in candidates] or 0))
         for name, candidates in (("time", moved_in_time(melody)), ("pitch", moved_in_pitch(melody)))
         for tolerance in (NARROW_SECONDS, WIDE_SECONDS)
     }
@@ -162,7 +162,7 @@ def moved_in_time(melody: Notes) -> list[Notes]:
 
 
 def moved_in_pitch(melody: Notes) -> list[Notes]:
-    """The melody in other keys, as far as they lie within MIDI's pitches."""
+    """The melody in other keys, as far as they lie within MIDI's pitches; none if it takes all of them."""
     low, high = (int(melody.pitch.min()), int(melody.pitch.max())) if len(melody) else (60, 60)
     return [
         melody.transpose(semitones) for semitones in PITCH_MOVES if 0 <= low + semitones and high + semitones <= 127

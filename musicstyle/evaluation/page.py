@@ -136,8 +136,8 @@ def _style(report: Answer) -> str:
     by_feature = [[mode, *m["by_feature"].values()] for mode, m in modes.items()]
     note = (
         f"{len(report['style']['styles'])} performances of which one half is heard and the other judges; heard: judged "
-        "by the half that is heard; real: a stretch of that half. Published similarity (recalled) is with the "
-        "performance heard."
+        "by the half that is heard; real: a stretch of that half. Published similarity (recalled, on MAESTRO) is with "
+        "the performance heard."
     )
     return _section(
         "Style: nearer to its own than to another's",
@@ -155,10 +155,10 @@ def _embedding(report: Answer) -> str:
     probe_names = ("accuracy", "balanced_accuracy", "commonest", "labels", "crops")
     probe = [[by, *(p[name] for name in probe_names)] for by, p in report["embedding"]["probe"].items()]
     probed = _table(["composer by", *(name.replace("_", " ") for name in probe_names)], probe) if probe else ""
-    crops, split = report["embedding"]["crops"], report["embedding"]["split"]
+    crops, dropped, split = (report["embedding"][name] for name in ("crops", "dropped", "split"))
     note = (
-        f"{crops} crops of the {split} split; the eight features are the baseline. "
-        "Other performances of the same work don't answer."
+        f"{crops} crops of the {split} split; {dropped} pieces are too short for two; the eight features are the "
+        "baseline. Other performances of the same work don't answer."
     )
     return _section(
         "What the embedding knows",

@@ -44,10 +44,10 @@ PUBLISHED_SIMILARITY = {"both": 0.67, "style": 0.66, "melody": 0.64, "none": 0.4
 # if one of these changes.
 ASKED: dict[str, tuple[int, tuple[str, ...]]] = {
     "melody": (1, ("seed", "seconds", "tunes", "strengths", "samples")),
-    "style": (2, ("seed", "seconds", "styles")),
+    "style": (3, ("seed", "seconds", "styles")),
     "interpolation": (1, ("seed", "seconds", "lines", "mixes", "repeats")),
     "likelihood": (3, ("seed", "nll_split", "nll_limit", "nll_tokens")),
-    "embedding": (2, ("seed", "crops")),
+    "embedding": (3, ("seed", "crops")),
     "memorisation": (1, ("seed", "seconds", "tunes")),
 }
 OF_THE_CORPUS = ("likelihood", "embedding", "memorisation")

@@ -14,9 +14,10 @@ Specification.
     nearness is Euclidean. For each crop the others are ranked. Left out are, for "same performance", the crops of other
     performances of the same work (at the same place they hold the same notes, whoever plays); for "same composer" and
     "same performer" those and the crops of its own performance, since any of them would answer for it. Queries for
-    which nothing relevant is left are left out and counted. Recall at k: a relevant crop is among the k nearest. MRR:
-    mean of 1 / rank of the first relevant one. Chance: expected recall at 1 of a random order. The baseline is the
-    means and deviations of the eight similarity features of the same crop (16 numbers), treated alike.
+    which nothing relevant is left are left out and counted. Of crops that are equally near, the relevant come last.
+    Recall at k: a relevant crop is among the k nearest. MRR: mean of 1 / rank of the first relevant one. Chance:
+    expected recall at 1 of a random order. The baseline is the means and deviations of the eight similarity features of
+    the same crop (16 numbers), treated alike.
 (c) Linear probe. Ridge regression onto one-hot labels, closed form, on standardised vectors; the largest output is the
     answer. Five folds over whole works, each with all its performances; within each, the ridge is chosen of RIDGES by
     five inner folds. Labels with fewer than five works are left out. Accuracy is the share of crops answered rightly,
@@ -47,13 +48,14 @@ class Hits:
 
     Attributes:
         rate: Share of pairs in which own is nearer.
-        interval: 95 % bootstrap interval of the rate, performances drawn with replacement.
+        interval: 95 % bootstrap interval of the rate, performances drawn with replacement; None of two, as every draw
+            of both gives the same.
         own, others: Mean areas.
         candidates: How many.
     """
 
     rate: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     own: float
     others: float
     candidates: int
@@ -120,7 +122,8 @@ def hit_rate(areas: np.ndarray) -> Hits:
     other = ~np.eye(count, dtype=bool)
     own = np.diag(areas)[:, None]
     hits = (own > areas) + 0.5 * (own == areas)
-    return Hits(float(hits[other].mean()), _interval(hits), float(own.mean()), float(areas[other].mean()), count)
+    interval = _interval(hits) if count > 2 else None
+    return Hits(float(hits[other].mean()), interval, float(own.mean()), float(areas[other].mean()), count)
 
 
 def _interval(hits: np.ndarray, seed: int = 0) -> tuple[float, float]:
@@ -150,9 +153,11 @@ def retrieval(vectors: np.ndarray, labels: np.ndarray, silent: np.ndarray | None
     Raises:
         NothingToAskError: There is no query with an answer.
     """
-    points = standardised(vectors)
-    squares = (points**2).sum(axis=1)
-    distance = squares[:, None] + squares[None, :] - 2 * points @ points.T
+    from scipy.spatial.distance import cdist
+
+    # In 64 bits and by differences: equal vectors are equally near to the last digit, whichever is asked.
+    points = standardised(vectors.astype(np.float64))
+    distance = cdist(points, points)
     candidate = ~np.eye(len(points), dtype=bool)
     if silent is not None:
         candidate &= ~silent
@@ -161,8 +166,8 @@ def retrieval(vectors: np.ndarray, labels: np.ndarray, silent: np.ndarray | None
     if not asked.any():
         raise NothingToAskError("no crop has another that belongs with it")
     nearest = np.where(relevant, distance, np.inf).min(axis=1, keepdims=True)
-    # Ties count against: the first relevant crop comes after all irrelevant ones as near.
-    rank = 1 + (candidate & ~relevant & (distance <= nearest)).sum(axis=1)[asked]
+    # Ties count against: the first relevant crop comes after all irrelevant ones as near. So does what is no number.
+    rank = 1 + (candidate & ~relevant & ~(distance > nearest)).sum(axis=1)[asked]
     chance = relevant[asked].sum(axis=1) / candidate[asked].sum(axis=1)
     return Retrieval(
         recall_1=float((rank <= 1).mean()),
