@@ -9,9 +9,10 @@ with the same seeds. Pairs are the first of a random order (--choice) of all val
 them: settings chosen on some pairs can be judged on others of the same order. share_50 and share_100: of the melody's
 notes that sound (`musicstyle eval melody`); hit_rate: of pairs in which a piece is nearer to the half of its
 performance that was not heard than to another's (`musicstyle eval style`); own: the mean overlapping area with it;
-heard: both by the half that was heard; real: the same of real playing, as long; density: its notes for each of the
-performance's in the same time, the median; tokens_per_second: of all that generating takes, one thread. Data:
-$MUSICSTYLE_DATA; without it, the repository's examples.
+heard: both by the half that was heard; real: the same of real playing, as long. density, length and sounding: how many
+notes, the median one's length, and how many sound at once, each for one of real playing as long, the median over the
+pieces. tokens_per_second: of all that generating takes, one thread. Data: $MUSICSTYLE_DATA; without it, the
+repository's examples.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,17 +85,22 @@ def measure(
         score += score_melody(made.melody.crop(0.0, lengths[i]), made.notes)
         played.append(made.notes)
         tokens, seconds = tokens + made.tokens, seconds + made.seconds_taken
-    densities = [
-        len(notes) / max(1, len(half.stretch(notes.duration_seconds)))
-        for notes, half in zip(played, halves, strict=True)
-    ]
+    real = [half.stretch(notes.duration_seconds) for notes, half in zip(played, halves, strict=True)]
     return {
         "share_50": round(score.share_50, 4),
         "share_100": round(score.share_100, 4),
         **judge(played, halves),
-        "density": round(float(np.median(densities)), 3),
+        "density": ratio(len, played, real),
+        "length": ratio(lambda notes: float(np.median(notes.end - notes.start)), played, real),
+        "sounding": ratio(lambda notes: float(np.sum(notes.end - notes.start)), played, real),
         "tokens_per_second": round(tokens / seconds),
     }
+
+
+def ratio(of: Callable[[Notes], float], played: list[Notes], real: list[Notes]) -> float:
+    """The median over pieces of a number of what was played over that of real playing, where that is not silent."""
+    pairs = [pair for pair in zip(played, real, strict=True) if len(pair[1])]
+    return round(float(np.median([of(ours) / of(theirs) for ours, theirs in pairs])), 3)
 
 
 def judge(played: list[Notes], halves: list[Halves]) -> dict[str, Any]:

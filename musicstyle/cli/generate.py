@@ -75,7 +75,7 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
 @click.option(
     "--seed", type=click.IntRange(0, 2**32), help="The same seed gives the same music; default: drawn, and told."
 )
-@_dial("temperature", "Daring: 1 as learned, 0 always takes the likeliest")
+@_dial("temperature", "Daring: 1 as learned, 0 takes the likeliest")
 @_dial("top_k", "Draw from the k likeliest events only, 0 for all", int)
 @_dial("top_p", "Draw from the likeliest events that reach this probability")
 @_dial("min_p", "Draw from events at least this share as likely as the likeliest")

@@ -20,7 +20,7 @@ from musicstyle.generation.sampling import distribution, draw
 from musicstyle.generation.stepper import make_stepper
 from musicstyle.model.autoencoder import Autoencoder, Condition
 from musicstyle.music.performance import elapsed_steps, held_steps
-from musicstyle.music.vocabulary import EOS, PAD
+from musicstyle.music.vocabulary import EOS, PAD, PERFORMANCE
 
 NO_IDS = np.zeros(0, dtype=np.int64)
 
@@ -101,8 +101,8 @@ def sample_ids(
         if habitual is not None:
             each += habitual.says(grammars, state[2])[:, None]  # to every row: once, as their weights sum to 1
         last = [
-            draw(distribution(each[i], mix, allowed[i], *settings), generators[i].random()) if allowed[i].any() else EOS
-            for i in range(len(grammars))
+            draw(distribution(rows, mix, may, PERFORMANCE.kinds, *settings), generator.random()) if may.any() else EOS
+            for rows, may, generator in zip(each, allowed, generators, strict=True)
         ]
         for grammar, event_id in zip(grammars, last, strict=True):
             grammar.accept(event_id)

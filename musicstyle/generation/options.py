@@ -37,7 +37,8 @@ class GenerationOptions:
 
     Attributes:
         seed: Of the sampling.
-        temperature: Divides the logits; 0 always takes the likeliest id.
+        temperature: Divides the logits of the kinds of event and of the ids of each; 0 takes the likeliest of the
+            likeliest kind.
         guidance_temperature: Multiplies the temperature where there is guidance, which sharpens what it mixes.
         top_k: Only the k likeliest ids are drawn from; 0 for all.
         top_p: Only the likeliest ids that together reach this probability are drawn from.
@@ -59,7 +60,7 @@ class GenerationOptions:
     temperature: float = 1.0
     guidance_temperature: float = 1.25
     top_k: int = 0
-    top_p: float = 0.99
+    top_p: float = 1.0
     min_p: float = 0.0
     seconds: float | None = None
     melody_strength: float = 1.5

@@ -44,16 +44,38 @@ def keep_min_p(weights: np.ndarray, p: float) -> np.ndarray:
 
 
 @compiled()
+def shares(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """The softmax of (n,) logits divided by a temperature; at 0 all of it is the largest one's."""
+    apart = logits - logits.max()
+    if temperature == 0:
+        return np.where(np.arange(apart.shape[0]) == apart.argmax(), 1.0, 0.0)
+    weights = np.exp(apart / temperature)
+    return weights / weights.sum()
+
+
+@compiled()
 def distribution(
-    logits: np.ndarray, mix: np.ndarray, allowed: np.ndarray, temperature: float, top_k: int, top_p: float, min_p: float
+    logits: np.ndarray,
+    mix: np.ndarray,
+    allowed: np.ndarray,
+    kinds: np.ndarray,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    min_p: float,
 ) -> np.ndarray:
-    """What is drawn from: guidance, grammar and temperature first, then top k, top p and min p.
+    """What is drawn from: grammar, guidance and temperature first, then top k, top p and min p.
+
+    An id is two choices, of a kind of event and of one among its ids, p(id) = p(kind) p(id | kind). Each is guided and
+    tempered by itself: over all ids at once, temperatures above 1 favour kinds of many ids nearly alike, so that time
+    would pass (TIME_SHIFT) where a key should be let go (NOTE_OFF).
 
     Args:
         logits: Of one variation's guidance rows, (rows, ids) float32.
         mix: Their weights, (rows,) float64.
         allowed: By the grammar, at least one, (ids,) bool.
-        temperature: 0 leaves only the likeliest id.
+        kinds: Of each id, those of a kind side by side, (ids,) int8.
+        temperature: 0 leaves only the likeliest id of the likeliest kind.
         top_k: See `keep_top_k`.
         top_p: See `keep_top_p`.
         min_p: See `keep_min_p`.
@@ -61,14 +83,22 @@ def distribution(
     Returns:
         Weights, (ids,) float64. Normalising rows of logits before they are mixed would not change them.
     """
-    guided = np.zeros(logits.shape[1])
-    for row in range(logits.shape[0]):
-        guided += mix[row] * logits[row]
-    guided = np.where(allowed, guided, -np.inf)
-    guided -= guided.max()
-    if temperature == 0:
-        return np.where(np.arange(guided.shape[0]) == guided.argmax(), 1.0, 0.0)
-    weights = np.exp(guided / temperature)
+    ids = np.flatnonzero(allowed)
+    begin = np.append(0, np.flatnonzero(np.diff(kinds[ids])) + 1)  # of each kind among what is allowed
+    end = np.append(begin[1:], len(ids))
+    of_kind, weights = np.zeros(len(begin)), np.zeros(logits.shape[1])
+    for kind in range(len(begin)):
+        mine = ids[begin[kind] : end[kind]]
+        which = np.zeros(len(mine))
+        for row in range(logits.shape[0]):
+            heard = logits[row][mine].astype(np.float64)
+            total = heard.max() + np.log(np.exp(heard - heard.max()).sum())
+            of_kind[kind] += mix[row] * total
+            which += mix[row] * (heard - total)
+        weights[mine] = shares(which, temperature)
+    of_kind = shares(of_kind, temperature)
+    for kind in range(len(begin)):
+        weights[ids[begin[kind] : end[kind]]] *= of_kind[kind]
     return keep_min_p(keep_top_p(keep_top_k(weights, top_k), top_p), min_p)
 
 
