@@ -86,19 +86,18 @@ def distribution(
     ids = np.flatnonzero(allowed)
     begin = np.append(0, np.flatnonzero(np.diff(kinds[ids])) + 1)  # of each kind among what is allowed
     end = np.append(begin[1:], len(ids))
-    of_kind, weights = np.zeros(len(begin)), np.zeros(logits.shape[1])
-    for kind in range(len(begin)):
-        mine = ids[begin[kind] : end[kind]]
-        which = np.zeros(len(mine))
-        for row in range(logits.shape[0]):
-            heard = logits[row][mine].astype(np.float64)
-            total = heard.max() + np.log(np.exp(heard - heard.max()).sum())
+    of_kind, which = np.zeros(len(begin)), np.zeros(len(ids))
+    for row in range(logits.shape[0]):
+        heard = logits[row][ids].astype(np.float64)
+        for kind in range(len(begin)):
+            mine = heard[begin[kind] : end[kind]]
+            total = mine.max() + np.log(np.exp(mine - mine.max()).sum())
             of_kind[kind] += mix[row] * total
-            which += mix[row] * (heard - total)
-        weights[mine] = shares(which, temperature)
+            which[begin[kind] : end[kind]] += mix[row] * (mine - total)
     of_kind = shares(of_kind, temperature)
+    weights = np.zeros(logits.shape[1])
     for kind in range(len(begin)):
-        weights[ids[begin[kind] : end[kind]]] *= of_kind[kind]
+        weights[ids[begin[kind] : end[kind]]] = of_kind[kind] * shares(which[begin[kind] : end[kind]], temperature)
     return keep_min_p(keep_top_p(keep_top_k(weights, top_k), top_p), min_p)
 
 
