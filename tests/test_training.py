@@ -294,12 +294,17 @@ def as_row(path: Path) -> None:
     save_file({**tensors, "0.0.momentum_buffer": tensors["0.0.momentum_buffer"].reshape(1, -1)}, path)
 
 
+def without(name: str) -> Any:
+    return lambda path: save_file({key: t for key, t in load_file(path).items() if key != name}, path)
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
         ("optimizers.safetensors", cut_short),
         ("optimizers.safetensors", as_row),
         ("optimizers.safetensors", lambda path: save_file({"momentum": torch.zeros(3)}, path)),
+        *(("optimizers.safetensors", without(one)) for one in ("0.0.momentum_buffer", "1.3.exp_avg", "1.3.step")),
         ("optimizers.safetensors", lambda path: save_file({"1.999.exp_avg": torch.zeros(3)}, path)),
         ("history.json", cut_short),
         ("history.json", Path.unlink),

@@ -20,6 +20,7 @@ from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import CONFIG, WEIGHTS, load_weights, read_config, save_checkpoint, save_tensors
 
 LAST, BEST, HISTORY, OPTIMIZERS = "last", "best", "history.json", "optimizers.safetensors"
+STATES = (("momentum_buffer",), ("step", "exp_avg", "exp_avg_sq"))  # of a parameter: Muon's, AdamW's
 RESUMED = ("step", "tokens", "best_validation_nll")  # facts that a run goes on from
 
 
@@ -47,19 +48,25 @@ def optimizer_tensors(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
 
 
 def restore_optimizers(optimizers: Sequence[Optimizer], tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` took.
+    """Put back what `optimizer_tensors` took after a step or more, which give every parameter its state.
 
     Raises:
-        ValueError: Names that it does not give, or shapes that are not the parameters'.
-        IndexError: A parameter that the optimizers do not have.
+        ValueError: Other names than it gives, or shapes that are not the parameters'.
     """
     parameters = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in optimizers]
+    wanted = {
+        f"{i}.{number}.{name}": () if name == "step" else tuple(parameter.shape)
+        for i, (names, owned) in enumerate(zip(STATES, parameters, strict=True))
+        for number, parameter in enumerate(owned)
+        for name in names
+    }
+    for key in sorted(wanted.keys() | tensors.keys()):
+        ours, theirs = wanted.get(key, "nothing"), tuple(tensors[key].shape) if key in tensors else "nothing"
+        if ours != theirs:
+            raise ValueError(f"{key} is {theirs}, the model asks for {ours}")
     states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
     for key, value in tensors.items():
         owner, number, name = key.split(".", 2)
-        wanted = () if name == "step" else tuple(parameters[int(owner)][int(number)].shape)
-        if tuple(value.shape) != wanted:
-            raise ValueError(f"{key} is {tuple(value.shape)}, the model asks for {wanted}")
         states[int(owner)].setdefault(int(number), {})[name] = value
     for optimizer, state in zip(optimizers, states, strict=True):
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
@@ -127,5 +134,5 @@ def _damage_named(path: Path) -> Iterator[Path]:
     """Whatever reading the file raises becomes a CheckpointError that names it."""
     try:
         yield path
-    except (OSError, SafetensorError, ValueError, TypeError, IndexError) as error:
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: damaged or of another run ({error}); begin anew without --resume") from None
