@@ -21,6 +21,7 @@ from musicstyle.corpus.reading import fingerprint
 from musicstyle.corpus.splits import Listed, assign, find_csv, read_csv
 from musicstyle.corpus.store import FORMAT, NOTE, PIECE, SPLITS, Corpus, notes_of, records_of
 from musicstyle.errors import CorpusError
+from musicstyle.files import set_aside
 from musicstyle.music.melody import melody_flags
 from musicstyle.music.midi import MAX_BYTES, read_midi, write_midi
 from musicstyle.music.notes import Notes
@@ -262,6 +263,22 @@ def test_a_damaged_corpus_is_made_anew(source: Path, tmp_path: Path, opened: lis
     assert len(opened) == 10
 
 
+@pytest.mark.parametrize("name", ["notes.npy", "index.npy", "manifest.json"])
+def test_a_corpus_that_lacks_a_file_is_made_anew(name: str, source: Path, tmp_path: Path) -> None:
+    out = prepare(source, tmp_path / "out").path
+    (out / name).unlink()
+    assert len(prepare(source, out)) == 5
+
+
+def test_a_corpus_that_a_killed_process_set_aside_is_not_read_again(
+    source: Path, tmp_path: Path, opened: list[str]
+) -> None:
+    out = prepare(source, tmp_path / "out").path
+    out.rename(set_aside(out))
+    assert len(prepare(source, out)) == 5
+    assert len(opened) == 5
+
+
 def test_another_versions_corpus_is_refused_and_made_anew(source: Path, tmp_path: Path, opened: list[str]) -> None:
     out = prepare(source, tmp_path / "out").path
     manifest = out / "manifest.json"
@@ -302,7 +319,7 @@ def test_a_new_corpus_that_cannot_take_its_place_leaves_the_old_one(
     rename = Path.rename
 
     def refuse(path: Path, target: Path) -> Path:
-        if path != out and target == out and not path.name.endswith("-old"):
+        if target == out and path != set_aside(out):
             raise PermissionError(13, "Permission denied")
         return rename(path, target)
 

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from musicstyle.corpus.crops import TEACHER_HEARS
 from musicstyle.corpus.prepare import prepare
 from musicstyle.errors import CheckpointError, ConfigError, TrainingError
+from musicstyle.files import set_aside
 from musicstyle.model.autoencoder import STYLE, Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
 from musicstyle.model.config import ModelConfig
@@ -140,7 +141,7 @@ def test_it_learns_and_keeps_the_best(corpus: Path, tmp_path: Path) -> None:
     _, facts = load_checkpoint(tmp_path / "best")
     assert facts["best_validation_nll"] == min(v["both"] for v in validations)
     assert facts["training"]["tokens"] == 48
-    assert not list(tmp_path.glob("*.new")) + list(tmp_path.glob("*.old"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "last"]
 
 
 def test_the_best_is_judged_by_all_that_the_model_hears(
@@ -292,6 +293,17 @@ def cut_short(path: Path) -> None:
 def as_row(path: Path) -> None:
     tensors = load_file(path)
     save_file({**tensors, "0.0.momentum_buffer": tensors["0.0.momentum_buffer"].reshape(1, -1)}, path)
+
+
+def test_a_run_that_was_killed_between_two_renames_goes_on(corpus: Path, tmp_path: Path) -> None:
+    whole = run(corpus, tmp_path / "whole", OPTIONS)
+    run(corpus, tmp_path / "killed", OPTIONS, stop=9)
+    for name in ("best", "last"):
+        (tmp_path / "killed" / name).rename(set_aside(tmp_path / "killed" / name))
+    trainer = Trainer(SMALL, OPTIONS, corpus, tmp_path / "killed", make_fabric("cpu", "32-true"))
+    trainer.resume()
+    assert load_checkpoint(tmp_path / "killed" / "best")[1]["step"] == 5
+    assert [report.loss for report in trainer.run()] == [report.loss for report in whole[8:]]
 
 
 def without(name: str) -> Any:

@@ -169,7 +169,8 @@ def _refuse_early(out: Path, resume: bool, force: bool) -> None:
         raise UsageError("--resume goes on with a run and --force begins it anew; choose one")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; --out is the folder of a run")
-    if resume and find_last(out) is None:
+    last = find_last(out)
+    if resume and last is None:
         raise UsageError(f"{out}: no saved run to go on with; give its --out, or leave --resume out")
     if not resume and not force and any((out / name).exists() for name in (BEST, LAST)):
         raise UsageError(f"{out}: holds a run; --resume to go on with it, --force to begin anew, or another --out")

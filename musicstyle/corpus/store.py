@@ -21,6 +21,7 @@ from musicstyle.music.notes import Notes
 # Raise it if the same MIDI file would give other notes, flags, columns or facts: older corpora are then read anew.
 FORMAT = 2
 MANIFEST = ("source", "splits_from", "seed", "totals", "pieces", "skipped")  # what manifest.json says
+FILES = frozenset({"notes.npy", "index.npy", "manifest.json"})
 SPLITS = ("train", "validation", "test")
 
 NOTE = np.dtype(
@@ -165,7 +166,7 @@ class Corpus:
 
 def is_corpus(path: Path) -> bool:
     """Whether a folder holds the three files of a prepared corpus."""
-    return all((path / name).is_file() for name in ("notes.npy", "index.npy", "manifest.json"))
+    return all((path / name).is_file() for name in FILES)
 
 
 def notes_of(records: np.ndarray) -> Notes:

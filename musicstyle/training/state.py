@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,25 +16,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from musicstyle.errors import CheckpointError
+from musicstyle.files import put_back, replace_folder, set_aside
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import CONFIG, WEIGHTS, load_weights, read_config, save_checkpoint, save_tensors
 
 LAST, BEST, HISTORY, OPTIMIZERS = "last", "best", "history.json", "optimizers.safetensors"
 STATES = (("momentum_buffer",), ("step", "exp_avg", "exp_avg_sq"))  # of a parameter: Muon's, AdamW's
 RESUMED = ("step", "tokens", "best_validation_nll")  # facts that a run goes on from
-
-
-def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a new folder beside the old one and put it in its place, so that a killed run leaves a whole one."""
-    new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    fill(new)
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def optimizer_tensors(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
@@ -80,29 +68,25 @@ def save(
     optimizers: Sequence[Optimizer] | None = None,
 ) -> None:
     """Write a checkpoint with its history, in float16; with optimizers, in float32 and with what `--resume` needs."""
-
-    def fill(new: Path) -> None:
+    with replace_folder(folder) as new:
         save_checkpoint(new, model, facts, torch.float16 if optimizers is None else torch.float32)
         (new / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
         if optimizers is not None:
             save_tensors(new / OPTIMIZERS, optimizer_tensors(optimizers))
 
-    replace_folder(folder, fill)
-
 
 def remove_run(out: Path) -> None:
     """Remove what runs have saved in a folder; whatever else lies there stays."""
-    for name in (BEST, LAST):
-        for folder in (out / name, out / f"{name}.old", out / f"{name}.new"):
-            shutil.rmtree(folder, ignore_errors=True)
+    for folder in (out / BEST, out / LAST):
+        shutil.rmtree(set_aside(folder), ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def find_last(out: Path) -> Path | None:
-    """The folder to resume from; the one put aside if the run was killed between two renames."""
-    for folder in (out / LAST, out / (LAST + ".old")):
-        if (folder / OPTIMIZERS).exists():
-            return folder
-    return None
+    """The folder to resume from; what a run that was killed between two renames left beside is put back."""
+    for folder in (out / BEST, out / LAST):
+        put_back(folder)
+    return out / LAST if (out / LAST / OPTIMIZERS).exists() else None
 
 
 def restore(
