@@ -7,6 +7,9 @@ import hashlib
 import json
 import os
 import pickle
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +100,24 @@ def test_worker_processes_give_the_same_bytes(tmp_path: Path) -> None:
     assert seen == [(done, 20) for done in range(1, 21)]
     for name in ("notes.npy", "index.npy", "manifest.json"):
         assert (alone.path / name).read_bytes() == (together.path / name).read_bytes()
+
+
+def test_reading_processes_end_with_the_one_that_began_them(tmp_path: Path) -> None:
+    for number in range(reading.FEW_FILES):
+        write_midi(tmp_path / "source" / f"{number}.mid", tune(number, 9))
+    script = (
+        "import os, signal, sys\n"
+        "from musicstyle.corpus.prepare import prepare\n"
+        "at_end = lambda done, total: done == total and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "prepare('source', 'out', workers=2, progress=at_end)\n"
+    )
+    root = str(Path(__file__).parent.parent)
+    # Its output ends when the last process that could write it has ended.
+    killed = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, capture_output=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL
 
 
 def test_skipped_files_are_named_with_the_reason(source: Path, tmp_path: Path) -> None:
