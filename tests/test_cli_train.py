@@ -336,6 +336,31 @@ def test_a_process_that_an_early_interrupt_ended_is_no_traceback(folder: Path, m
     assert (call(*run).exit_code, call(*run).stderr) == (130, "")
 
 
+@pytest.mark.parametrize(
+    ("processes", "words"),
+    [(1, "DataLoader worker (pid 9) is killed by signal: Killed."), (2, "pair.cc:537 Connection reset by peer")],
+)
+def test_a_process_that_was_killed_is_no_traceback(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, processes: int, words: str
+) -> None:
+    whole = Trainer.run
+
+    def killed(self: Trainer) -> Any:
+        for report in whole(self):
+            yield report
+            if report.step == 2:
+                monkeypatch.setattr(Fabric, "world_size", property(lambda _: processes))
+                raise RuntimeError(words)
+
+    monkeypatch.setattr(Trainer, "run", killed)
+    failed = call("train", "--data", "midi", "--out", "run", "--save-every", "2", *QUICK)
+    assert failed.exit_code == 1
+    last = failed.stderr.splitlines()[-1]
+    assert last.startswith(
+        "musicstyle: error: a process of the run was killed (out of memory?); saved at step 2, go on"
+    )
+
+
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(folder: Path) -> None:
     for number in range(40):  # crops of many lengths, which fall to the two processes unevenly

@@ -42,9 +42,10 @@ def filled(folder: Path, text: str) -> None:
 
 
 def test_a_new_folder_takes_the_place_of_the_old_one_and_nothing_else_is_left(tmp_path: Path) -> None:
-    for text in ("first", "second"):
+    for text in ("first", "second", "third"):
         filled(tmp_path / "deep" / "run", text)
         assert [path.name for path in (tmp_path / "deep").rglob("*")] == ["run", text]
+        filled(set_aside(tmp_path / "deep" / "run"), "left by a process that was killed while it removed this")
 
 
 def test_a_folder_that_fails_or_cannot_take_its_place_leaves_the_old_one(

@@ -15,12 +15,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lightning_fabric import Fabric
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from musicstyle.corpus.crops import TEACHER_HEARS
 from musicstyle.corpus.prepare import prepare
 from musicstyle.errors import CheckpointError, ConfigError, TrainingError
 from musicstyle.files import set_aside
+from musicstyle.model import checkpoint
 from musicstyle.model.autoencoder import STYLE, Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
 from musicstyle.model.config import ModelConfig
@@ -293,6 +295,25 @@ def cut_short(path: Path) -> None:
 def as_row(path: Path) -> None:
     tensors = load_file(path)
     save_file({**tensors, "0.0.momentum_buffer": tensors["0.0.momentum_buffer"].reshape(1, -1)}, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("save_file", SafetensorError("the disk is full")), ("dumps", OSError(28, "the disk is full"))]
+)
+def test_a_save_that_the_disk_has_no_room_for_is_said_and_leaves_the_last_one(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: Exception
+) -> None:
+    run(corpus, tmp_path, OPTIONS, stop=4)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(checkpoint if name == "save_file" else json, name, full)
+    with pytest.raises(TrainingError, match=r"best: cannot be written \(the disk is full\); mend that"):
+        run(corpus, tmp_path, OPTIONS, resume=True)
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
+    assert load_checkpoint(tmp_path / "last")[1]["step"] == 4
 
 
 def test_a_run_that_was_killed_between_two_renames_goes_on(corpus: Path, tmp_path: Path) -> None:

@@ -311,14 +311,20 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
         raise _stopped(trainer, again) from None
     except torch.OutOfMemoryError:
         raise MusicstyleError(f"out of memory on {trainer.fabric.device}; lower --batch-size or --tokens") from None
-    except RuntimeError:
-        if not trainer.stop or trainer.fabric.world_size == 1:
+    except RuntimeError as error:
+        if not _misses_a_process(error, trainer.fabric.world_size):
             raise
-        # The Ctrl-C ended another process before it could agree, and torch misses it.
-        raise _stopped(trainer, again) from None
+        if trainer.stop:  # the Ctrl-C ended it before it could agree
+            raise _stopped(trainer, again) from None
+        raise MusicstyleError(f"a process of the run was killed (out of memory?); {_saved(trainer, again)}") from None
     if trainer.stop and speaks():  # the others end well: a child's failure would have Fabric kill the one that saves
         raise _stopped(trainer, again)
     return report
+
+
+def _misses_a_process(error: RuntimeError, processes: int) -> bool:
+    """Whether torch says that a process which draws batches, or one of several that train, is no more."""
+    return "DataLoader worker" in str(error) or (processes > 1 and "by peer" in str(error))
 
 
 @contextmanager
@@ -340,9 +346,12 @@ def _interrupt_sets(trainer: Trainer) -> Iterator[None]:
 
 
 def _stopped(trainer: Trainer, again: str) -> StoppedError:
+    return StoppedError(f"stopped at step {trainer.step}; {_saved(trainer, again)}")
+
+
+def _saved(trainer: Trainer, again: str) -> str:
     saved = {} if trainer.replaces else _saved_facts(trainer.out)
-    what = f"saved at step {saved['step']}, go on with: {again}" if saved else "nothing was saved yet"
-    return StoppedError(f"stopped at step {trainer.step}; {what}")
+    return f"saved at step {saved['step']}, go on with: {again}" if saved else "nothing was saved yet"
 
 
 def _progress_text(report: Report) -> str:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from musicstyle.errors import CheckpointError
+from musicstyle.errors import CheckpointError, TrainingError
 from musicstyle.files import put_back, replace_folder, set_aside
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import CONFIG, WEIGHTS, load_weights, read_config, save_checkpoint, save_tensors
@@ -67,12 +67,20 @@ def save(
     history: list[dict[str, Any]],
     optimizers: Sequence[Optimizer] | None = None,
 ) -> None:
-    """Write a checkpoint with its history, in float16; with optimizers, in float32 and with what `--resume` needs."""
-    with replace_folder(folder) as new:
-        save_checkpoint(new, model, facts, torch.float16 if optimizers is None else torch.float32)
-        (new / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
-        if optimizers is not None:
-            save_tensors(new / OPTIMIZERS, optimizer_tensors(optimizers))
+    """Write a checkpoint with its history, in float16; with optimizers, in float32 and with what `--resume` needs.
+
+    Raises:
+        TrainingError: The disk is full or the folder not writable; what stood there stands there still.
+    """
+    try:
+        with replace_folder(folder) as new:
+            save_checkpoint(new, model, facts, torch.float16 if optimizers is None else torch.float32)
+            (new / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
+            if optimizers is not None:
+                save_tensors(new / OPTIMIZERS, optimizer_tensors(optimizers))
+    except OSError as error:
+        reason = error.strerror or error.__cause__ or error  # safetensors' own tells its reason without a number
+        raise TrainingError(f"{folder}: cannot be written ({reason}); mend that and call again") from error
 
 
 def remove_run(out: Path) -> None:
