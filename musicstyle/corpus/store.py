@@ -149,7 +149,10 @@ class Corpus:
                 raise CorpusError(f"{split}: no such split; choose one of {', '.join(SPLITS)}")
             indices = np.flatnonzero(self.pieces.split == SPLITS.index(split))
             if not len(indices):
-                raise CorpusError(f"{self.path}: no piece in its {split} split ({len(self)} pieces in all)")
+                source, splits_from = (self.manifest[name] for name in ("source", "splits_from"))
+                raise CorpusError(
+                    f"{source}: no piece in its {split} split ({len(self)} pieces in all, splits from {splits_from})"
+                )
             self._draws[split] = indices, np.cumsum(self.pieces.count[indices])
         return self._draws[split]
 
