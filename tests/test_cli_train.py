@@ -143,6 +143,12 @@ def test_a_teacher_of_no_use_is_refused_before_any_work(folder: Path) -> None:
     assert sorted(folder.iterdir()) == before
 
 
+def test_a_teacher_that_the_run_would_write_over_is_refused(folder: Path) -> None:
+    shutil.copytree(default_checkpoint(), folder / "run" / "best")
+    arguments = ("train", "--data", "midi", "--out", "run", "--force", "--teacher", "run/../run/best")
+    refused(call(*arguments), 2, "--teacher run/../run/best", "writes over it", "--out")
+
+
 @pytest.mark.parametrize("flag", ["--teacher", "--init"])
 def test_a_checkpoint_of_other_fields_is_named(folder: Path, flag: str) -> None:
     (folder / "old").mkdir()

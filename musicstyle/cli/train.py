@@ -143,7 +143,7 @@ def train(
     with settings_are_flags():
         options = _training_options(given, saved, tuning=init is not None)
         options.refuse_uneven_shares(devices * nodes)  # before more processes begin, each of which would say it
-        _refuse_bad_teacher(options, config)
+        _refuse_bad_teacher(options, config, out)
     corpus = open_corpus(data)
     if precision == "auto":
         precision = saved.get("training", {}).get("precision", precision)
@@ -197,10 +197,12 @@ def _refuse_to_shrink(init: Path, before: dict[str, Any], config: ModelConfig) -
         raise UsageError(f"--width {config.width}: {init} has no clock; such a model grows no wider, leave --width out")
 
 
-def _refuse_bad_teacher(options: TrainingOptions, config: ModelConfig) -> None:
+def _refuse_bad_teacher(options: TrainingOptions, config: ModelConfig, out: Path) -> None:
     from musicstyle.training.teacher import refuse_other_hearing
 
     if options.teacher:
+        if Path(options.teacher).resolve().is_relative_to(out.resolve()):
+            raise UsageError(f"--teacher {options.teacher}: the run writes over it; give another --out than {out}")
         refuse_other_hearing(Path(options.teacher), config)
 
 
