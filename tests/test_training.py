@@ -458,6 +458,7 @@ def test_every_parameter_has_one_optimizer_and_tables_are_no_matrices() -> None:
     muon, adam = make_optimizers(model, OPTIONS)
     ours = [id(p) for optimizer in (muon, adam) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(ours) == sorted(id(p) for p in model.parameters())
+    assert [group["weight_decay"] for o in (muon, adam) for group in o.param_groups] == [OPTIONS.weight_decay, 0]
     named = dict(model.named_parameters())
     assert is_matrix(
         "decoder.layers.0.attention.project_in.weight", named["decoder.layers.0.attention.project_in.weight"]
