@@ -1,8 +1,9 @@
-"""Files that are whole or absent: written beside their place and renamed. And their names, as text."""
+"""Files and folders that are whole or absent: written beside their place and renamed. And their names, as text."""
 
 from __future__ import annotations
 
 import secrets
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,41 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new folder beside; it takes the place of `folder` if the block succeeds and is removed if it raises.
+
+    A process that is killed between the two renames leaves what stood there as `set_aside(folder)`, for `put_back`.
+
+    Raises:
+        OSError: a folder cannot be made or renamed; what stood there stands there still.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new, old = folder.with_name(f".{secrets.token_hex(8)}"), set_aside(folder)
+    new.mkdir()
+    try:
+        yield new
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        new.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:  # Ctrl-C too
+        put_back(folder)
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def set_aside(folder: Path) -> Path:
+    """Where `replace_folder` keeps what stood there, from one rename to the next."""
+    return folder.with_name(f".{folder.name}.replaced")
+
+
+def put_back(folder: Path) -> None:
+    """Put a folder that was set aside into its place, if nothing stands there."""
+    if not folder.exists() and set_aside(folder).exists():
+        set_aside(folder).rename(folder)
 
 
 def as_text(message: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 from musicstyle.cli import main
 from musicstyle.cli.train import _as_json, _model_config, _training_options
 from musicstyle.corpus.store import Corpus
+from musicstyle.files import set_aside
 from musicstyle.model.config import PRESETS, ModelConfig
 from musicstyle.music.midi import read_midi, write_midi
 from musicstyle.music.notes import Notes
@@ -141,6 +143,12 @@ def test_a_teacher_of_no_use_is_refused_before_any_work(folder: Path) -> None:
     assert sorted(folder.iterdir()) == before
 
 
+def test_a_teacher_that_the_run_would_write_over_is_refused(folder: Path) -> None:
+    shutil.copytree(default_checkpoint(), folder / "run" / "best")
+    arguments = ("train", "--data", "midi", "--out", "run", "--force", "--teacher", "run/../run/best")
+    refused(call(*arguments), 2, "--teacher run/../run/best", "writes over it", "--out")
+
+
 @pytest.mark.parametrize("flag", ["--teacher", "--init"])
 def test_a_checkpoint_of_other_fields_is_named(folder: Path, flag: str) -> None:
     (folder / "old").mkdir()
@@ -249,6 +257,10 @@ def test_a_run_is_not_written_over_unasked_nor_by_one_that_fails(folder: Path, m
         failed = call(*run, "--force")
     assert (failed.exit_code, "the loss is nan" in failed.stderr.splitlines()[-1]) == (1, True)
     assert (best / "mark").exists()
+    shutil.rmtree(folder / "run" / "last")
+    best.rename(set_aside(best))  # as a kill between two renames leaves the first save
+    refused(call(*run), 2, "run", "--resume", "--force")
+    assert (best / "mark").exists()
     assert call(*run, "--force").exit_code == 0
     assert not (best / "mark").exists()
 
@@ -274,7 +286,7 @@ def test_what_train_cannot_do_is_refused(folder: Path, arguments: list[str], cod
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
-    before = sorted(folder.rglob("*"))
+    before = sorted(folder.iterdir())
     for verb in (
         ("train", "--data", "midi", "--out", "run"),
         ("generate", "--seconds", "1"),
@@ -282,7 +294,7 @@ def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
     ):
         refused(call(*verb, "--device", "cuda"), 2, "--device cuda", "use --device cpu")
         refused(call(*verb, "--device", "cpu:x"), 2, "--device", "cpu:x")
-    assert sorted(folder.rglob("*")) == before
+    assert [path for path in sorted(folder.iterdir()) if path.name != "cache"] == before
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -328,6 +340,31 @@ def test_a_process_that_an_early_interrupt_ended_is_no_traceback(folder: Path, m
     assert stopped.stderr.splitlines()[-1] == "musicstyle: stopped at step 0; nothing was saved yet"
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert (call(*run).exit_code, call(*run).stderr) == (130, "")
+
+
+@pytest.mark.parametrize(
+    ("processes", "words"),
+    [(1, "DataLoader worker (pid 9) is killed by signal: Killed."), (2, "pair.cc:537 Connection reset by peer")],
+)
+def test_a_process_that_was_killed_is_no_traceback(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, processes: int, words: str
+) -> None:
+    whole = Trainer.run
+
+    def killed(self: Trainer) -> Any:
+        for report in whole(self):
+            yield report
+            if report.step == 2:
+                monkeypatch.setattr(Fabric, "world_size", property(lambda _: processes))
+                raise RuntimeError(words)
+
+    monkeypatch.setattr(Trainer, "run", killed)
+    failed = call("train", "--data", "midi", "--out", "run", "--save-every", "2", *QUICK)
+    assert failed.exit_code == 1
+    last = failed.stderr.splitlines()[-1]
+    assert last.startswith(
+        "musicstyle: error: a process of the run was killed (out of memory?); saved at step 2, go on"
+    )
 
 
 @pytest.mark.slow

@@ -7,6 +7,9 @@ import hashlib
 import json
 import os
 import pickle
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from musicstyle.corpus.reading import fingerprint
 from musicstyle.corpus.splits import Listed, assign, find_csv, read_csv
 from musicstyle.corpus.store import FORMAT, NOTE, PIECE, SPLITS, Corpus, notes_of, records_of
 from musicstyle.errors import CorpusError
+from musicstyle.files import set_aside
 from musicstyle.music.melody import melody_flags
 from musicstyle.music.midi import MAX_BYTES, read_midi, write_midi
 from musicstyle.music.notes import Notes
@@ -96,6 +100,24 @@ def test_worker_processes_give_the_same_bytes(tmp_path: Path) -> None:
     assert seen == [(done, 20) for done in range(1, 21)]
     for name in ("notes.npy", "index.npy", "manifest.json"):
         assert (alone.path / name).read_bytes() == (together.path / name).read_bytes()
+
+
+def test_reading_processes_end_with_the_one_that_began_them(tmp_path: Path) -> None:
+    for number in range(reading.FEW_FILES):
+        write_midi(tmp_path / "source" / f"{number}.mid", tune(number, 9))
+    script = (
+        "import os, signal, sys\n"
+        "from musicstyle.corpus.prepare import prepare\n"
+        "at_end = lambda done, total: done == total and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "prepare('source', 'out', workers=2, progress=at_end)\n"
+    )
+    root = str(Path(__file__).parent.parent)
+    # Its output ends when the last process that could write it has ended.
+    killed = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, capture_output=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL
 
 
 def test_skipped_files_are_named_with_the_reason(source: Path, tmp_path: Path) -> None:
@@ -262,6 +284,22 @@ def test_a_damaged_corpus_is_made_anew(source: Path, tmp_path: Path, opened: lis
     assert len(opened) == 10
 
 
+@pytest.mark.parametrize("name", ["notes.npy", "index.npy", "manifest.json"])
+def test_a_corpus_that_lacks_a_file_is_made_anew(name: str, source: Path, tmp_path: Path) -> None:
+    out = prepare(source, tmp_path / "out").path
+    (out / name).unlink()
+    assert len(prepare(source, out)) == 5
+
+
+def test_a_corpus_that_a_killed_process_set_aside_is_not_read_again(
+    source: Path, tmp_path: Path, opened: list[str]
+) -> None:
+    out = prepare(source, tmp_path / "out").path
+    out.rename(set_aside(out))
+    assert len(prepare(source, out)) == 5
+    assert len(opened) == 5
+
+
 def test_another_versions_corpus_is_refused_and_made_anew(source: Path, tmp_path: Path, opened: list[str]) -> None:
     out = prepare(source, tmp_path / "out").path
     manifest = out / "manifest.json"
@@ -302,7 +340,7 @@ def test_a_new_corpus_that_cannot_take_its_place_leaves_the_old_one(
     rename = Path.rename
 
     def refuse(path: Path, target: Path) -> Path:
-        if path != out and target == out and not path.name.endswith("-old"):
+        if target == out and path != set_aside(out):
             raise PermissionError(13, "Permission denied")
         return rename(path, target)
 
@@ -359,7 +397,7 @@ def test_splits_without_pieces_and_unknown_splits(tmp_path: Path) -> None:
     write_midi(tmp_path / "in/a.mid", tune(1, 9))
     corpus = prepare(tmp_path / "in", tmp_path / "out")
     assert corpus.indices("train").tolist() == [0]
-    with pytest.raises(CorpusError, match="no piece in its test split"):
+    with pytest.raises(CorpusError, match=r"in: no piece in its test split \(1 pieces in all, splits from seed 0\)"):
         corpus.indices("test")
     with pytest.raises(CorpusError, match="no such split"):
         corpus.indices("dev")

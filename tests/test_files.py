@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from musicstyle.errors import MidiError, MusicstyleError, UsageError
-from musicstyle.files import write_atomically
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from musicstyle.files import put_back, replace_folder, set_aside, write_atomically
 
 
 def test_success_leaves_the_file_and_nothing_else(tmp_path: Path) -> None:
@@ -37,6 +34,71 @@ def test_the_file_has_the_mode_of_any_new_file(tmp_path: Path) -> None:
         beside.unlink()
         beside.touch(0o600)  # as safetensors does
     assert (tmp_path / "written").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def filled(folder: Path, text: str) -> None:
+    with replace_folder(folder) as new:
+        (new / text).touch()
+
+
+def test_a_new_folder_takes_the_place_of_the_old_one_and_nothing_else_is_left(tmp_path: Path) -> None:
+    for text in ("first", "second", "third"):
+        filled(tmp_path / "deep" / "run", text)
+        assert [path.name for path in (tmp_path / "deep").rglob("*")] == ["run", text]
+        filled(set_aside(tmp_path / "deep" / "run"), "left by a process that was killed while it removed this")
+
+
+def test_a_folder_that_fails_or_cannot_take_its_place_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path / "run", "first")
+    with pytest.raises(TypeError, match="touch"), replace_folder(tmp_path / "run") as new:
+        (new / "second").touch(exists=True)  # type: ignore[call-arg]
+    rename = Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path.name not in ("run", set_aside(tmp_path / "run").name):
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        filled(tmp_path / "run", "second")
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "first"]
+
+
+def test_there_is_always_a_whole_folder_whenever_a_process_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, rename, moments = tmp_path / "run", Path.rename, []
+
+    def watched(path: Path, target: Path) -> Path:
+        moments.append([(folder / "first").exists() for folder in (run, set_aside(run))])
+        return rename(path, target)
+
+    filled(run, "first")
+    monkeypatch.setattr(Path, "rename", watched)
+    filled(run, "second")
+    assert moments == [[True, False], [False, True]]
+    monkeypatch.undo()
+    filled(run, "first")
+    run.rename(set_aside(run))  # as a kill at the second moment leaves it
+    monkeypatch.setattr(Path, "rename", watched)
+    filled(run, "second")
+    assert moments[2:] == [[False, True]]
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "second"]
+
+
+def test_what_was_set_aside_is_put_back_where_nothing_stands(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    put_back(run)
+    assert not run.exists()
+    filled(set_aside(run), "first")
+    put_back(run)
+    assert (run / "first").exists()
+    filled(set_aside(run), "second")
+    put_back(run)
+    assert (run / "first").exists()
 
 
 def test_a_midi_error_is_one_line_and_survives_a_process_border() -> None:

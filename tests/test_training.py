@@ -15,11 +15,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lightning_fabric import Fabric
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from musicstyle.corpus.crops import TEACHER_HEARS
 from musicstyle.corpus.prepare import prepare
 from musicstyle.errors import CheckpointError, ConfigError, TrainingError
+from musicstyle.files import set_aside
+from musicstyle.model import checkpoint
 from musicstyle.model.autoencoder import STYLE, Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
 from musicstyle.model.config import ModelConfig
@@ -140,7 +143,7 @@ def test_it_learns_and_keeps_the_best(corpus: Path, tmp_path: Path) -> None:
     _, facts = load_checkpoint(tmp_path / "best")
     assert facts["best_validation_nll"] == min(v["both"] for v in validations)
     assert facts["training"]["tokens"] == 48
-    assert not list(tmp_path.glob("*.new")) + list(tmp_path.glob("*.old"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "last"]
 
 
 def test_the_best_is_judged_by_all_that_the_model_hears(
@@ -295,11 +298,46 @@ def as_row(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "error"), [("save_file", SafetensorError("the disk is full")), ("dumps", OSError(28, "the disk is full"))]
+)
+def test_a_save_that_the_disk_has_no_room_for_is_said_and_leaves_the_last_one(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: Exception
+) -> None:
+    run(corpus, tmp_path, OPTIONS, stop=4)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(checkpoint if name == "save_file" else json, name, full)
+    with pytest.raises(TrainingError, match=r"best: cannot be written \(the disk is full\); mend that"):
+        run(corpus, tmp_path, OPTIONS, resume=True)
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
+    assert load_checkpoint(tmp_path / "last")[1]["step"] == 4
+
+
+def test_a_run_that_was_killed_between_two_renames_goes_on(corpus: Path, tmp_path: Path) -> None:
+    whole = run(corpus, tmp_path / "whole", OPTIONS)
+    run(corpus, tmp_path / "killed", OPTIONS, stop=9)
+    for name in ("best", "last"):
+        (tmp_path / "killed" / name).rename(set_aside(tmp_path / "killed" / name))
+    trainer = Trainer(SMALL, OPTIONS, corpus, tmp_path / "killed", make_fabric("cpu", "32-true"))
+    trainer.resume()
+    assert load_checkpoint(tmp_path / "killed" / "best")[1]["step"] == 5
+    assert [report.loss for report in trainer.run()] == [report.loss for report in whole[8:]]
+
+
+def without(name: str) -> Any:
+    return lambda path: save_file({key: t for key, t in load_file(path).items() if key != name}, path)
+
+
+@pytest.mark.parametrize(
     ("name", "damage"),
     [
         ("optimizers.safetensors", cut_short),
         ("optimizers.safetensors", as_row),
         ("optimizers.safetensors", lambda path: save_file({"momentum": torch.zeros(3)}, path)),
+        *(("optimizers.safetensors", without(one)) for one in ("0.0.momentum_buffer", "1.3.exp_avg", "1.3.step")),
         ("optimizers.safetensors", lambda path: save_file({"1.999.exp_avg": torch.zeros(3)}, path)),
         ("history.json", cut_short),
         ("history.json", Path.unlink),
@@ -420,6 +458,7 @@ def test_every_parameter_has_one_optimizer_and_tables_are_no_matrices() -> None:
     muon, adam = make_optimizers(model, OPTIONS)
     ours = [id(p) for optimizer in (muon, adam) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(ours) == sorted(id(p) for p in model.parameters())
+    assert [group["weight_decay"] for o in (muon, adam) for group in o.param_groups] == [OPTIONS.weight_decay, 0]
     named = dict(model.named_parameters())
     assert is_matrix(
         "decoder.layers.0.attention.project_in.weight", named["decoder.layers.0.attention.project_in.weight"]

@@ -143,7 +143,7 @@ def train(
     with settings_are_flags():
         options = _training_options(given, saved, tuning=init is not None)
         options.refuse_uneven_shares(devices * nodes)  # before more processes begin, each of which would say it
-        _refuse_bad_teacher(options, config)
+        _refuse_bad_teacher(options, config, out)
     corpus = open_corpus(data)
     if precision == "auto":
         precision = saved.get("training", {}).get("precision", precision)
@@ -169,7 +169,8 @@ def _refuse_early(out: Path, resume: bool, force: bool) -> None:
         raise UsageError("--resume goes on with a run and --force begins it anew; choose one")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; --out is the folder of a run")
-    if resume and find_last(out) is None:
+    last = find_last(out)
+    if resume and last is None:
         raise UsageError(f"{out}: no saved run to go on with; give its --out, or leave --resume out")
     if not resume and not force and any((out / name).exists() for name in (BEST, LAST)):
         raise UsageError(f"{out}: holds a run; --resume to go on with it, --force to begin anew, or another --out")
@@ -196,10 +197,12 @@ def _refuse_to_shrink(init: Path, before: dict[str, Any], config: ModelConfig) -
         raise UsageError(f"--width {config.width}: {init} has no clock; such a model grows no wider, leave --width out")
 
 
-def _refuse_bad_teacher(options: TrainingOptions, config: ModelConfig) -> None:
+def _refuse_bad_teacher(options: TrainingOptions, config: ModelConfig, out: Path) -> None:
     from musicstyle.training.teacher import refuse_other_hearing
 
     if options.teacher:
+        if Path(options.teacher).resolve().is_relative_to(out.resolve()):
+            raise UsageError(f"--teacher {options.teacher}: the run writes over it; give another --out than {out}")
         refuse_other_hearing(Path(options.teacher), config)
 
 
@@ -310,14 +313,20 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
         raise _stopped(trainer, again) from None
     except torch.OutOfMemoryError:
         raise MusicstyleError(f"out of memory on {trainer.fabric.device}; lower --batch-size or --tokens") from None
-    except RuntimeError:
-        if not trainer.stop or trainer.fabric.world_size == 1:
+    except RuntimeError as error:
+        if not _misses_a_process(error, trainer.fabric.world_size):
             raise
-        # The Ctrl-C ended another process before it could agree, and torch misses it.
-        raise _stopped(trainer, again) from None
+        if trainer.stop:  # the Ctrl-C ended it before it could agree
+            raise _stopped(trainer, again) from None
+        raise MusicstyleError(f"a process of the run was killed (out of memory?); {_saved(trainer, again)}") from None
     if trainer.stop and speaks():  # the others end well: a child's failure would have Fabric kill the one that saves
         raise _stopped(trainer, again)
     return report
+
+
+def _misses_a_process(error: RuntimeError, processes: int) -> bool:
+    """Whether torch says that a process which draws batches, or one of several that train, is no more."""
+    return "DataLoader worker" in str(error) or (processes > 1 and "by peer" in str(error))
 
 
 @contextmanager
@@ -339,9 +348,12 @@ def _interrupt_sets(trainer: Trainer) -> Iterator[None]:
 
 
 def _stopped(trainer: Trainer, again: str) -> StoppedError:
+    return StoppedError(f"stopped at step {trainer.step}; {_saved(trainer, again)}")
+
+
+def _saved(trainer: Trainer, again: str) -> str:
     saved = {} if trainer.replaces else _saved_facts(trainer.out)
-    what = f"saved at step {saved['step']}, go on with: {again}" if saved else "nothing was saved yet"
-    return StoppedError(f"stopped at step {trainer.step}; {what}")
+    return f"saved at step {saved['step']}, go on with: {again}" if saved else "nothing was saved yet"
 
 
 def _progress_text(report: Report) -> str:

@@ -13,10 +13,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,8 +22,9 @@ import numpy as np
 from musicstyle import __version__
 from musicstyle.corpus.reading import File, Reading, Task, find_files, read_all
 from musicstyle.corpus.splits import Listed, assign, find_listed
-from musicstyle.corpus.store import FORMAT, NOTE, PIECE, SPLITS, Corpus, is_corpus, notes_of
+from musicstyle.corpus.store import FILES, FORMAT, NOTE, PIECE, SPLITS, Corpus, is_corpus, notes_of
 from musicstyle.errors import CorpusError
+from musicstyle.files import put_back, replace_folder
 from musicstyle.music.midi import MAX_BYTES
 
 Progress = Callable[[int, int], None]  # files done, files in all
@@ -45,7 +43,7 @@ def prepare(
 
     Args:
         source: Folder of MIDI files. A maestro-v*.csv in it or in the folder above gives the splits.
-        out: Folder of the corpus: absent, empty or an earlier corpus.
+        out: Folder of the corpus: absent, empty or an earlier corpus, whole or what is left of it.
         seed: Decides the splits of files that no csv places.
         workers: Processes that read; None for one a core, 1 for none but this one.
         progress: Called with (files done, files in all) after each file.
@@ -56,14 +54,15 @@ def prepare(
     files = find_files(Path(source))
     # Resolved: "." has no folder above it, and a link's place must not be taken for that of what it leads to.
     source, out = Path(source).resolve(), Path(out).resolve()
-    if out.exists() and not (out.is_dir() and (is_corpus(out) or not any(out.iterdir()))):
+    put_back(out)
+    if out.exists() and not (out.is_dir() and (is_corpus(out) or {path.name for path in out.iterdir()} <= FILES)):
         raise CorpusError(f"{out}: is there already and is no corpus; choose another folder")
     old = _Earlier.load(out, source)
     tasks = [Task(str(source), file, old.sha256(file.path)) for file in files if not old.has(file)]
     if old.corpus is not None and not tasks and old.is_current(source, files, seed):
         return old.corpus
     try:
-        with _folder_beside(out) as folder:
+        with replace_folder(out) as folder:
             rows = _write_notes(folder / "notes.npy", files, old, read_all(tasks, workers), progress)
             _write_index(folder, source, rows, seed)
             old.corpus = None  # the mapped file is let go before its folder moves
@@ -251,30 +250,3 @@ def _totals(pieces: Sequence[Row], skipped: Sequence[Row]) -> Row:
 
     by_split = {split: sums([row for row in pieces if row["split"] == split]) for split in SPLITS}
     return sums(pieces) | {"skipped": len(skipped)} | by_split
-
-
-@contextmanager
-def _folder_beside(out: Path) -> Iterator[Path]:
-    """A fresh folder beside `out`. It takes its place if all goes well and is removed if not."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = out.parent / f".{secrets.token_hex(8)}"
-    folder.mkdir()
-    try:
-        yield folder
-        _take_place(folder, out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _take_place(folder: Path, out: Path) -> None:
-    """Rename the folder to `out`. What stands there is removed once that has succeeded, and put back if it fails."""
-    replaced = folder.with_name(f"{folder.name}-old")
-    try:
-        if out.exists():
-            out.rename(replaced)
-        folder.rename(out)
-    except BaseException:  # Ctrl-C too
-        if replaced.exists() and not out.exists():
-            replaced.rename(out)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)

@@ -6,6 +6,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -102,12 +103,10 @@ def read_all(tasks: Sequence[Task], workers: int | None) -> Iterator[Reading]:
         yield from map(read, tasks)
         return
     # Spawned, not forked: a fork inherits the threads' locks of whatever the caller has imported.
-    # Ctrl-C reaches them too; only this process speaks of it.
     pool = ProcessPoolExecutor(
         workers,
         multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
+        initializer=_begin_to_work,
     )
     try:
         yield from pool.map(read, tasks, chunksize=max(1, min(8, len(tasks) // (workers * 4))))
@@ -115,6 +114,19 @@ def read_all(tasks: Sequence[Task], workers: int | None) -> Iterator[Reading]:
         raise CorpusError("a reading process was killed (out of memory?); try again with fewer workers") from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _begin_to_work() -> None:
+    """In a worker process: leave Ctrl-C to the first one, and end when that one does, however it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def read(task: Task) -> Reading:

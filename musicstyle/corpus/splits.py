@@ -137,8 +137,7 @@ def _assign_free(groups: Sequence[list[str]], seed: int) -> dict[str, str]:
     few = len(groups) < 3  # too few to keep one back
     room = {"validation": 0 if few else max(tenth, min(sizes)), "test": 0 if few else tenth}
     splits: dict[str, str] = {}
-    # Small groups first, else large ones could take all the room or leave none that fits.
-    for group in sorted(groups, key=lambda group: (len(group) > max(room.values()), draw(group))):
+    for group in sorted(groups, key=draw):
         chosen = next((split for split, left in room.items() if len(group) <= left), "train")
         if chosen != "train":
             room[chosen] -= len(group)

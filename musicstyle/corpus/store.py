@@ -21,6 +21,7 @@ from musicstyle.music.notes import Notes
 # Raise it if the same MIDI file would give other notes, flags, columns or facts: older corpora are then read anew.
 FORMAT = 2
 MANIFEST = ("source", "splits_from", "seed", "totals", "pieces", "skipped")  # what manifest.json says
+FILES = frozenset({"notes.npy", "index.npy", "manifest.json"})
 SPLITS = ("train", "validation", "test")
 
 NOTE = np.dtype(
@@ -148,7 +149,10 @@ class Corpus:
                 raise CorpusError(f"{split}: no such split; choose one of {', '.join(SPLITS)}")
             indices = np.flatnonzero(self.pieces.split == SPLITS.index(split))
             if not len(indices):
-                raise CorpusError(f"{self.path}: no piece in its {split} split ({len(self)} pieces in all)")
+                source, splits_from = (self.manifest[name] for name in ("source", "splits_from"))
+                raise CorpusError(
+                    f"{source}: no piece in its {split} split ({len(self)} pieces in all, splits from {splits_from})"
+                )
             self._draws[split] = indices, np.cumsum(self.pieces.count[indices])
         return self._draws[split]
 
@@ -165,7 +169,7 @@ class Corpus:
 
 def is_corpus(path: Path) -> bool:
     """Whether a folder holds the three files of a prepared corpus."""
-    return all((path / name).is_file() for name in ("notes.npy", "index.npy", "manifest.json"))
+    return all((path / name).is_file() for name in FILES)
 
 
 def notes_of(records: np.ndarray) -> Notes:

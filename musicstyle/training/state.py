@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,25 +15,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from musicstyle.errors import CheckpointError
+from musicstyle.errors import CheckpointError, TrainingError
+from musicstyle.files import put_back, replace_folder, set_aside
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import CONFIG, WEIGHTS, load_weights, read_config, save_checkpoint, save_tensors
 
 LAST, BEST, HISTORY, OPTIMIZERS = "last", "best", "history.json", "optimizers.safetensors"
+STATES = (("momentum_buffer",), ("step", "exp_avg", "exp_avg_sq"))  # of a parameter: Muon's, AdamW's
 RESUMED = ("step", "tokens", "best_validation_nll")  # facts that a run goes on from
-
-
-def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a new folder beside the old one and put it in its place, so that a killed run leaves a whole one."""
-    new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    fill(new)
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def optimizer_tensors(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
@@ -47,19 +36,25 @@ def optimizer_tensors(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
 
 
 def restore_optimizers(optimizers: Sequence[Optimizer], tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` took.
+    """Put back what `optimizer_tensors` took after a step or more, which give every parameter its state.
 
     Raises:
-        ValueError: Names that it does not give, or shapes that are not the parameters'.
-        IndexError: A parameter that the optimizers do not have.
+        ValueError: Other names than it gives, or shapes that are not the parameters'.
     """
     parameters = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in optimizers]
+    wanted = {
+        f"{i}.{number}.{name}": () if name == "step" else tuple(parameter.shape)
+        for i, (names, owned) in enumerate(zip(STATES, parameters, strict=True))
+        for number, parameter in enumerate(owned)
+        for name in names
+    }
+    for key in sorted(wanted.keys() | tensors.keys()):
+        ours, theirs = wanted.get(key, "nothing"), tuple(tensors[key].shape) if key in tensors else "nothing"
+        if ours != theirs:
+            raise ValueError(f"{key} is {theirs}, the model asks for {ours}")
     states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
     for key, value in tensors.items():
         owner, number, name = key.split(".", 2)
-        wanted = () if name == "step" else tuple(parameters[int(owner)][int(number)].shape)
-        if tuple(value.shape) != wanted:
-            raise ValueError(f"{key} is {tuple(value.shape)}, the model asks for {wanted}")
         states[int(owner)].setdefault(int(number), {})[name] = value
     for optimizer, state in zip(optimizers, states, strict=True):
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
@@ -72,30 +67,34 @@ def save(
     history: list[dict[str, Any]],
     optimizers: Sequence[Optimizer] | None = None,
 ) -> None:
-    """Write a checkpoint with its history, in float16; with optimizers, in float32 and with what `--resume` needs."""
+    """Write a checkpoint with its history, in float16; with optimizers, in float32 and with what `--resume` needs.
 
-    def fill(new: Path) -> None:
-        save_checkpoint(new, model, facts, torch.float16 if optimizers is None else torch.float32)
-        (new / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
-        if optimizers is not None:
-            save_tensors(new / OPTIMIZERS, optimizer_tensors(optimizers))
-
-    replace_folder(folder, fill)
+    Raises:
+        TrainingError: The disk is full or the folder not writable; what stood there stands there still.
+    """
+    try:
+        with replace_folder(folder) as new:
+            save_checkpoint(new, model, facts, torch.float16 if optimizers is None else torch.float32)
+            (new / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
+            if optimizers is not None:
+                save_tensors(new / OPTIMIZERS, optimizer_tensors(optimizers))
+    except OSError as error:
+        reason = error.strerror or error.__cause__ or error  # safetensors' own tells its reason without a number
+        raise TrainingError(f"{folder}: cannot be written ({reason}); mend that and call again") from error
 
 
 def remove_run(out: Path) -> None:
     """Remove what runs have saved in a folder; whatever else lies there stays."""
-    for name in (BEST, LAST):
-        for folder in (out / name, out / f"{name}.old", out / f"{name}.new"):
-            shutil.rmtree(folder, ignore_errors=True)
+    for folder in (out / BEST, out / LAST):
+        shutil.rmtree(set_aside(folder), ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def find_last(out: Path) -> Path | None:
-    """The folder to resume from; the one put aside if the run was killed between two renames."""
-    for folder in (out / LAST, out / (LAST + ".old")):
-        if (folder / OPTIMIZERS).exists():
-            return folder
-    return None
+    """The folder to resume from; what a run that was killed between two renames left beside is put back."""
+    for folder in (out / BEST, out / LAST):
+        put_back(folder)
+    return out / LAST if (out / LAST / OPTIMIZERS).exists() else None
 
 
 def restore(
@@ -127,5 +126,5 @@ def _damage_named(path: Path) -> Iterator[Path]:
     """Whatever reading the file raises becomes a CheckpointError that names it."""
     try:
         yield path
-    except (OSError, SafetensorError, ValueError, TypeError, IndexError) as error:
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: damaged or of another run ({error}); begin anew without --resume") from None
