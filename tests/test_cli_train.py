@@ -205,13 +205,28 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
     monkeypatch.setattr(Trainer, "run", whole)
     resumed = call(*run, "--resume", "--device", "cpu")
     assert resumed.exit_code == 0, resumed.stderr
-    assert "on cpu in 32-true; step 5 of 7" in resumed.stderr
+    assert "on cpu in 32-true; step 5 of 7, seed 1; into my run" in resumed.stderr
     facts = json.loads((folder / "my run" / "last" / "config.json").read_text())
     assert (facts["step"], facts["training"]["tokens"], facts["model"]["combine"]) == (7, 40, "tile")
 
     finished = call(*run, "--resume", "--device", "cpu")
     assert (finished.exit_code, finished.stdout) == (0, "my run/best\n")
     assert "already at step 7 of 7" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("training", "code", "words"),
+    [
+        ([1], 1, ["run/last/config.json", "(training missing)"]),
+        ({"steps": "many"}, 2, ["--steps is 'many'", "like 5000"]),
+        ({"augment": 1}, 2, ["--augment is 1", "like True"]),
+    ],
+)
+def test_saved_settings_that_are_none_are_refused(folder: Path, training: Any, code: int, words: list[str]) -> None:
+    assert call("train", "--data", "midi", "--out", "run", "--steps", "1", *QUICK).exit_code == 0
+    config = folder / "run" / "last" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "training": training}))
+    refused(call("train", "--data", "midi", "--out", "run", "--resume", "--device", "cpu"), code, *words)
 
 
 def test_fine_tuning_begins_with_the_weights_of_a_checkpoint(folder: Path) -> None:
@@ -320,6 +335,16 @@ def test_after_a_stop_only_the_first_process_fails(folder: Path, monkeypatch: py
     monkeypatch.setattr(Trainer, "run", interrupted)
     run = ("train", "--data", "midi", "--out", "run", *QUICK)
     assert call(*run).exit_code == 130
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    second = call(*run)
+    assert (second.exit_code, second.stdout, second.stderr) == (0, "", "")
+
+
+def test_what_ends_all_processes_is_said_by_the_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trainer, "_train_step", lambda *_: torch.tensor(float("nan")))
+    run = ("train", "--data", "midi", "--out", "run", *QUICK)
+    first = call(*run)
+    assert (first.exit_code, "the loss is nan" in first.stderr.splitlines()[-1]) == (1, True)
     monkeypatch.setenv("LOCAL_RANK", "1")
     second = call(*run)
     assert (second.exit_code, second.stdout, second.stderr) == (0, "", "")

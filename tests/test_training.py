@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -343,6 +347,8 @@ def without(name: str) -> Any:
         ("history.json", Path.unlink),
         ("history.json", lambda path: path.write_text("{}")),
         ("config.json", lambda path: path.write_text(path.read_text().replace('"tokens": ', '"tocks": '))),
+        ("config.json", lambda path: path.write_text(path.read_text().replace('"step": 4', '"step": "4"'))),
+        ("config.json", lambda path: path.write_text(path.read_text().replace('"training": ', '"trained": '))),
     ],
 )
 def test_a_damaged_state_is_refused_by_name(corpus: Path, tmp_path: Path, name: str, damage: Any) -> None:
@@ -451,6 +457,19 @@ def test_batches_do_not_depend_on_workers_and_ranks_share_them(corpus: Path) -> 
     assert all(torch.equal(a["ids"], b["ids"]) for a, b in zip(alone, helped, strict=True))
     ranks = [next(training_batches(corpus, OPTIONS, 9, rank, 2))["ids"] for rank in range(2)]
     assert torch.equal(torch.cat((ranks[0][:1], ranks[1], ranks[0][1:])), alone[0]["ids"])
+
+
+def test_a_worker_leaves_the_first_sigterm_to_the_loop(corpus: Path) -> None:
+    batches = training_batches(corpus, dataclasses.replace(OPTIONS, steps=60, workers=1), 0)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGTERM)  # as a scheduler does, to all processes at once
+    assert len([next(batches) for _ in range(20)]) == 20  # far more than were drawn ahead
+    os.kill(worker.pid, signal.SIGTERM)
+    with contextlib.suppress(RuntimeError):  # torch's word for it, if that comes first
+        worker.join(60)
+    assert worker.exitcode == -signal.SIGTERM
 
 
 def test_every_parameter_has_one_optimizer_and_tables_are_no_matrices() -> None:

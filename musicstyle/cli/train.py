@@ -19,7 +19,7 @@ from musicstyle.cli._device import device_option, find_device
 from musicstyle.cli._flags import settings_are_flags, was_given
 from musicstyle.cli._group import StoppedError
 from musicstyle.cli._paths import refuse_unwritable
-from musicstyle.errors import MusicstyleError, UsageError
+from musicstyle.errors import MusicstyleError, TrainingError, UsageError
 from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
 from musicstyle.training.options import StyleInput, TrainingOptions
 
@@ -213,10 +213,10 @@ def _facts(checkpoint: Path) -> dict[str, Any]:
 
 
 def _saved_facts(out: Path) -> dict[str, Any]:
-    from musicstyle.training.state import find_last
+    from musicstyle.training.state import find_last, read_facts
 
     folder = find_last(out)
-    return {} if folder is None else _facts(folder)
+    return {} if folder is None else read_facts(folder)
 
 
 def _model_config(preset: str | None, given: dict[str, Any], saved: dict[str, Any]) -> ModelConfig:
@@ -286,7 +286,7 @@ def _introduce(trainer: Trainer, corpus: Corpus) -> None:
     say(
         f"{totals['pieces']} pieces, {totals['hours']:.2f} h, {totals['tokens']:,} tokens; "
         f"model of {weights / 1e6:.2f} M parameters on {trainer.fabric.device} in {trainer.precision}; "
-        f"step {trainer.step} of {trainer.options.steps}; into {trainer.out}"
+        f"step {trainer.step} of {trainer.options.steps}, seed {trainer.options.seed}; into {trainer.out}"
     )
     if totals["pieces"] < FEW_PIECES:
         say(
@@ -302,7 +302,7 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
 
     report = None
     try:
-        with Meter("training") as meter, _interrupt_sets(trainer):
+        with Meter("training") as meter, _interrupt_sets(trainer), _said_by_the_first():
             for report in trainer.run():
                 meter.update(report.step / report.steps, _progress_text(report))
                 if report.validation is not None:
@@ -327,6 +327,16 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
 def _misses_a_process(error: RuntimeError, processes: int) -> bool:
     """Whether torch says that a process which draws batches, or one of several that train, is no more."""
     return "DataLoader worker" in str(error) or (processes > 1 and "by peer" in str(error))
+
+
+@contextmanager
+def _said_by_the_first() -> Iterator[None]:
+    """What all processes come to in the same step is said once; the others end well, as after a stop."""
+    try:
+        yield
+    except TrainingError:
+        if speaks():
+            raise
 
 
 @contextmanager

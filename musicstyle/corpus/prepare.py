@@ -67,7 +67,8 @@ def prepare(
             _write_index(folder, source, rows, seed)
             old.corpus = None  # the mapped file is let go before its folder moves
     except OSError as error:
-        raise CorpusError(f"{out}: cannot be written ({error.strerror or error})") from error
+        # NumPy's own OSError only counts the bytes that were written.
+        raise CorpusError(f"{out}: cannot be written ({error.strerror or f'is the disk full? {error}'})") from error
     return Corpus.open(out)
 
 

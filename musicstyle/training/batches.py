@@ -81,13 +81,15 @@ def training_batches(
             num_workers=workers,
             prefetch_factor=ahead,
             pin_memory=pinned,
-            worker_init_fn=_leave_interrupts_to_the_loop,
+            worker_init_fn=_leave_stops_to_the_loop,
         )
     )
 
 
-def _leave_interrupts_to_the_loop(_worker: int) -> None:
+def _leave_stops_to_the_loop(_worker: int) -> None:
+    """A stop reaches all processes; the loop answers it. A second SIGTERM ends the worker, as it does the loop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 def training_features(path: Path, options: TrainingOptions) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 from musicstyle.errors import ConfigError
@@ -64,14 +64,8 @@ class TrainingOptions:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        for name in (
-            "steps",
-            "batch_size",
-            "tokens",
-            "validate_every",
-            "validation_crops",
-            "save_every",
-        ):
+        self._refuse_other_types()
+        for name in ("steps", "batch_size", "tokens", "validate_every", "validation_crops", "save_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("drop_style", "drop_melody", "line_melody", "decay_share", "teacher_share"):
@@ -82,6 +76,13 @@ class TrainingOptions:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be a number from 0 on")
         if self.style_input not in get_args(StyleInput):
             raise ConfigError(f"style_input {self.style_input!r} is unknown; choose {', '.join(get_args(StyleInput))}")
+
+    def _refuse_other_types(self) -> None:
+        """A saved run's come from JSON, which may hold anything."""
+        for field in fields(self):
+            value, types = getattr(self, field.name), {type(field.default)}
+            if type(value) not in (types | {int} if float in types else types):
+                raise ConfigError(f"{field.name} is {value!r}; it must be something like {field.default!r}")
 
     def refuse_uneven_shares(self, processes: int) -> None:
         """Refuse processes that can't share a step's crops evenly: an empty or smaller share would weigh wrong.

@@ -22,7 +22,7 @@ from musicstyle.model.checkpoint import CONFIG, WEIGHTS, load_weights, read_conf
 
 LAST, BEST, HISTORY, OPTIMIZERS = "last", "best", "history.json", "optimizers.safetensors"
 STATES = (("momentum_buffer",), ("step", "exp_avg", "exp_avg_sq"))  # of a parameter: Muon's, AdamW's
-RESUMED = ("step", "tokens", "best_validation_nll")  # facts that a run goes on from
+RESUMED: dict[str, Any] = {"step": int, "tokens": int, "best_validation_nll": float | None}  # what a run goes on from
 
 
 def optimizer_tensors(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
@@ -97,6 +97,19 @@ def find_last(out: Path) -> Path | None:
     return out / LAST if (out / LAST / OPTIMIZERS).exists() else None
 
 
+def read_facts(folder: Path) -> dict[str, Any]:
+    """The facts in the config.json of a folder that `save` wrote, those that a run goes on from among them.
+
+    Raises:
+        CheckpointError: It is none, or does not hold them.
+    """
+    facts = read_config(folder)
+    kinds = {**RESUMED, "training": dict}
+    if wrong := [name for name, kind in kinds.items() if name not in facts or not isinstance(facts[name], kind)]:
+        raise CheckpointError(f"{folder / CONFIG}: does not say where the run stood ({', '.join(wrong)} missing)")
+    return facts
+
+
 def restore(
     folder: Path, model: Autoencoder, optimizers: Sequence[Optimizer]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -105,12 +118,10 @@ def restore(
     Raises:
         CheckpointError: It was trained with another model, or a file of it does not fit.
     """
-    facts = read_config(folder)
+    facts = read_facts(folder)
     if facts["model"] != model.config.to_dict():
         changed = [k for k, v in model.config.to_dict().items() if facts["model"].get(k) != v]
         raise CheckpointError(f"{folder}: cannot resume with another model; it differs in {', '.join(changed)}")
-    if missing := [name for name in RESUMED if name not in facts]:
-        raise CheckpointError(f"{folder / CONFIG}: does not say where the run stood ({', '.join(missing)} missing)")
     load_weights(model, folder / WEIGHTS)
     with _damage_named(folder / OPTIMIZERS) as path:
         restore_optimizers(optimizers, load_file(path))
