@@ -233,7 +233,10 @@ def test_svg_is_repeatable_xml_with_the_title_as_text_not_markup(tmp_path: Path)
     for name in ("a.svg", "b.svg"):
         write_picture(tmp_path / name, random_notes(4, 30, 9.0), None, "<b>$x_2$</b> & more")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-    assert ET.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
+    root = ET.parse(tmp_path / "a.svg").getroot()
+    assert root.tag.endswith("svg")
+    links = [use.get("{http://www.w3.org/1999/xlink}href", "") for use in root.iter("{http://www.w3.org/2000/svg}use")]
+    assert sum("Bold" in link for link in links) == len("<b>$x_2$</b> & more")  # the heading alone is bold
 
 
 @pytest.mark.parametrize(
