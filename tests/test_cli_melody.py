@@ -107,6 +107,7 @@ def test_a_track(tmp_path: Path, piece: Path) -> None:
         (["C4 D4", "--out", "x.wav"], 2, "let --out end in .mid"),
         (["C4 D4", "--plot", "x.jpg"], 2, "let --plot end in .png"),
         (["C4 D4", "--extractor", "loudest"], 2, "loudest"),
+        (["C4 D4", "--force"], 2, "--force means nothing without --out or --plot"),
         (["C0 C0"], 1, "no notes within the piano's range"),
     ],
 )
