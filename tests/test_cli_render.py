@@ -58,7 +58,7 @@ def refused(result: Result, code: int, *words: str) -> None:
 def test_several_outputs_at_once(folder: Path) -> None:
     names = ["a.wav", "new/a.png", "a.svg", "a.html"]
     result = render("piece.mid", *(word for name in names for word in ("--out", name)))
-    assert (result.exit_code, result.stdout.splitlines(), result.stderr) == (0, names, "")
+    assert (result.exit_code, result.stdout.splitlines()) == (0, names)
     assert soundfile.info("a.wav").duration > 1.2
 
 
