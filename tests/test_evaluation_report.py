@@ -767,6 +767,15 @@ def test_eval_similarity_refuses_what_nothing_would_come_of(maestro: Path) -> No
         assert (refused.exit_code, refused.stderr.split(" means nothing")[0]) == (2, f"musicstyle: error: {flag}")
 
 
+def test_a_plot_is_not_drawn_over_what_it_is_of(maestro: Path, tmp_path: Path) -> None:
+    piece = tmp_path / "piece.png"
+    piece.write_bytes((maestro / "3.midi").read_bytes())
+    for arguments in (("similarity", maestro / "4.midi", piece), ("interpolation", "--melodies", piece)):
+        refused = call(*arguments, "--plot", piece, "--force")
+        assert (refused.exit_code, piece.read_bytes()) == (2, (maestro / "3.midi").read_bytes())
+        assert "is an input too; give another --plot" in refused.stderr
+
+
 def test_eval_similarity_of_a_checkpoint_takes_the_data_and_the_density(checkpoint: Path, data: Path) -> None:
     def of(*arguments: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(
