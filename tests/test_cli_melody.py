@@ -65,6 +65,7 @@ def test_a_piece_s_melody_is_written_and_told(piece: Path, tmp_path: Path, extra
     start, end, pitch, velocity = np.array(told["melody"]).T
     assert Notes.from_arrays(start, end, pitch, velocity).equals(melody, tolerance_seconds=1e-3)
     assert (told["out"], told["plot"], told["extractor"]) == (str(out), None, extractor)
+    assert read_tracks(out).text == (f"melody of: {piece.name}", f"extractor: {extractor}")
 
 
 @pytest.mark.parametrize(("suffix", "begins"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])

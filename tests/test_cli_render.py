@@ -77,6 +77,11 @@ def test_a_page_tells_the_settings_of_generated_files_only(folder: Path) -> None
     other = Path("b.html").read_text(encoding="utf-8")
     assert "secret" not in other
     assert "<h1>other</h1>" in other
+    write_midi("long.mid", scale(5), text=["musicstyle: 0.1.0", "seed: 5", f"lyrics: {'la ' * 99}"])
+    render("long.mid", "--out", "c.html")
+    long = Path("c.html").read_text(encoding="utf-8")
+    assert "<dt>seed</dt>" in long
+    assert "lyrics" not in long
 
 
 def test_the_tune_is_laid_where_it_is_played(folder: Path) -> None:
