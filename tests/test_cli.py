@@ -153,6 +153,11 @@ def test_a_closed_pipe_is_no_news() -> None:
         assert process.stderr.read() == b""
 
 
+def test_the_module_has_the_name_of_the_program() -> None:
+    command = [sys.executable, "-m", "musicstyle", "--help"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("Usage: musicstyle [")
+
+
 def test_words_of_third_parties_to_programmers_stay_unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
     @click.command()
     def warn() -> None:
@@ -189,13 +194,24 @@ def test_a_log_gets_a_line_every_ten_seconds(
 def test_a_person_gets_a_bar_on_stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(_console, "person_watches", lambda: True)
     monkeypatch.setattr(_console, "SECONDS_BETWEEN_FRAMES", 0.0)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes a terminal by
     with _console.Meter("counting") as meter:
         meter.update(0.0, "none")
         meter.update(0.5, "half [of it] in b[/x].wav")
         meter.say("a line that stays")
+        sys.stdout.write("a result\n")
     captured = capsys.readouterr()
     assert "a line that stays" in captured.err
-    assert captured.out == ""
+    assert captured.out == "a result\n"
+
+
+@pytest.mark.parametrize(("terminal", "watches"), [("xterm", True), ("dumb", False)])
+def test_a_terminal_that_cannot_redraw_gets_no_bar(
+    monkeypatch: pytest.MonkeyPatch, terminal: str, watches: bool
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", terminal)
+    assert _console.person_watches() is watches
 
 
 def test_only_the_first_process_of_several_speaks(

@@ -307,6 +307,11 @@ def test_variations_are_ranked_numbered_and_told(folder: Path) -> None:
     means = [(one["melody_kept"] + one["style_near"]) / 2 for one in facts]
     assert means == sorted(means, reverse=True)
     assert {one["seed"] for one in facts} == {8, 9, 10}
+    largest = str(2**64)  # whatever is told as the best one's seed can be given again
+    told = generate("--seed", largest, "--variations", "2", "--seconds", "1", "--out", "y.mid").stderr.split("--seed ")[
+        1
+    ]
+    assert generate("--seed", told.strip(), "--seconds", "1", "--out", "z.mid").exit_code == 0
     asked = ("--variations", "2", "--seconds", "1", "--temperature", "0")
     refused(generate(*asked), 2, "2 variations at temperature 0 would be the same")
     (folder / "x-2.mid").write_text("mine")

@@ -65,6 +65,7 @@ def test_a_piece_s_melody_is_written_and_told(piece: Path, tmp_path: Path, extra
     start, end, pitch, velocity = np.array(told["melody"]).T
     assert Notes.from_arrays(start, end, pitch, velocity).equals(melody, tolerance_seconds=1e-3)
     assert (told["out"], told["plot"], told["extractor"]) == (str(out), None, extractor)
+    assert read_tracks(out).text == (f"melody of: {piece.name}", f"extractor: {extractor}")
 
 
 @pytest.mark.parametrize(("suffix", "begins"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
@@ -107,6 +108,7 @@ def test_a_track(tmp_path: Path, piece: Path) -> None:
         (["C4 D4", "--out", "x.wav"], 2, "let --out end in .mid"),
         (["C4 D4", "--plot", "x.jpg"], 2, "let --plot end in .png"),
         (["C4 D4", "--extractor", "loudest"], 2, "loudest"),
+        (["C4 D4", "--force"], 2, "--force means nothing without --out or --plot"),
         (["C0 C0"], 1, "no notes within the piano's range"),
     ],
 )

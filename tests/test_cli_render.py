@@ -31,6 +31,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_midi("tune.mid", scale(5, start_seconds=2.0))
     write_midi("other.mid", played, text=["secret: of another program"])
     Path("text.mid").write_text("no music")
+    Path("nowhere.mid").symlink_to("missing.mid")
+    Path("round.mid").symlink_to("round.mid")
     return tmp_path
 
 
@@ -56,7 +58,7 @@ def refused(result: Result, code: int, *words: str) -> None:
 def test_several_outputs_at_once(folder: Path) -> None:
     names = ["a.wav", "new/a.png", "a.svg", "a.html"]
     result = render("piece.mid", *(word for name in names for word in ("--out", name)))
-    assert (result.exit_code, result.stdout.splitlines(), result.stderr) == (0, names, "")
+    assert (result.exit_code, result.stdout.splitlines()) == (0, names)
     assert soundfile.info("a.wav").duration > 1.2
 
 
@@ -75,6 +77,11 @@ def test_a_page_tells_the_settings_of_generated_files_only(folder: Path) -> None
     other = Path("b.html").read_text(encoding="utf-8")
     assert "secret" not in other
     assert "<h1>other</h1>" in other
+    write_midi("long.mid", scale(5), text=["musicstyle: 0.1.0", "seed: 5", f"lyrics: {'la ' * 99}"])
+    render("long.mid", "--out", "c.html")
+    long = Path("c.html").read_text(encoding="utf-8")
+    assert "<dt>seed</dt>" in long
+    assert "lyrics" not in long
 
 
 def test_the_tune_is_laid_where_it_is_played(folder: Path) -> None:
@@ -146,6 +153,9 @@ def test_a_file_that_is_there_is_kept_without_force(folder: Path) -> None:
     assert not Path("b.png").exists()
     assert render("piece.mid", "--out", "a.wav", "--force").exit_code == 0
     assert soundfile.info("a.wav").samplerate == 44_100
+    for name in ("nowhere.mid", "round.mid"):
+        assert render("piece.mid", "--out", name, "--force").exit_code == 0
+        assert not Path(name).is_symlink()
 
 
 @pytest.mark.parametrize(
@@ -157,10 +167,14 @@ def test_a_file_that_is_there_is_kept_without_force(folder: Path) -> None:
         (("piece.mid", "--out", "a.wav", "--out", "./a.wav"), 2, ("a.wav", "twice")),
         (("piece.mid", "--out", "piece.mid", "--force"), 2, ("piece.mid", "input")),
         (("piece.mid", "--out", "a.wav", "--melody", "tune.mid"), 2, ("--melody", ".png")),
+        (("piece.mid", "--out", "a.wav", "--out", "a.mid", "--title", "A"), 2, ("--title", ".png")),
         (("piece.mid", "--out", "a.png", "--melody", "text.mid"), 1, ("text.mid",)),
         (("missing.mid", "--out", "a.wav"), 1, ("missing.mid", "no such file")),
         (("text.mid", "--out", "a.wav"), 1, ("text.mid",)),
         (("piece.mid", "--out", "piece.mid/a.wav"), 2, ("piece.mid", "no folder")),
+        (("piece.mid", "--out", "nowhere.mid"), 2, ("nowhere.mid", "is there already", "--force")),
+        (("piece.mid", "--out", "round.mid"), 2, ("round.mid", "is there already", "--force")),
+        (("piece.mid", "--out", "round.mid/a.wav"), 2, ("round.mid", "no folder")),
     ],
 )
 def test_mistakes_cost_one_line(folder: Path, arguments: tuple[str, ...], code: int, words: tuple[str, ...]) -> None:

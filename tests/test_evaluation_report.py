@@ -355,6 +355,14 @@ def test_choices_are_seeded_and_tables_are_checked(maestro: Path, tmp_path: Path
         midi_files(tmp_path)
 
 
+def test_tunes_of_a_folder_are_of_every_kind_that_a_tune_may_be(tmp_path: Path) -> None:
+    names = ["a.mid", "b.abc", "below/c.MUSICXML", "d.melody"]
+    for name in (*names, "README.txt", "e.pdf"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert sorted(material.tunes(9, folder=tmp_path)) == [tmp_path / name for name in names]
+
+
 @pytest.mark.usefixtures("without_data")
 def test_examples_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(material, "examples", lambda: tmp_path)
@@ -759,6 +767,15 @@ def test_eval_similarity_refuses_what_nothing_would_come_of(maestro: Path) -> No
         assert (refused.exit_code, refused.stderr.split(" means nothing")[0]) == (2, f"musicstyle: error: {flag}")
 
 
+def test_a_plot_is_not_drawn_over_what_it_is_of(maestro: Path, tmp_path: Path) -> None:
+    piece = tmp_path / "piece.png"
+    piece.write_bytes((maestro / "3.midi").read_bytes())
+    for arguments in (("similarity", maestro / "4.midi", piece), ("interpolation", "--melodies", piece)):
+        refused = call(*arguments, "--plot", piece, "--force")
+        assert (refused.exit_code, piece.read_bytes()) == (2, (maestro / "3.midi").read_bytes())
+        assert "is an input too; give another --plot" in refused.stderr
+
+
 def test_eval_similarity_of_a_checkpoint_takes_the_data_and_the_density(checkpoint: Path, data: Path) -> None:
     def of(*arguments: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(
@@ -781,11 +798,21 @@ def test_eval_style_refuses_before_it_plays(
     config = dataclasses.replace(SMALL, conditions="melody")
     save_checkpoint(deaf, Autoencoder(config), {"training": {"tokens": 30}})
     (tmp_path / "wrong.csv").write_text("name,who\nx,y\n")
+    (tmp_path / "others.csv").write_text("midi_filename,performer\nelsewhere.midi,Ann\n")
+    write_midi(tmp_path / "mine" / "a.mid", random_notes(1, 90))
+    write_midi(tmp_path / "mine" / "b.mid", random_notes(2, 90))
+    mine = prepare(tmp_path / "mine", tmp_path / "mine-prepared").path
     common = ("style", "--styles", maestro, "--melodies", tunes[0], "--checkpoint")
     for arguments, code, words in (
         ((checkpoint, "--data", tmp_path / "none"), 1, "none"),
         ((checkpoint, "--data", corpus.path, "--split", "test"), 1, "no piece in its test split"),
         ((checkpoint, "--data", corpus.path, "--performers", tmp_path / "wrong.csv"), 1, "no midi_filename column"),
+        ((checkpoint, "--data", corpus.path, "--performers", tmp_path / "others.csv"), 2, "others.csv names no perf"),
+        (
+            (checkpoint, "--data", mine, "--split", "train", "--performers", tmp_path / "none.csv"),
+            2,
+            "no maestro-v*.csv",
+        ),
         ((deaf, "--data", corpus.path), 2, "hears no style"),
         ((checkpoint, "--split", "test"), 2, "--data"),
         ((checkpoint, "--crops", "3"), 2, "--data"),

@@ -229,11 +229,35 @@ def test_a_louder_note_is_darker_and_the_melody_is_warm(tmp_path: Path) -> None:
     assert red > blue
 
 
+def test_a_melody_is_outlined_where_nothing_plays_it(tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    def red(melody: Notes | None) -> int:
+        write_picture(tmp_path / "a.png", note(60, end=8.0), melody)
+        picture = imread(tmp_path / "a.png")[80:, :, :3]  # below the legend
+        return int((picture[:, :, 0] - picture[:, :, 2] > 0.4).sum())
+
+    assert red(None) == 0
+    assert red(note(67, end=8.0)) > 1000
+
+
+def test_a_note_that_is_held_over_a_row_s_end_goes_on_in_the_next(tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    write_picture(tmp_path / "a.png", note(60, 110, end=200.0))
+    picture = imread(tmp_path / "a.png")[:, 700, :3]
+    rows = np.array_split(picture, 3)  # 200 s are three rows
+    assert all((row[:, 2] - row[:, 0]).max() > 0.2 for row in rows)  # blue
+
+
 def test_svg_is_repeatable_xml_with_the_title_as_text_not_markup(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         write_picture(tmp_path / name, random_notes(4, 30, 9.0), None, "<b>$x_2$</b> & more")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-    assert ET.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
+    root = ET.parse(tmp_path / "a.svg").getroot()
+    assert root.tag.endswith("svg")
+    links = [use.get("{http://www.w3.org/1999/xlink}href", "") for use in root.iter("{http://www.w3.org/2000/svg}use")]
+    assert sum("Bold" in link for link in links) == len("<b>$x_2$</b> & more")  # the heading alone is bold
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +113,7 @@ def counter(meter: Meter, unit: str) -> Callable[[int, int], None]:
     return report
 
 
-def check_plot(plot: Path | None, force: bool) -> None:
+def check_plot(plot: Path | None, force: bool, inputs: Iterable[Path | None] = ()) -> None:
     """Say before any work what would keep a plot from being written.
 
     Raises:
@@ -125,7 +125,7 @@ def check_plot(plot: Path | None, force: bool) -> None:
         refuse_given(("force",), "without --plot")
         return
     check_suffix(plot)
-    refuse_to_write(plot, force, flag="--plot")
+    refuse_to_write(plot, force, inputs, "--plot")
 
 
 def present(result: dict[str, Any], as_json: bool, lines: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ def refuse_to_write(out: Path, force: bool, inputs: Iterable[Path | None] = (), 
     # os.path's, which takes a tune in text, longer than any file's name, for a file that isn't there.
     if out.exists() and any(path is not None and os.path.exists(path) and path.samefile(out) for path in inputs):  # noqa: PTH110
         raise UsageError(f"{out}: is an input too; give another {flag}")
-    if out.exists() and not force:
+    if os.path.lexists(out) and not force:  # a link too that leads nowhere, which would be replaced
         raise UsageError(f"{out}: is there already; give another {flag}, or --force to write over it")
     refuse_unwritable(out)
 
@@ -41,6 +41,6 @@ def refuse_unwritable(path: Path) -> None:
     Raises:
         UsageError: The nearest folder above that exists is none, or not writable.
     """
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"{path}: cannot be written, {folder} is {'not writable' if folder.is_dir() else 'no folder'}")

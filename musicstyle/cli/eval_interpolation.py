@@ -61,7 +61,7 @@ def interpolation(
     from musicstyle.evaluation.experiments import interpolation_test
     from musicstyle.evaluation.figures import interpolation_figure, save_figure
 
-    check_plot(plot, force)
+    check_plot(plot, force, (melodies, styles))
     player = load_player(checkpoint, device, threads)
     options = settings_of(player, seconds=seconds, seed=seed)
     performances = choose_styles(styles, 2 * lines, seed)

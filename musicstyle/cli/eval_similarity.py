@@ -64,7 +64,7 @@ def similarity(
     checkpoint plays six of --melodies in six of --styles and is judged by these. The rules stand in the docstring of
     musicstyle.music.similarity.
     """
-    check_plot(plot, force)
+    check_plot(plot, force, pieces)
     if plot is not None and len(pieces) != 2:
         raise UsageError("--plot draws two pieces; name two MIDI files")
     if pieces or reference or candidate:

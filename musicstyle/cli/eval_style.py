@@ -96,15 +96,20 @@ def _open(player: StyleTransfer, data: Path, split: str, performers: Path | None
 
     Raises:
         CorpusError: `data` is of no use, or has nothing in that split; or `performers` is no such table.
-        UsageError: The checkpoint hears no style.
+        UsageError: The checkpoint hears no style; or `performers` tells nothing of `data`.
     """
     from musicstyle.evaluation.experiments import refuse_without_style
     from musicstyle.evaluation.knowledge import names_for
+    from musicstyle.evaluation.material import listed
 
     refuse_without_style(player)
     corpus = open_corpus(data)
     corpus.indices(split)
+    if performers is not None and not listed(corpus):
+        raise UsageError(f"--performers: {data} has no maestro-v*.csv, beside which {performers} would name its files")
     names = names_for(corpus, performers)
+    if performers is not None and not names["performer"]:
+        raise UsageError(f"--performers: {performers} names no performer of a file of {data}")
     for what, found in names.items():
         if not found:
             say(f"no table of {what}s for this data; that question is left out")

@@ -72,9 +72,7 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
     help="What to write: .mid, or sound, picture or page by the ending; default: a .mid named after the inputs.",
 )
 @click.option("--force", is_flag=True, help="Write over a file that is already there.")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**32), help="The same seed gives the same music; default: drawn, and told."
-)
+@click.option("--seed", type=click.IntRange(0), help="The same seed gives the same music; default: drawn, and told.")
 @_dial("temperature", "Daring: 1 as learned, 0 takes the likeliest")
 @_dial("top_k", "Draw from the k likeliest events only, 0 for all", int)
 @_dial("top_p", "Draw from the likeliest events that reach this probability")

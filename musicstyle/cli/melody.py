@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import click
 
 from musicstyle.cli._console import duration, give, say
+from musicstyle.cli._flags import refuse_given
 from musicstyle.cli._paths import refuse_to_write
 from musicstyle.errors import MidiError, UsageError
 from musicstyle.music.melody import Extractor
@@ -72,6 +73,8 @@ def melody(
 
 
 def _refuse_early(file: Path, out: Path | None, plot: Path | None, force: bool) -> None:
+    if out is None and plot is None:
+        refuse_given(("force",), "without --out or --plot")
     for path, suffixes, flag in ((out, MIDI_SUFFIXES, "--out"), (plot, SUFFIXES, "--plot")):
         if path is None:
             continue

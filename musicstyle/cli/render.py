@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from musicstyle.cli._console import Meter, give
+from musicstyle.cli._flags import refuse_given
 from musicstyle.cli._paths import refuse_to_write
 from musicstyle.errors import ConfigError, UsageError
 from musicstyle.generation.options import GenerationOptions
@@ -62,14 +64,15 @@ def render(
 def _refuse_early(file: Path, melody: Path | None, outs: tuple[Path, ...], force: bool) -> None:
     """Say before any work what would go wrong after it."""
     kinds = {output_kind(out) for out in outs}
-    if melody is not None and not kinds & {"picture", "page"}:
-        raise UsageError("--melody is shown in pictures and pages only; add an --out that ends in .png, .svg or .html")
-    seen: set[Path] = set()
+    if not kinds & {"picture", "page"}:
+        refuse_given(("title", "melody"), "without an --out that ends in .png, .svg or .html, which show it")
+    seen: set[str] = set()
     for out in outs:
         refuse_to_write(out, force, [file, melody])
-        if out.resolve() in seen:
+        place = os.path.realpath(out)  # Path.resolve raises where links lead in a circle
+        if place in seen:
             raise UsageError(f"{out}: given twice as --out")
-        seen.add(out.resolve())
+        seen.add(place)
 
 
 def _tune(path: Path, notes: Notes, facts: dict[str, str]) -> Notes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +13,14 @@ import numpy as np
 from musicstyle.corpus.splits import find_csv, read_csv, read_rows
 from musicstyle.errors import UsageError
 from musicstyle.music.midi import MIDI_SUFFIXES
+from musicstyle.music.scores import SUFFIXES
 from musicstyle.resources import examples
 
 if TYPE_CHECKING:
     from musicstyle.corpus.store import Corpus
 
 MAESTRO = "maestro-v3.0.0"
+TUNES = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")  # which may hold any text
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def midi_files(folder: Path) -> list[Path]:
     Raises:
         UsageError: There is none.
     """
-    return _midi_among(folder.rglob("*"), folder)
+    return _files_among(folder.rglob("*"), folder, MIDI_SUFFIXES)
 
 
 def maestro_performances(folder: Path, performers: Path | None = None) -> list[Performance]:
@@ -114,7 +116,9 @@ def titles(corpus: Corpus) -> dict[str, str]:
 
 
 def tunes(count: int, seed: int = 1, folder: Path | None = None) -> list[Path]:
-    """A seeded choice of the tunes in a folder, by default the Nottingham tunes; without the data, the examples.
+    """A seeded choice of the tunes below a folder, by default the Nottingham tunes; without the data, the examples.
+
+    Files of every suffix in TUNES count.
 
     Raises:
         UsageError: There is none.
@@ -122,8 +126,8 @@ def tunes(count: int, seed: int = 1, folder: Path | None = None) -> list[Path]:
     if folder is None and (data := data_folder()) is not None and (data / "melodies" / "nottingham").is_dir():
         folder = data / "melodies" / "nottingham"
     # Not below the examples: their styles lie there.
-    files = _midi_among(examples().glob("*"), examples()) if folder is None else midi_files(folder)
-    return chosen(files, count, seed)
+    paths = examples().glob("*") if folder is None else folder.rglob("*")
+    return chosen(_files_among(paths, folder or examples(), TUNES), count, seed)
 
 
 def styles(count: int, seed: int = 1, folder: Path | None = None, corpus: Corpus | None = None) -> list[Path]:
@@ -156,8 +160,8 @@ def _validation_split(corpus: Corpus | None) -> list[Path]:
     return [one.path for one in known if one.split == "validation"]
 
 
-def _midi_among(paths: Iterable[Path], folder: Path) -> list[Path]:
-    files = sorted(path for path in paths if path.suffix.lower() in MIDI_SUFFIXES and path.is_file())
+def _files_among(paths: Iterable[Path], folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    files = sorted(path for path in paths if path.suffix.lower() in suffixes and path.is_file())
     if not files:
-        raise UsageError(f"{folder}: no .mid or .midi files there")
+        raise UsageError(f"{folder}: no {' or '.join(suffixes)} files there")
     return files

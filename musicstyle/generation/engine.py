@@ -80,7 +80,7 @@ def sample_ids(
     weights = guidance_weights(melody is not None, style is not None, options.melody_strength, options.style_strength)
     mix = np.array(list(weights.values()))
     temperature = options.temperature * (options.guidance_temperature if len(weights) > 1 else 1.0)
-    settings = (float(temperature), options.top_k, float(options.top_p), float(options.min_p))
+    settings = (float(temperature), min(options.top_k, PERFORMANCE.size), float(options.top_p), float(options.min_p))
     ensemble = Ensemble(ENSEMBLE[: options.ensemble], len(grammars), len(weights))
     alone = Ensemble(ensemble.semitones, 1, len(weights))
     condition = _condition(model, melody, style, list(weights), alone).repeat(len(grammars))
