@@ -247,6 +247,11 @@ def test_any_condition_may_be_left_out_and_the_tune_decides_the_length(transfer:
     assert (shorter.notes.start < 1).all()
 
 
+def test_the_likeliest_of_more_than_there_are_is_all(transfer: StyleTransfer) -> None:
+    most, every = (transfer.generate(None, tune(), top_k=k, seconds=2.0).notes for k in (10**20, 0))
+    assert most.equals(every)
+
+
 def test_guidance_temperature_warms_what_is_guided_and_nothing_else(transfer: StyleTransfer) -> None:
     def played(**settings: float) -> Notes:
         return transfer.generate(None, tune(), seed=4, **settings).notes  # type: ignore[arg-type]
