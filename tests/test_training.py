@@ -261,6 +261,8 @@ def test_processes_stop_together_whichever_was_asked(
     for report in trainer.run():
         second_process.asks = float(report.step == 3)
     assert (trainer.step, trainer.stop) == (3, True)
+    ours = zip(range(3), training_batches(corpus, options, 0, 0, 2), strict=False)
+    assert trainer.tokens == 2 * sum(int((batch["ids"] != 0).sum()) for _, batch in ours)
     assert load_checkpoint(tmp_path / "asked-there" / "last")[1]["step"] == 3
     second_process.asks, second_process.heard = 0.0, []
     trainer = Trainer(SMALL, options, corpus, tmp_path / "asked-here", make_fabric("cpu"))
