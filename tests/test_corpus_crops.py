@@ -306,6 +306,11 @@ def test_the_style_is_heard_elsewhere(count: int, room: int, data: st.DataObject
         assert stop - start <= max(count // 2, 1)
 
 
+def test_where_the_crop_is_all_of_the_piece_any_half_of_it_is_heard() -> None:
+    rng = np.random.default_rng(0)
+    assert {other_place(10, 0, 10, 20, rng) for _ in range(200)} == {(start, start + 5) for start in range(6)}
+
+
 def test_the_style_has_an_amount_of_its_own_and_avoids_the_target(corpus: Corpus) -> None:
     longest = int(np.argmax(corpus.pieces.count))
     notes = corpus.notes(longest)

@@ -147,6 +147,8 @@ def test_it_learns_and_keeps_the_best(corpus: Path, tmp_path: Path) -> None:
     _, facts = load_checkpoint(tmp_path / "best")
     assert facts["best_validation_nll"] == min(v["both"] for v in validations)
     assert facts["training"]["tokens"] == 48
+    saved = [load_file(tmp_path / name / "model.safetensors").values() for name in ("best", "last")]
+    assert [{tensor.dtype for tensor in tensors} for tensors in saved] == [{torch.float16}, {torch.float32}]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "last"]
 
 
@@ -397,12 +399,12 @@ def test_the_style_features_scale_is_of_the_training_data_and_not_of_the_rows_of
 
 
 def test_a_feature_that_never_changes_weighs_nothing() -> None:
-    features = torch.tensor([[60.0, 0.0, 3.0], [64.0, 1e-4, 3.0]])
+    features = torch.tensor([[60.0, 0.0, 3.0, 299.0], [64.0, 1e-4, 3.0, 301.0]])  # the last by a 300th of itself
     mean, deviation = feature_scale(features)
-    assert mean.tolist() == pytest.approx([62, 5e-5, 3])
-    assert deviation.tolist() == [2, math.inf, math.inf]
-    surprise = torch.tensor([[62.0, 500.0, 900.0]])
-    assert style_error(torch.zeros(1, 3), surprise, mean, deviation) == 0
+    assert mean.tolist() == pytest.approx([62, 5e-5, 3, 300])
+    assert deviation.tolist() == [2, math.inf, math.inf, math.inf]
+    surprise = torch.tensor([[62.0, 500.0, 900.0, 9e4]])
+    assert style_error(torch.zeros(1, 4), surprise, mean, deviation) == 0
 
 
 def test_one_piece_and_one_validation_crop_do_not_drown_the_training(
@@ -456,6 +458,7 @@ def test_batches_do_not_depend_on_workers_and_ranks_share_them(corpus: Path) -> 
     alone = list(training_batches(corpus, OPTIONS, 9))
     helped = list(training_batches(corpus, dataclasses.replace(OPTIONS, workers=2), 9))
     assert len(alone) == len(helped) == 3
+    assert alone[0]["ids"].shape == alone[0]["style"].shape == (3, 48)
     assert all(torch.equal(a["ids"], b["ids"]) for a, b in zip(alone, helped, strict=True))
     ranks = [next(training_batches(corpus, OPTIONS, 9, rank, 2))["ids"] for rank in range(2)]
     assert torch.equal(torch.cat((ranks[0][:1], ranks[1], ranks[0][1:])), alone[0]["ids"])
