@@ -9,6 +9,8 @@ import math
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -362,6 +364,21 @@ def test_a_damaged_state_is_refused_by_name(corpus: Path, tmp_path: Path, name: 
     damage(folder / name)
     with pytest.raises(CheckpointError, match=name):
         Trainer(SMALL, OPTIONS, corpus, tmp_path, make_fabric("cpu")).resume()
+
+
+def test_what_a_run_that_was_killed_while_saving_left_is_removed(corpus: Path, tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, signal, sys\nfrom musicstyle.files import replace_folder\n"
+        "with replace_folder(pathlib.Path(sys.argv[1])) as new:\n"
+        "    (new / 'model.safetensors').touch()\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    killed = subprocess.run([sys.executable, "-c", program, tmp_path / "last"], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (tmp_path / ".of-the-user").mkdir()
+    assert len(list(tmp_path.iterdir())) == 2
+    run(corpus, tmp_path, dataclasses.replace(OPTIONS, steps=1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".of-the-user", "best", "last"]
 
 
 def test_refusals(corpus: Path, tmp_path: Path) -> None:
