@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
+_NAME_BYTES = 8  # of what is not yet whole
+
 
 @contextmanager
 def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -29,7 +31,7 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile's, which only their owner may read; and not the target's name, to which nothing may be added.
-    beside = target.parent / f".{secrets.token_hex(8)}{target.suffix}"
+    beside = target.parent / f".{secrets.token_hex(_NAME_BYTES)}{target.suffix}"
     beside.touch(exist_ok=False)
     mode = beside.stat().st_mode
     try:
@@ -50,7 +52,7 @@ def replace_folder(folder: Path) -> Iterator[Path]:
         OSError: a folder cannot be made or renamed; what stood there stands there still.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    new, old = folder.with_name(f".{secrets.token_hex(8)}"), set_aside(folder)
+    new, old = folder.with_name(f".{secrets.token_hex(_NAME_BYTES)}"), set_aside(folder)
     new.mkdir()
     try:
         yield new
@@ -62,6 +64,13 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     finally:  # Ctrl-C too
         put_back(folder)
         shutil.rmtree(new, ignore_errors=True)
+
+
+def remove_unfinished(parent: Path) -> None:
+    """Remove the new folders that killed processes left in `parent`; only where no other process may be filling one."""
+    for path in parent.glob("." + "[0-9a-f]" * 2 * _NAME_BYTES):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def set_aside(folder: Path) -> Path:

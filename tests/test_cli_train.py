@@ -340,6 +340,24 @@ def test_after_a_stop_only_the_first_process_fails(folder: Path, monkeypatch: py
     assert (second.exit_code, second.stdout, second.stderr) == (0, "", "")
 
 
+def test_memory_that_is_out_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ("train", "--data", "midi", "--out", "run", *QUICK)
+    words = ("out of memory on cpu", "--batch-size", "--width")
+    before = [path for path in folder.iterdir() if path.name != "cache"]
+    result = call(*run, "--width", str(10**12))  # more than any machine can address
+    assert result.exit_code == 1, result.exception
+    assert all(word in result.stderr.splitlines()[-1] for word in words)
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Trainer, "_train_step", full)
+    result = call(*run)
+    assert result.exit_code == 1, result.exception
+    assert all(word in result.stderr.splitlines()[-1] for word in words)
+    assert [path for path in folder.iterdir() if path.name != "cache"] == before
+
+
 def test_what_ends_all_processes_is_said_by_the_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trainer, "_train_step", lambda *_: torch.tensor(float("nan")))
     run = ("train", "--data", "midi", "--out", "run", *QUICK)

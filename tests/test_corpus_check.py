@@ -65,6 +65,9 @@ def test_every_fault_is_found(folder: Path) -> None:
     assert by_name["shared_by"] == "name"
     assert [file["path"] for file in by_name["files"]] == ["d.mid", "e.mid"]
     assert facts["without_pedal"] == ["a.mid"]
+    csv = folder / "maestro-v9.csv"
+    csv.write_text(csv.read_text(encoding="utf-8").replace("X,b again,", "X,b,"), encoding="utf-8")
+    assert check(folder)["in_two_splits"] == facts["in_two_splits"]  # by notes and by name: once
     assert facts["pedal_never_down"] == ["c.mid"]
     assert facts["all"]["with_pedal"] == 5
     reasons = {one["path"]: one["reason"] for one in facts["unreadable"]}

@@ -20,6 +20,7 @@ from musicstyle.corpus.crops import (
     draw,
     evaluation_batches,
     for_teacher,
+    habits_of_crops,
     mean_features,
 )
 from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, one_voice, other_place
@@ -305,6 +306,11 @@ def test_the_style_is_heard_elsewhere(count: int, room: int, data: st.DataObject
         assert stop - start <= max(count // 2, 1)
 
 
+def test_where_the_crop_is_all_of_the_piece_any_half_of_it_is_heard() -> None:
+    rng = np.random.default_rng(0)
+    assert {other_place(10, 0, 10, 20, rng) for _ in range(200)} == {(start, start + 5) for start in range(6)}
+
+
 def test_the_style_has_an_amount_of_its_own_and_avoids_the_target(corpus: Corpus) -> None:
     longest = int(np.argmax(corpus.pieces.count))
     notes = corpus.notes(longest)
@@ -437,6 +443,22 @@ def test_pieces_are_drawn_in_proportion_to_their_notes(corpus: Corpus, monkeypat
     assert (np.abs(counts / draws - share) <= 3 * np.sqrt(share * (1 - share) / draws) + 1 / draws).all()
 
 
+def test_a_crop_may_begin_half_its_length_before_its_piece_and_end_as_far_behind(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[int, int]] = []
+    monkeypatch.setattr(crops, "example_at", lambda _, piece, first, *__: drawn.append((piece, first)))
+    for row in range(2000):
+        draw(corpus, "train", 0, row, OPTIONS)
+    piece, first = np.array(drawn).T
+    count = corpus.pieces.count[piece]
+    half = np.array([notes_for(corpus, number, OPTIONS.tokens) // 2 for number in piece])
+    assert (first < np.maximum(count - half, 1)).all()
+    expected = np.minimum((half + 1) / count, 1)
+    assert (expected < 1).mean() > 0.5
+    assert (first == 0).mean() == pytest.approx(expected.mean(), abs=0.03)
+
+
 def test_every_piece_is_drawn_down_to_a_single_note(tmp_path: Path) -> None:
     for number in range(3):
         write_midi(tmp_path / f"in/{number}.mid", Notes.from_arrays([0], [1], [40 + number], [80]))
@@ -468,13 +490,17 @@ def test_evaluation_crops_do_not_depend_on_batches_or_calls(corpus: Corpus) -> N
     assert len(rows(3)) == 11
     assert rows(3) == rows(8)
     assert rows(3) != rows(3, seed=6)
+    plain = replace(OPTIONS, augment=False)
+    assert same(*(next(evaluation_batches(corpus, "train", options, 7)) for options in (OPTIONS, plain)))
 
 
 def test_evaluation_crops_are_spread_evenly_and_full(corpus: Corpus) -> None:
     """With as many crops as there are pieces of equal weight, long pieces get more, each a full crop."""
-    options = BatchOptions(batch_size=1, tokens=32, style_tokens=16, seed=1)
+    options = BatchOptions(batch_size=1, tokens=200, style_tokens=16, seed=1)
     full = [bool((drawn["ids"] != PAD).all()) for drawn in evaluation_batches(corpus, "train", options, 60)]
-    assert np.mean(full) > 0.95
+    long = corpus.pieces.tokens[corpus.indices("train")] > 200
+    weight = corpus.pieces.count[corpus.indices("train")]
+    assert np.mean(full) > 0.95 * weight[long].sum() / weight.sum()
 
 
 def test_long_notes_do_not_lose_the_ids_behind_them(tmp_path: Path) -> None:
@@ -535,6 +561,11 @@ def test_an_absent_split_is_one_line(corpus: Corpus) -> None:
         batch(corpus, "dev", 0, OPTIONS)
 
 
+def test_the_habits_of_crops_are_the_sums_of_those_of_rows(corpus: Corpus) -> None:
+    rows = [habits(draw(corpus, "train", 0, row, OPTIONS).ids).astype(np.float64) for row in range(9)]
+    assert np.array_equal(habits_of_crops(corpus, "train", OPTIONS, 9), np.sum(rows, axis=0))
+
+
 def test_collate_is_batch(corpus: Corpus) -> None:
     rows = [draw(corpus, "train", 2, row, OPTIONS) for row in range(7)]
     assert same(collate(rows, OPTIONS), batch(corpus, "train", 2, OPTIONS))
@@ -558,6 +589,9 @@ def test_a_teacher_hears_each_row_in_another_key_whatever_rows_are_drawn(corpus:
         assert np.array_equal(
             heard["teacher_places"][row], places(heard["teacher_ids"][row], heard["teacher_held"][row])
         )
+    for step in range(20):
+        tables = for_teacher(batch(corpus, "train", step, options), step, options)["teacher_table"]
+        assert all((table[notes[40]] != notes[40]) for table in tables)
     second = slice(1, None, 2)
     half = for_teacher(batch(corpus, "train", 3, options, second), 3, options, second)
     assert np.array_equal(half["teacher_table"], heard["teacher_table"][second])

@@ -22,7 +22,7 @@ from musicstyle.corpus import prepare as prepare_module
 from musicstyle.corpus import reading
 from musicstyle.corpus.prepare import cache_path, cached_corpus, prepare
 from musicstyle.corpus.reading import fingerprint
-from musicstyle.corpus.splits import Listed, assign, find_csv, read_csv
+from musicstyle.corpus.splits import Listed, assign, find_csv, find_listed, read_csv
 from musicstyle.corpus.store import FORMAT, NOTE, PIECE, SPLITS, Corpus, notes_of, records_of
 from musicstyle.errors import CorpusError
 from musicstyle.files import set_aside
@@ -530,6 +530,12 @@ def test_names_that_are_no_text(source: Path, tmp_path: Path, monkeypatch: pytes
     assert corpus.notes(list(rows(corpus)).index("caf\udce9.mid")).equals(read_midi(source / "caf\udce9.mid"))
 
 
+def test_of_two_csvs_the_newer_counts(source: Path) -> None:
+    for version, split in (("2.0.0", "test"), ("3.0.0", "validation"), ("1.0.0", "train")):
+        maestro_csv(source, [("a.mid", split, "")], f"maestro-v{version}.csv")
+    assert find_listed(source) == ({"a.mid": Listed("validation", "Someone")}, "maestro-v3.0.0.csv")
+
+
 def test_a_csv_that_places_no_file_is_not_named(source: Path, tmp_path: Path) -> None:
     maestro_csv(tmp_path, [("elsewhere/a.mid", "test", "A")])
     assert prepare(source, tmp_path / "out").manifest["splits_from"] == "seed 0"
@@ -600,8 +606,10 @@ def test_performances_of_a_work_stay_together_unless_a_csv_places_them(tmp_path:
     manifest = corpus.path / "manifest.json"
     before = manifest.read_text()
     facts = json.loads(before)
-    for row in facts["pieces"]:
+    apart = assign({row["path"]: row["fingerprint"] for row in facts["pieces"]}, {}, {}, 0)
+    for row in facts["pieces"]:  # as an earlier version placed them, which did not look for works
         del row["work"]
+        row["split"] = apart[row["path"]]
     manifest.write_text(json.dumps(facts))
     prepare(folder, tmp_path / "out", workers=1)
     assert manifest.read_text() == before

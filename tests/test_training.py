@@ -9,6 +9,8 @@ import math
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -147,6 +149,8 @@ def test_it_learns_and_keeps_the_best(corpus: Path, tmp_path: Path) -> None:
     _, facts = load_checkpoint(tmp_path / "best")
     assert facts["best_validation_nll"] == min(v["both"] for v in validations)
     assert facts["training"]["tokens"] == 48
+    saved = [load_file(tmp_path / name / "model.safetensors").values() for name in ("best", "last")]
+    assert [{tensor.dtype for tensor in tensors} for tensors in saved] == [{torch.float16}, {torch.float32}]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "last"]
 
 
@@ -261,6 +265,8 @@ def test_processes_stop_together_whichever_was_asked(
     for report in trainer.run():
         second_process.asks = float(report.step == 3)
     assert (trainer.step, trainer.stop) == (3, True)
+    ours = zip(range(3), training_batches(corpus, options, 0, 0, 2), strict=False)
+    assert trainer.tokens == 2 * sum(int((batch["ids"] != 0).sum()) for _, batch in ours)
     assert load_checkpoint(tmp_path / "asked-there" / "last")[1]["step"] == 3
     second_process.asks, second_process.heard = 0.0, []
     trainer = Trainer(SMALL, options, corpus, tmp_path / "asked-here", make_fabric("cpu"))
@@ -360,6 +366,21 @@ def test_a_damaged_state_is_refused_by_name(corpus: Path, tmp_path: Path, name: 
         Trainer(SMALL, OPTIONS, corpus, tmp_path, make_fabric("cpu")).resume()
 
 
+def test_what_a_run_that_was_killed_while_saving_left_is_removed(corpus: Path, tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, signal, sys\nfrom musicstyle.files import replace_folder\n"
+        "with replace_folder(pathlib.Path(sys.argv[1])) as new:\n"
+        "    (new / 'model.safetensors').touch()\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    killed = subprocess.run([sys.executable, "-c", program, tmp_path / "last"], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (tmp_path / ".of-the-user").mkdir()
+    assert len(list(tmp_path.iterdir())) == 2
+    run(corpus, tmp_path, dataclasses.replace(OPTIONS, steps=1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".of-the-user", "best", "last"]
+
+
 def test_refusals(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="nothing to resume"):
         run(corpus, tmp_path / "empty", OPTIONS, resume=True)
@@ -395,12 +416,12 @@ def test_the_style_features_scale_is_of_the_training_data_and_not_of_the_rows_of
 
 
 def test_a_feature_that_never_changes_weighs_nothing() -> None:
-    features = torch.tensor([[60.0, 0.0, 3.0], [64.0, 1e-4, 3.0]])
+    features = torch.tensor([[60.0, 0.0, 3.0, 299.0], [64.0, 1e-4, 3.0, 301.0]])  # the last by a 300th of itself
     mean, deviation = feature_scale(features)
-    assert mean.tolist() == pytest.approx([62, 5e-5, 3])
-    assert deviation.tolist() == [2, math.inf, math.inf]
-    surprise = torch.tensor([[62.0, 500.0, 900.0]])
-    assert style_error(torch.zeros(1, 3), surprise, mean, deviation) == 0
+    assert mean.tolist() == pytest.approx([62, 5e-5, 3, 300])
+    assert deviation.tolist() == [2, math.inf, math.inf, math.inf]
+    surprise = torch.tensor([[62.0, 500.0, 900.0, 9e4]])
+    assert style_error(torch.zeros(1, 4), surprise, mean, deviation) == 0
 
 
 def test_one_piece_and_one_validation_crop_do_not_drown_the_training(
@@ -454,6 +475,7 @@ def test_batches_do_not_depend_on_workers_and_ranks_share_them(corpus: Path) -> 
     alone = list(training_batches(corpus, OPTIONS, 9))
     helped = list(training_batches(corpus, dataclasses.replace(OPTIONS, workers=2), 9))
     assert len(alone) == len(helped) == 3
+    assert alone[0]["ids"].shape == alone[0]["style"].shape == (3, 48)
     assert all(torch.equal(a["ids"], b["ids"]) for a, b in zip(alone, helped, strict=True))
     ranks = [next(training_batches(corpus, OPTIONS, 9, rank, 2))["ids"] for rank in range(2)]
     assert torch.equal(torch.cat((ranks[0][:1], ranks[1], ranks[0][1:])), alone[0]["ids"])

@@ -83,6 +83,22 @@ def test_the_gradient_is_clipped(corpus: Path, tmp_path: Path) -> None:
         assert all((one <= 1.001 * clip) and (one > 0.01 or clip == 1e-3) for one in norms)
 
 
+def test_it_learns_with_dropout_after_a_validation_too(corpus: Path, tmp_path: Path) -> None:
+    options = dataclasses.replace(OPTIONS, steps=3, validate_every=1)
+    assert trained(corpus, tmp_path, options, lambda trainer: trainer.plain.training)[1] == [True] * 3
+
+
+def test_the_style_heads_error_weighs_as_asked(corpus: Path, tmp_path: Path) -> None:
+    options = dataclasses.replace(OPTIONS, steps=1, clip=1e9)
+    of_head = []
+    for weight in (0.0, 0.1, 0.3):
+        _, (found,) = trained(corpus, tmp_path, dataclasses.replace(options, style_head_weight=weight), gradients)
+        of_head.append(found["style_head.weight"])
+    assert not of_head[0].any()
+    assert of_head[1].any()
+    torch.testing.assert_close(of_head[2], 3 * of_head[1])
+
+
 def test_a_teacher_without_a_share_teaches_nothing_and_one_with_all_of_it_everything(
     corpus: Path, tmp_path: Path
 ) -> None:

@@ -147,12 +147,13 @@ def train(
     corpus = open_corpus(data)
     if precision == "auto":
         precision = saved.get("training", {}).get("precision", precision)
-    trainer = _make_trainer(config, options, corpus, out, (device, precision, devices, nodes), threads)
-    _take_up(trainer, init, resume)
-    trainer.replaces = force
     again = f"musicstyle train --data {shlex.quote(str(data))} --out {shlex.quote(str(out))}{asked} --resume"
-    _introduce(trainer, corpus)
-    last = _follow(trainer, as_json, again)
+    with _memory_is_named(device):
+        trainer = _make_trainer(config, options, corpus, out, (device, precision, devices, nodes), threads)
+        _take_up(trainer, init, resume)
+        trainer.replaces = force
+        _introduce(trainer, corpus)
+        last = _follow(trainer, as_json, again)
     _conclude(trainer, last, as_json)
 
 
@@ -272,6 +273,19 @@ def _make_trainer(
     return Trainer(config, options, corpus.path, out, fabric)
 
 
+@contextmanager
+def _memory_is_named(device: str) -> Iterator[None]:
+    """Within it, what torch raises where memory is out, of one type on a GPU and of another on a CPU, is a line."""
+    import torch
+
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise MusicstyleError(f"out of memory on {device}; lower --batch-size, --tokens or --width") from None
+
+
 def _take_up(trainer: Trainer, init: Path | None, resume: bool) -> None:
     """Begin where an earlier run or another checkpoint ended, if one is named."""
     if resume:
@@ -298,8 +312,6 @@ def _introduce(trainer: Trainer, corpus: Corpus) -> None:
 
 def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
     """Train to the end, showing where it stands; the last report, None if there was nothing left to do."""
-    import torch
-
     report = None
     try:
         with Meter("training") as meter, _interrupt_sets(trainer), _said_by_the_first():
@@ -311,8 +323,6 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
                         give(_as_json(report))
     except KeyboardInterrupt:
         raise _stopped(trainer, again) from None
-    except torch.OutOfMemoryError:
-        raise MusicstyleError(f"out of memory on {trainer.fabric.device}; lower --batch-size or --tokens") from None
     except RuntimeError as error:
         if not _misses_a_process(error, trainer.fabric.world_size):
             raise

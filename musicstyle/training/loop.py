@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from musicstyle.errors import CheckpointError, TrainingError
+from musicstyle.files import remove_unfinished
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import WEIGHTS, load_weights
 from musicstyle.model.config import ModelConfig
@@ -144,6 +145,8 @@ class Trainer:
             TrainingError: The loss or a validation's NLL is no number.
         """
         fabric, o = self.fabric, self.options
+        if fabric.is_global_zero:
+            remove_unfinished(self.out)
         model, *optimizers = fabric.setup(self.plain, *self.optimizers)
         validation = [self._to_device(b) for b in validation_batches(self.corpus, self.options)]
         scale = feature_scale(training_features(self.corpus, o))
