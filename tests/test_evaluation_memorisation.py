@@ -48,7 +48,8 @@ def in_memory(train: Sequence[Notes], validation: Sequence[Notes] = ()) -> Corpu
     index["split"] = [SPLITS.index("train")] * len(train) + [SPLITS.index("validation")] * len(validation)
     records = np.concatenate([records_of(piece, np.zeros(len(piece), bool)) for piece in notes])
     corpus = Corpus(Path("memory"), records, index)
-    corpus.manifest = {"pieces": [{"path": f"{number}.mid"} for number in range(len(notes))]}
+    pieces = [{"path": f"{number}.mid"} for number in range(len(notes))]
+    corpus.manifest = {"source": "memory", "splits_from": "seed", "pieces": pieces}
     return corpus
 
 
