@@ -157,10 +157,10 @@ def test_it_learns_and_keeps_the_best(corpus: Path, tmp_path: Path) -> None:
 def test_the_best_is_judged_by_all_that_the_model_hears(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = iter([3.0, 2.5, 2.8])
+    both = iter([3.0, 2.5, 2.8, 2.5])
     monkeypatch.setattr(loop, "validation_nll", lambda *_: {"both": (now := next(both)), "none": 5 - now})
-    reports = run(corpus, tmp_path, dataclasses.replace(OPTIONS, steps=6, validate_every=2))
-    assert [report.best for report in reports if report.validation] == [True, True, False]
+    reports = run(corpus, tmp_path, dataclasses.replace(OPTIONS, steps=8, validate_every=2))
+    assert [report.best for report in reports if report.validation] == [True, True, False, False]
     assert load_checkpoint(tmp_path / "best")[1]["step"] == 4
     for conditions, mode in (("melody", "melody"), ("style", "style"), ("none", "none")):
         config = dataclasses.replace(SMALL, conditions=conditions)  # type: ignore[arg-type]
