@@ -280,6 +280,24 @@ def test_a_run_is_not_written_over_unasked_nor_by_one_that_fails(folder: Path, m
     assert not (best / "mark").exists()
 
 
+def test_two_runs_do_not_write_into_one_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, whole, second = ("train", "--data", "midi", "--out", "run", "--steps", "1", *QUICK), Trainer.run, []
+
+    def meanwhile(self: Trainer) -> Any:
+        monkeypatch.setattr(Trainer, "run", whole)
+        child = [sys.executable, "-m", "musicstyle", *run]
+        second.append(subprocess.run(child, capture_output=True, text=True, check=False))
+        yield from whole(self)
+
+    monkeypatch.setattr(Trainer, "run", meanwhile)
+    assert call(*run).exit_code == 0
+    (refusal,) = second
+    assert (refusal.returncode, refusal.stdout) == (1, "")
+    assert "run: another run is being written there" in refusal.stderr.splitlines()[-1]
+    assert sorted(path.name for path in (folder / "run").iterdir()) == ["best", "last"]
+    assert call(*run, "--force").exit_code == 0  # it was let go of
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -128,6 +128,8 @@ def train(
     and last/ (for --resume); either is a --checkpoint for `musicstyle generate`. With --resume, settings left out are
     those the run began with.
     """
+    from musicstyle.training.state import claimed
+
     out = out or Path("runs") / f"{data.resolve().name}-{preset or DEFAULT_PRESET}"
     _refuse_early(out, resume, force)
     _refuse_two_models(init, resume, preset, given)
@@ -148,6 +150,8 @@ def train(
     if precision == "auto":
         precision = saved.get("training", {}).get("precision", precision)
     again = f"musicstyle train --data {shlex.quote(str(data))} --out {shlex.quote(str(out))}{asked} --resume"
+    if speaks():  # before the other processes begin, which write nothing
+        click.get_current_context().with_resource(claimed(out))
     with _memory_is_named(device):
         trainer = _make_trainer(config, options, corpus, out, (device, precision, devices, nodes), threads)
         _take_up(trainer, init, resume)

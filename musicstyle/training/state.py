@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -20,7 +21,7 @@ from musicstyle.files import put_back, replace_folder, set_aside
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import CONFIG, WEIGHTS, load_weights, read_config, save_checkpoint, save_tensors
 
-LAST, BEST, HISTORY, OPTIMIZERS = "last", "best", "history.json", "optimizers.safetensors"
+LAST, BEST, HISTORY, OPTIMIZERS, LOCK = "last", "best", "history.json", "optimizers.safetensors", ".lock"
 STATES = (("momentum_buffer",), ("step", "exp_avg", "exp_avg_sq"))  # of a parameter: Muon's, AdamW's
 RESUMED: dict[str, Any] = {"step": int, "tokens": int, "best_validation_nll": float | None}  # what a run goes on from
 
@@ -81,6 +82,33 @@ def save(
     except OSError as error:
         reason = error.strerror or error.__cause__ or error  # safetensors' own tells its reason without a number
         raise TrainingError(f"{folder}: cannot be written ({reason}); mend that and call again") from error
+
+
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """Be the only run that writes into `out`, which is made if absent; the system lets go of it if this process dies.
+
+    Raises:
+        TrainingError: Another does, or the folder cannot be written.
+    """
+    made = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / LOCK).acquire(blocking=False)
+    except Timeout:
+        raise TrainingError(
+            f"{out}: another run is being written there; wait for its end, or give another --out"
+        ) from None
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot be written ({error.strerror}); mend that and call again") from error
+    with lock:
+        try:
+            yield
+        finally:
+            (out / LOCK).unlink(missing_ok=True)
+            if made:
+                with suppress(OSError):  # it holds something
+                    out.rmdir()
 
 
 def remove_run(out: Path) -> None:
