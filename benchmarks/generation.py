@@ -190,7 +190,7 @@ def of_engine(
 ) -> dict[str, Any]:
     """Sampling and grammar included, with the stepper that `make_stepper` chooses."""
     grammars = [Grammar(10**7, 10**7 + 1) for _ in range(variations)]
-    melody, style = torch.randint(2, 92, (800,)).numpy(), torch.randn(model.style_width)
+    melody, style = torch.randint(2, 92, (800,)).numpy(), torch.randn(1, model.style_width)
     ids = sample_ids(model, melody, style, grammars, list(range(variations)), options)
     for _ in range(3):
         next(ids)
@@ -212,9 +212,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         for rows in arguments.batches:
             place, condition = f"batch {rows}, threads {threads}", condition_of(model, rows)
             for kind in STEPS:
-                stepper = CompiledStepper(model, condition, rows, int8=kind == "int8", threads=threads)
+                stepper = CompiledStepper(model, condition, np.arange(rows), int8=kind == "int8", threads=threads)
                 table[kind][place] = of_stepper(stepper, config, tokens, rows, marks)
-            slow = ReferenceStepper(model, condition, rows)
+            slow = ReferenceStepper(model, condition, np.arange(rows))
             fixed = np.full(rows, 9)
             up = np.zeros((rows, config.held_keys), np.int64)
             some = min(tokens, arguments.reference_tokens)
@@ -232,7 +232,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "limit": limit(model, tokens),
         "naive": naive(model, marks),
         **table,
-        "chosen": describe(make_stepper(model, condition_of(model, 4), 4)),
+        "chosen": describe(make_stepper(model, condition_of(model, 4), np.arange(4))),
     }
     result["goals"] = goals(result, tokens)
     return result

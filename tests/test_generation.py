@@ -21,10 +21,11 @@ from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.plan import TAIL_STEPS, make_plan
 from musicstyle.generation.rules import Grammar
 from musicstyle.generation.sampling import distribution, draw
-from musicstyle.generation.transfer import StyleTransfer, read_melody, style_crops
+from musicstyle.generation.transfer import STYLE_CROPS, StyleTransfer, read_melody, style_crops
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import save_checkpoint
 from musicstyle.model.config import ModelConfig
+from musicstyle.model.decoder import DecoderCache
 from musicstyle.model.habits import said
 from musicstyle.music.habits import EVERYWHERE, HABITS, places
 from musicstyle.music.midi import read_midi, read_tracks, write_midi
@@ -38,6 +39,7 @@ SMALL = ModelConfig(
     max_distance=10, encoder_max_distance=5, memory_window_steps=60, melody_frames_ahead=4, melody_frames_behind=1,
 )  # fmt: skip
 WIDTH = SMALL.width + HABITS
+YES = torch.tensor([True])
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +54,11 @@ def transfer() -> StyleTransfer:
 @pytest.mark.parametrize(
     ("embedding", "reason"),
     [
-        (torch.zeros(7), r"is of shape \(7,\); checkpoint checkpoint takes \(805,\)"),
-        (torch.zeros(1, WIDTH), r"is of shape \(1, 805\)"),
-        (torch.full((WIDTH,), torch.nan), "holds what is no number"),
+        (torch.zeros(1, 7), r"is of shape \(1, 7\); checkpoint checkpoint takes \(crops, 805\)"),
+        (torch.zeros(WIDTH), r"is of shape \(805,\)"),
+        (torch.zeros(0, WIDTH), r"is of shape \(0, 805\)"),
+        (torch.zeros(1, 2, WIDTH), r"is of shape \(1, 2, 805\)"),
+        (torch.full((1, WIDTH), torch.nan), "holds what is no number"),
     ],
 )
 def test_an_embedding_of_the_caller_s_is_looked_at(transfer: StyleTransfer, embedding: Tensor, reason: str) -> None:
@@ -63,7 +67,7 @@ def test_an_embedding_of_the_caller_s_is_looked_at(transfer: StyleTransfer, embe
 
 
 def test_an_embedding_in_double_is_the_same(transfer: StyleTransfer) -> None:
-    style = torch.linspace(-1, 1, WIDTH)
+    style = torch.linspace(-1, 1, WIDTH)[None]
     single, double = (transfer.generate(style=one, seconds=1.0, seed=2) for one in (style, style.double()))
     assert single.notes.equals(double.notes)
 
@@ -184,7 +188,7 @@ def test_the_engine_draws_what_the_full_recomputation_draws(
     """The cache slides several times on the way; the reference computes the whole sequence at once, without a cache."""
     model = transfer.model
     torch.manual_seed(5)
-    melody, style = torch.randint(2, 92, (40,)), torch.randn(WIDTH)
+    melody, style = torch.randint(2, 92, (40,)), torch.randn(1, WIDTH)
     options = GenerationOptions(
         seed=9, top_p=0.9, guidance_temperature=1, ensemble=ensemble, exact=True,
         **{"melody_strength": 1, "style_strength": 1, f"{guided}_strength": strength},
@@ -198,7 +202,7 @@ def test_the_engine_draws_what_the_full_recomputation_draws(
     for semitones in (0, -3, 3)[:ensemble]:
         table = torch.from_numpy(performance_table(semitones).copy())
         tune = torch.from_numpy(melody_table(semitones).copy())[melody].expand(2, -1)
-        condition = model.condition(tune, style.expand(2, -1), use_melody, use_style)
+        condition = model.condition(tune, style.repeat(2, 1), use_melody, use_style)
         inputs = F.pad(table[torch.from_numpy(ids)], (1, 0))[:-1].expand(2, -1)
         held = np.pad(held_transposed(held_steps(ids), semitones), ((1, 0), (0, 0)))[:-1]
         with torch.inference_mode():
@@ -216,6 +220,46 @@ def test_the_engine_draws_what_the_full_recomputation_draws(
         weights = distribution(rows[:, position], mix, grammar.allowed(), PERFORMANCE.kinds, 1.0, 0, 0.9, 0.0)
         assert draw(weights, generator.random()) == event_id
         grammar.accept(int(event_id))
+
+
+def test_a_style_s_crops_are_heard_one_after_the_other(transfer: StyleTransfer) -> None:
+    """By hand: `model.decode` id by id, its condition changed at each third of what follows the primer."""
+    model, primer = transfer.model, encode(tune(3))
+    torch.manual_seed(6)
+    melody, styles = torch.randint(2, 92, (40,)), torch.randn(3, WIDTH)
+    begin, end = int(elapsed_steps(primer)[-1]), 1200
+    options = GenerationOptions(melody_strength=1, style_strength=1, exact=True)
+    grammars = [Grammar(end, end + 100) for _ in range(4)]  # two by the engine, two by hand
+    for grammar in grammars:
+        for event_id in primer.tolist():
+            grammar.accept(event_id)
+    sampled = np.array(list(sample_ids(model, melody.numpy(), styles, grammars[:2], [3, 4], options, primer)))
+    for ids, grammar, seed in zip(sampled.T, grammars[2:], (3, 4), strict=True):
+        cache, generator, heard = DecoderCache(model.config, 1, torch.device("cpu")), np.random.default_rng(seed), -1
+        so_far = np.concatenate(([0], primer, ids[ids != EOS]))
+        clock, held = elapsed_steps(so_far), held_steps(so_far)
+        spoken = places(so_far[1:], held_before(so_far[1:]))
+        for i, event_id in enumerate(so_far[1:]):
+            crop = int(np.clip((clock[i] - begin) / ((end - begin) / 3), 0, 2))
+            if crop != heard:
+                condition, cache.heard, heard = (
+                    model.condition(melody[None], styles[crop : crop + 1], YES, YES),
+                    None,
+                    crop,
+                )
+            state = (torch.from_numpy(values[None, i : i + 1]) for values in (so_far, clock, held))
+            with torch.inference_mode():
+                logits = model.decode(*state, condition, cache)[0]
+                logits += said(
+                    condition.habits, torch.from_numpy(spoken[None, i : i + 1]), torch.from_numpy(EVERYWHERE)[None]
+                )[0]
+            if i >= len(primer):
+                allowed = grammar.allowed()
+                weights = distribution(logits.numpy(), np.ones(1), allowed, PERFORMANCE.kinds, 1.0, 0, 1.0, 0.0)
+                assert draw(weights, generator.random()) == event_id
+                grammar.accept(int(event_id))
+        assert heard == 2
+        assert len(ids) > 4 * SMALL.window
 
 
 def test_same_seed_same_notes_other_seed_other_notes_and_the_file_says_so(
@@ -287,7 +331,7 @@ def test_a_degenerate_sample_is_retried_with_the_next_seed(
 def test_style_crops_cover_the_piece_and_fit() -> None:
     notes = random_notes(4, 400)
     crops = style_crops(notes, 64)
-    assert 2 <= len(crops) <= 4
+    assert 2 <= len(crops) <= STYLE_CROPS
     assert all(0 < len(crop) <= 64 for crop in crops)
     assert np.array_equal(style_crops(notes[:5], 64)[0], encode(notes[:5].shift(-notes.start[0])))
 
@@ -404,10 +448,32 @@ def test_a_config_of_another_shape_is_refused(
         StyleTransfer.load(tmp_path)
 
 
-def test_a_style_is_the_mean_of_its_crops(transfer: StyleTransfer) -> None:
+def test_a_style_is_its_crops_in_order(transfer: StyleTransfer) -> None:
     notes = random_notes(4, 400)
     crops = style_crops(notes, transfer.facts["training"]["tokens"])
     alone = torch.stack([transfer.embed_crops([crop])[0] for crop in crops])
-    assert len(crops) == 4
-    torch.testing.assert_close(transfer.embed_style(notes), alone.mean(dim=0), rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(alone[0], alone.mean(dim=0), atol=1e-2)
+    assert len(crops) == STYLE_CROPS
+    torch.testing.assert_close(transfer.embed_style(notes), alone, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(alone[0], alone[1], atol=1e-2)
+
+
+@pytest.mark.parametrize(("notes", "distinct"), [(1, 1), (5, 1), (14, 4), (40, 8)])
+def test_a_short_performance_has_as_many_crops_some_of_them_the_same(
+    transfer: StyleTransfer, notes: int, distinct: int
+) -> None:
+    few = random_notes(4, 200)[:notes]
+    crops = style_crops(few, transfer.facts["training"]["tokens"])
+    style = transfer.embed_style(few)
+    assert len(crops) == distinct
+    assert style.shape == (STYLE_CROPS, WIDTH)
+    assert len(style.unique(dim=0)) == len(crops)
+    torch.testing.assert_close(style[[0, -1]], transfer.embed_crops(crops)[[0, -1]], rtol=0, atol=0)
+
+
+def test_styles_that_part_on_the_way_are_played_alike_until_then(transfer: StyleTransfer) -> None:
+    torch.manual_seed(2)
+    a, b, c = torch.randn(3, WIDTH)
+    first, second = (transfer.generate(torch.stack(style), tune(9), seed=4).notes for style in ((a, b, a), (a, b, c)))
+    parts = 2 / 3 * tune(9).duration_seconds
+    assert first.crop(0.0, parts).equals(second.crop(0.0, parts))
+    assert not first.equals(second)

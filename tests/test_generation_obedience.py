@@ -202,7 +202,7 @@ def test_auto_moves_into_the_register_of_the_style_and_back(player: StyleTransfe
     assert made.settings["heard_transposed_by"] == plan.shift
     assert len(match(high, made.notes, 0.1)[0]) == len(high)
     assert made.notes.in_piano_range().all()  # moved back, none has left the piano
-    for style in (None, torch.zeros(player.model.style_width)):
+    for style in (None, torch.zeros(1, player.model.style_width)):
         with pytest.raises(UsageError, match="whose register it takes"):
             player.generate(style, high, transpose="auto")
     with pytest.raises(UsageError, match="without a melody"):

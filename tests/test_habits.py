@@ -120,16 +120,15 @@ def test_by_hand() -> None:
 
 @given(seed=st.integers(0, 10_000))
 def test_the_sampler_hears_of_the_habits_that_the_places_name(seed: int) -> None:
-    ids, grammars = encode(random_notes(seed, 40, lowest=70)), [Grammar(10**9, 10**9) for _ in range(2)]
-    worth = torch.randn(HABITS + 1, generator=torch.Generator().manual_seed(seed))
-    worth[NONE] = 0.0
-    expected = said(
-        worth[None], torch.from_numpy(places(ids, held_before(ids)))[None], torch.from_numpy(EVERYWHERE)[None]
-    )
-    habitual = Habitual(worth)
-    for event_id, row in zip(ids.tolist(), expected[0].numpy(), strict=True):
-        heard = habitual.says(grammars, np.stack([grammar.held for grammar in grammars]))
-        np.testing.assert_array_equal(heard, np.stack([row, row]))
+    ids, grammars = encode(random_notes(seed, 40, lowest=70)), [Grammar(10**9, 10**9) for _ in range(3)]
+    worth = torch.randn(2, HABITS + 1, generator=torch.Generator().manual_seed(seed))
+    worth[:, NONE] = 0.0
+    spoken = torch.from_numpy(places(ids, held_before(ids)))
+    expected = said(worth, spoken.expand(2, -1, -1), torch.from_numpy(EVERYWHERE).expand(2, -1)).numpy()
+    habitual, crops = Habitual(worth), np.array([1, 0, 1])
+    for event_id, rows in zip(ids.tolist(), expected.swapaxes(0, 1), strict=True):
+        heard = habitual.says(grammars, np.stack([grammar.held for grammar in grammars]), crops)
+        np.testing.assert_array_equal(heard, rows[crops])
         for grammar in grammars:
             grammar.accept(event_id)
 

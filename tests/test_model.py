@@ -138,6 +138,24 @@ def test_what_is_impossible_has_no_share() -> None:
     torch.testing.assert_close(some[batch["possible"]], every[batch["possible"]], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("mode", get_args(Combination))
+def test_fewer_melodies_are_heard_in_turn(mode: Combination) -> None:
+    model, batch = awake(dataclasses.replace(SMALL, combine=mode)), make_batch()
+    style = torch.randn(6, model.style_width, generator=torch.Generator().manual_seed(2))
+    use_melody, use_style = (torch.tensor(rows).bool() for rows in ([1, 1, 0, 1, 0, 1], [1, 0, 1, 1, 0, 1]))
+    few = model.condition(batch["melody"], style, use_melody, use_style)
+    all_six = model.condition(batch["melody"].repeat(2, 1), style, use_melody, use_style)
+    assert few.rows == all_six.rows == 6
+    assert few.memory is not None
+    assert all_six.memory is not None
+    pairs = [(few.melody, all_six.melody), (few.style, all_six.style), (few.habits, all_six.habits)]
+    pairs += [
+        (getattr(few.memory, part), getattr(all_six.memory, part)) for part in ("vectors", "present", "steps", "timed")
+    ]
+    for one, other in pairs:
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+
+
 def test_a_withheld_condition_says_nothing() -> None:
     model, batch = awake(SMALL), make_batch()
     none = torch.zeros(3, dtype=torch.bool)

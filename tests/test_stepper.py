@@ -31,6 +31,7 @@ PUBLISHED = dataclasses.replace(
     activation="relu",
     held_keys=0,
 )
+EACH = np.arange(5)
 EVERY = [
     dataclasses.replace(base, combine=mode, conditions=conditions)
     for base in (SMALL, PUBLISHED)
@@ -77,7 +78,7 @@ def played(rows: int, length: int, seed: int = 7) -> tuple[np.ndarray, np.ndarra
 def test_logits_are_those_of_decode_across_a_slide(config: ModelConfig) -> None:
     model = awake(config)
     condition = five_rows(model)
-    fast, slow = CompiledStepper(model, condition, 5), ReferenceStepper(model, condition, 5)
+    fast, slow = CompiledStepper(model, condition, EACH), ReferenceStepper(model, condition, EACH)
     for ids, clock, held in zip(*played(5, 41), strict=True):
         np.testing.assert_allclose(fast.step(ids, clock, held), slow.step(ids, clock, held), rtol=0, atol=1e-4)
 
@@ -87,7 +88,7 @@ def test_a_prefilled_step_goes_on_where_single_steps_would_be(length: int) -> No
     model = awake(SMALL)
     condition = five_rows(model)
     ids, clock, held = played(5, length + 15)
-    whole, parts = CompiledStepper(model, condition, 5), CompiledStepper(model, condition, 5)
+    whole, parts = CompiledStepper(model, condition, EACH), CompiledStepper(model, condition, EACH)
     for i in range(length):
         whole.step(ids[i], clock[i], held[i])
     parts.prefill(*(values[:length].swapaxes(0, 1) for values in (ids, clock, held)))
@@ -97,13 +98,33 @@ def test_a_prefilled_step_goes_on_where_single_steps_would_be(length: int) -> No
         )
 
 
+@pytest.mark.parametrize("config", EVERY, ids=name)
+def test_rows_may_hear_something_else_from_some_id_on(config: ModelConfig) -> None:
+    model = awake(config)
+    condition, others = five_rows(model), np.array([2, 0, 3, 1, 4])
+    fast, threaded, slow, constant = (
+        CompiledStepper(model, condition, EACH),
+        CompiledStepper(model, condition, EACH, threads=2),
+        ReferenceStepper(model, condition, EACH),
+        ReferenceStepper(model, condition, EACH),
+    )
+    for i, (ids, clock, held) in enumerate(zip(*played(5, 30), strict=True)):
+        for one in (fast, threaded, slow) if i == 14 else ():
+            one.hear(others)
+        expected, unchanged = slow.step(ids, clock, held), constant.step(ids, clock, held)
+        np.testing.assert_allclose(fast.step(ids, clock, held), expected, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(threaded.step(ids, clock, held), expected, rtol=0, atol=1e-4)
+        np.testing.assert_array_equal(expected[4], unchanged[4])  # it goes on hearing what it heard
+        assert np.array_equal(expected, unchanged) == (i < 14 or config.conditions == "none")
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_rows_that_begin_alike_are_prefilled_once(threads: int) -> None:
     model = awake(SMALL)
-    condition = five_rows(model).repeat(3)
+    condition, again = five_rows(model), np.arange(15) % 5
     ids, clock, held = (np.tile(values, (1, 3, *[1] * (values.ndim - 2))) for values in played(5, 40))
-    fast = CompiledStepper(model, condition, 15, threads=threads)
-    once, each = (ReferenceStepper(model, condition, 15) for _ in range(2))
+    fast = CompiledStepper(model, condition, again, threads=threads)
+    once, each = (ReferenceStepper(model, condition, again) for _ in range(2))
     for one, rows in ((fast, 5), (once, 5), (each, 15)):
         one.prefill(*(values[:30, :rows].swapaxes(0, 1) for values in (ids, clock, held)))
     for i in range(30, 40):
@@ -115,7 +136,7 @@ def test_rows_that_begin_alike_are_prefilled_once(threads: int) -> None:
 
 def test_a_prefill_is_no_reason_to_compile_again() -> None:
     model = awake(SMALL)
-    fast, (ids, clock, held) = CompiledStepper(model, five_rows(model), 5), played(5, 4)
+    fast, (ids, clock, held) = CompiledStepper(model, five_rows(model), EACH), played(5, 4)
     fast.step(ids[0], clock[0], held[0])
     before = len(kernel.step.signatures)
     fast.prefill(*(values.swapaxes(0, 1) for values in (ids, clock, held)))
@@ -128,7 +149,7 @@ def test_logits_are_those_of_decode_at_the_sizes_of_the_box() -> None:
     model = awake(dataclasses.replace(box, decoder_layers=2, style_layers=1))
     condition, before = five_rows(model), box.window - 5
     ids, clock, held = (values.repeat(5, axis=1) for values in played(1, box.window + 5))
-    fast, slow = CompiledStepper(model, condition, 5), ReferenceStepper(model, condition, 5)
+    fast, slow = CompiledStepper(model, condition, EACH), ReferenceStepper(model, condition, EACH)
     for one in (fast, slow):
         one.prefill(*(values[:before].swapaxes(0, 1) for values in (ids, clock, held)))
     for i in range(before, len(ids)):
@@ -146,7 +167,7 @@ def divergence(ours: np.ndarray, theirs: np.ndarray) -> float:
 def test_int8_stays_near_the_reference_across_a_slide(config: ModelConfig) -> None:
     model = awake(config)
     condition = five_rows(model)
-    fast, slow = CompiledStepper(model, condition, 5, int8=True), ReferenceStepper(model, condition, 5)
+    fast, slow = CompiledStepper(model, condition, EACH, int8=True), ReferenceStepper(model, condition, EACH)
     missed = [
         divergence(fast.step(ids, clock, held), slow.step(ids, clock, held))
         for ids, clock, held in zip(*played(5, 41), strict=True)
@@ -158,7 +179,7 @@ def test_int8_stays_near_the_reference_across_a_slide(config: ModelConfig) -> No
 def test_a_row_is_the_same_with_threads_and_among_other_rows(int8: bool) -> None:
     model = awake(SMALL)
     condition = five_rows(model)
-    together, shared = (CompiledStepper(model, condition, 5, int8=int8, threads=threads) for threads in (1, 3))
+    together, shared = (CompiledStepper(model, condition, EACH, int8=int8, threads=threads) for threads in (1, 3))
     for i, (ids, clock, held) in enumerate(zip(*played(5, 23), strict=True)):
         ids[4], clock[4], held[4] = ids[0], clock[0], held[0]  # and the fifth row hears what the first does
         logits = together.step(ids, clock, held)
@@ -170,7 +191,8 @@ def test_rows_that_hear_the_same_share_a_memory_and_a_long_melody_costs_no_more_
     """Ten minutes: the step reads the frames around now only, so it stays right where float32 clocks grow coarse."""
     model = awake(SMALL)
     condition = five_rows(model, frames=6000)
-    fast, slow = CompiledStepper(model, condition, 5), ReferenceStepper(model, condition, 5)
+    hears = np.array([0, 1, 2, 3, 0])
+    fast, slow = CompiledStepper(model, condition, hears), ReferenceStepper(model, condition, hears)
     assert fast._parts[0].memory[2].tolist() == [0, 1, 2, 3, 0]
     for clock in (0, 29_000, 59_400, 59_990, 61_000):
         ids = np.arange(5) + clock % 300
@@ -183,25 +205,25 @@ def test_the_chosen_stepper_is_int8_and_float32_when_asked_or_when_int8_is_far_o
 ) -> None:
     model = awake(SMALL)
     condition = five_rows(model)
-    chosen = stepper.make_stepper(model, condition, 5)
+    chosen = stepper.make_stepper(model, condition, EACH)
     assert isinstance(chosen, CompiledStepper)
     assert chosen.int8 == blocks.HAS_PAIRS
     assert chosen.position == 0
-    exact = stepper.make_stepper(model, condition, 5, exact=True)
+    exact = stepper.make_stepper(model, condition, EACH, exact=True)
     assert isinstance(exact, CompiledStepper)
     assert not exact.int8
     monkeypatch.setattr(stepper, "INT8_DIVERGENCE", 0.0)
     monkeypatch.setattr(stepper, "_agrees", count := Counted(stepper._agrees))
-    stepper.make_stepper(model, condition, 5)
+    stepper.make_stepper(model, condition, EACH)
     assert count.calls == 0  # found out once
     with torch.no_grad():
         model.decoder.head.bias.add_(1.0)
-    far_off = stepper.make_stepper(model, condition, 5)
+    far_off = stepper.make_stepper(model, condition, EACH)
     assert count.calls == 1 + blocks.HAS_PAIRS
     assert isinstance(far_off, CompiledStepper)
     assert not far_off.int8
     monkeypatch.setattr(stepper, "TOLERANCE", -1.0)
-    assert isinstance(stepper.make_stepper(awake(SMALL), condition, 5), ReferenceStepper)
+    assert isinstance(stepper.make_stepper(awake(SMALL), condition, EACH), ReferenceStepper)
 
 
 class Counted:
@@ -220,7 +242,7 @@ def test_a_chosen_stepper_begins_as_a_fresh_one(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     model = awake(SMALL)
     condition = five_rows(model)
-    checked, fresh = stepper.make_stepper(model, condition, 5, exact=True), CompiledStepper(model, condition, 5)
+    checked, fresh = stepper.make_stepper(model, condition, EACH, exact=True), CompiledStepper(model, condition, EACH)
     for ids, clock, held in zip(*played(5, 19), strict=True):
         assert np.array_equal(checked.step(ids, clock, held), fresh.step(ids, clock, held))
 
@@ -228,12 +250,12 @@ def test_a_chosen_stepper_begins_as_a_fresh_one(monkeypatch: pytest.MonkeyPatch)
 def test_a_changed_model_is_packed_again() -> None:
     model = awake(SMALL)
     condition = five_rows(model)
-    before = CompiledStepper(model, condition, 5)
-    assert CompiledStepper(model, condition, 5)._weights is before._weights
+    before = CompiledStepper(model, condition, EACH)
+    assert CompiledStepper(model, condition, EACH)._weights is before._weights
     with torch.no_grad():
         model.decoder.head.bias.add_(1.0)
     ids, clock, held = played(5, 1)
-    changed = CompiledStepper(model, condition, 5).step(ids[0], clock[0], held[0])
+    changed = CompiledStepper(model, condition, EACH).step(ids[0], clock[0], held[0])
     np.testing.assert_allclose(changed, before.step(ids[0], clock[0], held[0]) + 1.0, rtol=0, atol=1e-4)
 
 

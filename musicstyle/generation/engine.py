@@ -1,6 +1,9 @@
 """The sampling loop: one id at a time over a key-value cache.
 
 Variations, their guidance rows and the keys in which each is heard are one batch, in this order.
+
+A performance is not played in one style from end to end, so its crops are heard one after the other, each for its share
+of the piece: what is behind stays in the cache as it was heard.
 """
 
 from __future__ import annotations
@@ -65,7 +68,7 @@ def sample_ids(
     Args:
         model: In evaluation mode.
         melody: Melody ids, (frames,); None for none.
-        style: Style embedding, (style_width,); None for none.
+        style: Style embeddings to hear one after the other, (crops, style_width); None for none.
         grammars: One a variation; they have accepted the primer.
         seeds: One a variation.
         options: Sampling settings; their own seed is not read.
@@ -83,10 +86,11 @@ def sample_ids(
     settings = (float(temperature), min(options.top_k, PERFORMANCE.size), float(options.top_p), float(options.min_p))
     ensemble = Ensemble(ENSEMBLE[: options.ensemble], len(grammars), len(weights))
     alone = Ensemble(ensemble.semitones, 1, len(weights))
-    condition = _condition(model, melody, style, list(weights), alone).repeat(len(grammars))
-    stepper = make_stepper(model, condition, ensemble.rows, exact=options.exact)
+    condition, which = _condition(model, melody, style, list(weights), alone)
+    way = Way(len(which), grammars)
+    stepper = make_stepper(model, condition, which[way.crops].ravel(), exact=options.exact)
     # If any row hears the style, the first does.
-    habitual = None if condition.habits is None else Habitual(condition.habits[0])
+    habitual = None if condition.habits is None else Habitual(condition.habits[which[:, 0]])
     generators = [np.random.default_rng(seed) for seed in seeds]
     heard = np.append(PAD, primer)[:-1] if len(primer) else NO_IDS  # the loop puts in the last id
     begun = (heard, elapsed_steps(heard), held_steps(heard))
@@ -94,12 +98,16 @@ def sample_ids(
     last = [int(primer[-1]) if len(primer) else PAD] * len(grammars)
     while (allowed := np.array([grammar.allowed() for grammar in grammars])).any():
         state = (np.array(last), np.array([g.clock for g in grammars]), np.array([g.held for g in grammars]))
+        if way.goes_on(state[1]):
+            stepper.hear(which[way.crops].ravel())
         logits = stepper.step(*ensemble.heard(*state))
         if not np.isfinite(logits).all():
             raise GenerationError("the model answers with what is no number; take another checkpoint or style")
         each = ensemble.mean(logits)
         if habitual is not None:
-            each += habitual.says(grammars, state[2])[:, None]  # to every row: once, as their weights sum to 1
+            each += habitual.says(grammars, state[2], way.crops)[
+                :, None
+            ]  # to every row: once, as their weights sum to 1
         last = [
             draw(distribution(rows, mix, may, PERFORMANCE.kinds, *settings), generator.random()) if may.any() else EOS
             for rows, may, generator in zip(each, allowed, generators, strict=True)
@@ -109,18 +117,44 @@ def sample_ids(
         yield last
 
 
+class Way:
+    """How far each variation has come on its way through the crops of a style.
+
+    Attributes:
+        crops: Which one each hears, (variations,).
+    """
+
+    def __init__(self, count: int, grammars: Sequence[Grammar]) -> None:
+        """Begin where the grammars stand, all at one place; each of `count` crops gets its share of what is left."""
+        self._count, self._begin = count, grammars[0].clock
+        self._length = max(grammars[0].end_steps - self._begin, 1)
+        self.crops = np.zeros(len(grammars), np.int64)
+
+    def goes_on(self, clock: np.ndarray) -> bool:
+        """Whether at these steps, (variations,), any hears another crop than before."""
+        before = self.crops
+        self.crops = np.minimum((clock - self._begin) * self._count // self._length, self._count - 1)
+        return not np.array_equal(before, self.crops)
+
+
 def _condition(
     model: Autoencoder,
     melody: np.ndarray | None,
     style: Tensor | None,
     hears: list[tuple[bool, bool]],
-    ensemble: Ensemble,
-) -> Condition:
-    device = next(model.parameters()).device
-    hears = [row for row in hears for _ in ensemble.semitones]
-    return model.condition(
-        None if melody is None else torch.from_numpy(ensemble.melodies(melody)).to(device),
-        None if style is None else style.expand(len(hears), -1),
-        torch.tensor([row[0] for row in hears], device=device),
-        torch.tensor([row[1] for row in hears], device=device),
+    alone: Ensemble,
+) -> tuple[Condition, np.ndarray]:
+    """All that is heard on the way, and which of its rows when: (crops, guidance rows and their keys)."""
+    device, keys = next(model.parameters()).device, len(alone.semitones)
+    # A row that hears no style hears the same all the way.
+    rows = [(m, s, s * crop) for crop in range(1 if style is None else len(style)) for m, s in hears]
+    distinct = list(dict.fromkeys(rows))
+    which = np.array([[distinct.index(row) * keys + key for key in range(keys)] for row in rows])
+    use_melody, use_style, crops = torch.tensor(distinct, device=device).repeat_interleave(keys, dim=0).T
+    condition = model.condition(
+        None if melody is None else torch.from_numpy(alone.melodies(melody)).to(device),
+        None if style is None else style[crops],
+        use_melody.bool(),
+        use_style.bool(),
     )
+    return condition, which.reshape(-1, alone.rows)

@@ -37,8 +37,8 @@ class Ensemble:
         )
 
     def melodies(self, melody: np.ndarray) -> np.ndarray:
-        """What each row hears of melody ids, (frames,): (rows, frames)."""
-        return np.stack([melody_table(key)[melody] for key in self.semitones])[self._key]
+        """Melody ids, (frames,), in each key: (keys, frames)."""
+        return np.stack([melody_table(key)[melody] for key in self.semitones])
 
     def mean(self, logits: np.ndarray) -> np.ndarray:
         """Logits of all rows, (rows, ids), in the piece's own key: (variations, guidance rows, ids)."""

@@ -31,32 +31,33 @@ _FIRST = FIRST.tolist()
 
 
 class Habitual:
-    """A performance's habits."""
+    """A performance's habits, crop by crop."""
 
     def __init__(self, worth: Tensor) -> None:
-        """`worth`: the row of `Condition.habits` that hears the performance, (habits + 1,)."""
+        """`worth`: the rows of `Condition.habits` that hear its crops, (crops, habits + 1)."""
         self._worth = worth.numpy(force=True)
-        self._everywhere = self._worth[EVERYWHERE]
-        self._releases = self._worth[_FIRST[RELEASES] :]
 
-    def says(self, grammars: Sequence[Grammar], held: np.ndarray) -> np.ndarray:
+    def says(self, grammars: Sequence[Grammar], held: np.ndarray, crops: np.ndarray) -> np.ndarray:
         """What is added for every id, (variations, 310).
 
         Args:
             grammars: Where each variation stands.
             held: For how long its keys have been down, (variations, 88).
+            crops: Which crop it hears, (variations,).
         """
-        said = np.tile(self._everywhere, (len(grammars), 1))
-        for row, grammar, down in zip(said, grammars, held, strict=True):
+        each = self._worth[crops]
+        said = each[:, EVERYWHERE]
+        for row, worth, grammar, down in zip(said, each, grammars, held, strict=True):
             after, struck, in_chord, level = grammar.stands
-            row[_SHIFT] += self._from(_FIRST[WAITS + after], MAX_SHIFT_STEPS)
+            row[_SHIFT] += _from(worth, _FIRST[WAITS + after], MAX_SHIFT_STEPS)
             if struck >= 0:
-                row[_ON] += self._from(_FIRST[LEAPS + in_chord] + KEYS - 1 - struck, KEYS)
+                row[_ON] += _from(worth, _FIRST[LEAPS + in_chord] + KEYS - 1 - struck, KEYS)
             if level >= 0:
-                row[_VELOCITY] += self._from(_FIRST[MOVES] + VELOCITY_BINS - 1 - level, VELOCITY_BINS)
+                row[_VELOCITY] += _from(worth, _FIRST[MOVES] + VELOCITY_BINS - 1 - level, VELOCITY_BINS)
             (keys,) = down.nonzero()
-            row[_OFF + keys] += self._releases[release_of(down[keys])]
+            row[_OFF + keys] += worth[_FIRST[RELEASES] + release_of(down[keys])]
         return said
 
-    def _from(self, first: int, count: int) -> np.ndarray:
-        return self._worth[first : first + count]
+
+def _from(worth: np.ndarray, first: int, count: int) -> np.ndarray:
+    return worth[first : first + count]

@@ -32,7 +32,7 @@ class Job:
     Attributes:
         model: In evaluation mode.
         plan: What is to be played.
-        style: Style embedding, (style_width,); None for none.
+        style: Style embeddings to hear one after the other, (crops, style_width); None for none.
         style_notes: The performance, where it is known.
         options: Sampling settings.
         settings: What the result's file will say, without the seed that gave it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -119,16 +119,17 @@ def _filled(rows: Tensor) -> np.ndarray:
     return np.pad(array(rows), ((0, round_up(len(rows), PANEL) - len(rows)), (0, 0)))
 
 
-def pack_inputs(model: Autoencoder, condition: Condition, rows: int) -> tuple[Any, ...]:
-    """See `kernel.step`, inputs."""
+def pack_inputs(model: Autoencoder, condition: Condition) -> tuple[Any, ...]:
+    """See `kernel.step`, inputs, for every row of the condition."""
     c = model.config
+    rows = condition.rows
     constant, nothing = torch.zeros(rows, c.width), torch.empty(0, c.width)
     if condition.style is not None and c.style_shortcut:
         # Row by row: BLAS adds up some rows of a batch in another order than others.
-        constant = torch.cat([model.style_input(row) for row in condition.style[:, None]]).expand(rows, -1)
+        constant = torch.cat([model.style_input(row) for row in condition.style[:, None]])
     frames, melody = 0, np.zeros((rows, 1), np.int64)
     if condition.melody is not None and c.aligned_frames:
-        frames, melody = c.aligned_frames, condition.melody.expand(rows, -1).numpy().astype(np.int64, order="C")
+        frames, melody = c.aligned_frames, condition.melody.numpy().astype(np.int64, order="C")
     tables = (
         model.embedding.weight,
         model.phase.weight if c.clock else nothing,
@@ -139,58 +140,53 @@ def pack_inputs(model: Autoencoder, condition: Condition, rows: int) -> tuple[An
     return array(constant), melody, tuple(array(table) for table in tables), sizes
 
 
-def pack_memory(model: Autoencoder, condition: Condition, rows: int, int8: bool) -> tuple[Any, ...]:
-    """See `kernel.step`, memory. Timed frames come first; rows that hear the same share a memory.
+class Memories(NamedTuple):
+    """Keys, values and their scales, (layers, memories, ...), and the counts of each memory: see `kernel.step`."""
+
+    panels: Arrays
+    counts: np.ndarray
+
+
+def pack_memory(model: Autoencoder, condition: Condition, int8: bool) -> Memories:
+    """The memory of a condition of one row; timed frames come first. None at all if the model has no memory.
 
     Raises:
         ValueError: The memory's timed positions are no run of frames.
     """
-    c = model.config
-    if condition.memory is None:
+    c, m = model.config, condition.memory
+    if m is None:
         none = np.zeros((c.decoder_layers, 0, c.heads, 0, c.head_width), np.float32)
-        return pack_keys_and_values(none, none, int8), np.zeros((0, 3), np.int64), np.zeros(rows, np.int64)
-    distinct, memory_of = _distinct(condition.memory)
-    m = condition.memory
-    heard = Memory(*(part[distinct] for part in (m.vectors, m.present, m.steps, m.timed)))
-    timed = heard.timed & heard.present
-    frame = torch.arange(heard.steps.shape[1]) * c.steps_per_frame
-    if (timed & ~(timed.cummin(dim=1).values & (heard.steps == frame))).any():
+        return Memories(pack_keys_and_values(none, none, int8), np.zeros((0, 3), np.int64))
+    heard = Memory(*(part[:, m.present[0]] for part in (m.vectors, m.present, m.steps, m.timed)))
+    count, positions = int(heard.timed.sum()), heard.timed.shape[1]
+    if not heard.timed[0, :count].all() or (heard.steps[0, :count] != torch.arange(count) * c.steps_per_frame).any():
         raise ValueError("the memory's timed positions are not one frame after another from time 0")
     modules: list[Any] = list(model.decoder.layers)
     layers = [layer.cross.listen(heard, c.clock) for layer in modules]
-    keys, values = (array(torch.stack([layer[i] for layer in layers])) for i in range(2))
     # Timed frames, then from the next panel on what is heard from everywhere.
-    others = round_up(int(timed.sum(dim=1).max()), PANEL)
-    untimed = [np.flatnonzero((heard.present & ~timed)[row].numpy()) for row in range(len(distinct))]
-    shape = (*keys.shape[:3], others + max(map(len, untimed)), c.head_width)
-    placed = np.zeros((2, *shape), np.float32)
-    counts = np.zeros((len(distinct), 3), np.int64)
-    for row, apart in enumerate(untimed):
-        count = int(timed[row].sum())
-        counts[row] = count, others, others + len(apart)
-        for to, source in zip(placed, (keys, values), strict=True):
-            to[:, row, :, :count] = source[:, row, :, :count]
-            to[:, row, :, others : others + len(apart)] = source[:, row][:, :, apart]
-    return pack_keys_and_values(placed[0], placed[1], int8), counts, np.broadcast_to(memory_of, (rows,)).copy()
+    others = round_up(count, PANEL)
+    placed = np.zeros((2, c.decoder_layers, 1, c.heads, others + positions - count, c.head_width), np.float32)
+    for i, to in enumerate(placed):
+        both = array(torch.stack([layer[i] for layer in layers]))
+        to[..., :count, :], to[..., others:, :] = both[..., :count, :], both[..., count:, :]
+    counts = np.array([[count, others, others + positions - count]])
+    return Memories(pack_keys_and_values(placed[0], placed[1], int8), counts)
+
+
+def side_by_side(memories: list[Memories]) -> Memories:
+    """Several as one, the shorter ones filled up with zeros."""
+    together = []
+    for parts in zip(*(memory.panels for memory in memories), strict=True):
+        longest = np.max([part.shape for part in parts], axis=0)
+        fill = [[(0, 0), (0, 0), *((0, n) for n in longest[2:] - part.shape[2:])] for part in parts]
+        together.append(np.concatenate([np.pad(part, n) for part, n in zip(parts, fill, strict=True)], axis=1))
+    return Memories(tuple(together), np.concatenate([memory.counts for memory in memories]))
 
 
 def pack_keys_and_values(keys: np.ndarray, values: np.ndarray, int8: bool) -> Arrays:
     """Panels and scales of keys and values, (..., positions, D) each."""
     (key_panels, key_scales), (mixed, value_scales) = panels(keys, int8), value_panels(values, int8)
     return key_panels, mixed, key_scales, value_scales
-
-
-def _distinct(memory: Memory) -> tuple[list[int], np.ndarray]:
-    """Rows with distinct memories, and for each row which of these is its own."""
-    distinct: list[int] = []
-    memory_of = np.empty(len(memory.vectors), np.int64)
-    parts = (memory.vectors, memory.present, memory.steps, memory.timed)
-    for row in range(len(memory_of)):
-        same = [i for i, other in enumerate(distinct) if all(torch.equal(p[row], p[other]) for p in parts)]
-        memory_of[row] = same[0] if same else len(distinct)
-        if not same:
-            distinct.append(row)
-    return distinct, memory_of
 
 
 def make_scratch(c: ModelConfig, rows: int, positions: int, int8: bool) -> tuple[Any, ...]:

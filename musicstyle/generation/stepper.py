@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +19,9 @@ from musicstyle.model.decoder import DecoderCache
 
 class Stepper(Protocol):
     """Decodes several rows that are at the same position, each with its own ids, clock and condition."""
+
+    def hear(self, conditions: np.ndarray) -> None:
+        """From the next id on, let every row hear this row of the condition, (rows,) int64."""
 
     def prefill(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> None:
         """Take in ids that the rows begin with.
@@ -46,10 +48,17 @@ class Stepper(Protocol):
 class ReferenceStepper:
     """`model.decode` with its cache: any device, and the oracle of the others."""
 
-    def __init__(self, model: Autoencoder, condition: Condition, rows: int) -> None:
-        self._model, self._condition, self._rows = model, condition, rows
+    def __init__(self, model: Autoencoder, condition: Condition, conditions: np.ndarray) -> None:
+        """`conditions`: see `hear`."""
+        self._model, self._all, self._rows = model, condition, len(conditions)
         self._device = next(model.parameters()).device
-        self.cache = DecoderCache(model.config, rows, self._device)
+        self.cache = DecoderCache(model.config, self._rows, self._device)
+        self.hear(conditions)
+
+    def hear(self, conditions: np.ndarray) -> None:
+        """See `Stepper`."""
+        self._condition = self._all.take(torch.from_numpy(conditions).to(self._device))
+        self.cache.heard = None
 
     @torch.inference_mode()
     def prefill(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> None:
@@ -76,14 +85,14 @@ class CompiledStepper:
 
     @torch.inference_mode()
     def __init__(
-        self, model: Autoencoder, condition: Condition, rows: int, *, int8: bool = False, threads: int = 1
+        self, model: Autoencoder, condition: Condition, conditions: np.ndarray, *, int8: bool = False, threads: int = 1
     ) -> None:
         """Pack weights and memory.
 
         Args:
             model: In evaluation mode.
-            condition: Of every row.
-            rows: How many are decoded at once.
+            condition: All that may be heard.
+            conditions: See `hear`.
             int8: Weights, keys and values as 8-bit numbers with a scale for each row of them.
             threads: Among which the rows are shared out, at most one a row.
 
@@ -95,16 +104,30 @@ class CompiledStepper:
         if next(model.parameters()).device.type != "cpu":
             raise ValueError("the compiled step runs on the CPU only")
         c = model.config
-        self.int8 = int8
+        self._model, self._all, self.int8 = model, condition, int8
         self._weights = packing.pack_weights(model, int8)
         self._held_table = packing.array(model.held.weight.T) if c.held_keys else np.zeros((0, c.width), np.float32)
-        inputs, memory = packing.pack_inputs(model, condition, rows), packing.pack_memory(model, condition, rows, int8)
         window_steps = -1 if c.memory_window_steps is None else c.memory_window_steps
         self._settings = (model.decoder.norm.eps, c.activation == "relu_squared", c.steps_per_frame, window_steps)
-        self._logits = np.empty((rows, c.vocabulary_size), np.float32)
-        self._part = partial(_Part, c, inputs, memory, int8)
+        self._logits = np.empty((len(conditions), c.vocabulary_size), np.float32)
         self.window, self.keys = c.window, c.held_keys
+        self._parts: list[_Part] = []
+        self._packed: dict[int, packing.Memories] = {}
+        self.hear(conditions)
         self.share_out(threads)
+
+    @torch.inference_mode()
+    def hear(self, conditions: np.ndarray) -> None:
+        """See `Stepper`. A memory is packed when it is first heard."""
+        from musicstyle.generation import packing
+
+        heard, which = np.unique(conditions, return_inverse=True)
+        for row in set(heard.tolist()) - set(self._packed):
+            self._packed[row] = packing.pack_memory(self._model, self._all.take(torch.tensor([row])), self.int8)
+        inputs = packing.pack_inputs(self._model, self._all.take(torch.from_numpy(heard)))
+        self._heard = _Heard(inputs, packing.side_by_side([self._packed[row] for row in heard.tolist()]), which)
+        for part in self._parts:
+            part.hear(self._heard)
 
     def share_out(self, threads: int) -> None:
         """Give the rows to so many threads, at most one a row, and begin anew: at position 0, with empty caches."""
@@ -153,21 +176,39 @@ class CompiledStepper:
             for kept, begun in zip(part.cache, first.cache, strict=True):
                 kept[:] = begun[:, np.arange(part.rows.start, part.rows.stop) % len(ids)]
 
+    def _part(self, rows: slice) -> _Part:
+        return _Part(self._model.config, self._heard, self.int8, rows)
+
+
+class _Heard(NamedTuple):
+    """Inputs and memory of some rows of a condition, and which of these each row hears, (rows,)."""
+
+    inputs: Any
+    memory: Any
+    which: np.ndarray
+
 
 class _Part:
     """What one thread reads and writes for its rows."""
 
-    def __init__(self, c: ModelConfig, inputs: Any, memory: Any, int8: bool, rows: slice) -> None:
+    def __init__(self, c: ModelConfig, heard: _Heard, int8: bool, rows: slice) -> None:
         from musicstyle.generation import packing
 
         count = rows.stop - rows.start
-        self.rows = rows
-        self.inputs = (inputs[0][rows], inputs[1][rows], *inputs[2:])
-        self.memory = (*memory[:2], memory[2][rows])
+        self._config, self._int8, self.rows = c, int8, rows
+        self.hear(heard)
         empty = np.zeros((1, 1, c.heads, c.window, c.head_width), np.float32)
         of_one = packing.pack_keys_and_values(empty, empty, int8)
         self.cache = tuple(np.tile(part, (c.decoder_layers, count, *[1] * (part.ndim - 2))) for part in of_one)
-        self.scratch = packing.make_scratch(c, count, self.memory[0][2].shape[-1], int8)
+
+    def hear(self, heard: _Heard) -> None:
+        """From now on."""
+        from musicstyle.generation import packing
+
+        (constant, melody, *others), (panels, counts), which = heard
+        mine = which[self.rows]
+        self.inputs, self.memory = (constant[mine], melody[mine], *others), (panels, counts, mine)
+        self.scratch = packing.make_scratch(self._config, len(mine), panels[2].shape[-1], self._int8)
 
 
 CHECKED_TOKENS, CHECKED_FRAMES, TIMED_STEPS = 6, 50, 12
@@ -175,7 +216,7 @@ TOLERANCE = 1e-3  # of float32 logits: another order of sums
 INT8_DIVERGENCE = 0.02  # nats a token, of int8 from the reference: measured 0.001 (docs/experiments.md)
 
 
-def make_stepper(model: Autoencoder, condition: Condition, rows: int, *, exact: bool = False) -> Stepper:
+def make_stepper(model: Autoencoder, condition: Condition, conditions: np.ndarray, *, exact: bool = False) -> Stepper:
     """The fastest stepper that agrees with the reference on this machine, at position 0.
 
     In order: int8 where the CPU multiplies pairs of 16-bit numbers, float32, `model.decode`. Which one it is depends on
@@ -184,14 +225,15 @@ def make_stepper(model: Autoencoder, condition: Condition, rows: int, *, exact: 
 
     Args:
         model: In evaluation mode.
-        condition: Of every row.
-        rows: How many are decoded at once.
+        condition: All that may be heard.
+        conditions: Which of its rows each row hears to begin with, (rows,) int64.
         exact: No int8.
     """
     kind = _best_kind(model, exact)
     if kind is None:
-        return ReferenceStepper(model, condition, rows)
-    stepper = CompiledStepper(model, condition, rows, int8=kind == "int8")
+        return ReferenceStepper(model, condition, conditions)
+    stepper = CompiledStepper(model, condition, conditions, int8=kind == "int8")
+    rows = len(conditions)
     threads = min(torch.get_num_threads(), rows // 2)  # handing over costs as much as a row
     if threads > 1:
         _share_out_if_sooner(stepper, rows, threads)
@@ -232,8 +274,8 @@ def _agrees(model: Autoencoder, *, int8: bool) -> bool:
     hears = torch.tensor([True, False])
     melody = torch.arange(CHECKED_FRAMES).expand(2, -1) % (model.config.melody_vocabulary_size - 2) + 2
     style = torch.linspace(-1, 1, model.style_width).expand(2, -1)
-    condition = model.condition(melody, style, hears, hears)
-    fast, reference = CompiledStepper(model, condition, 2, int8=int8), ReferenceStepper(model, condition, 2)
+    condition, each = model.condition(melody, style, hears, hears), np.arange(2)
+    fast, reference = CompiledStepper(model, condition, each, int8=int8), ReferenceStepper(model, condition, each)
     divergences = []
     for token in range(CHECKED_TOKENS):
         ids = (np.arange(2) + 97 * token) % model.config.vocabulary_size

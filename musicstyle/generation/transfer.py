@@ -27,7 +27,7 @@ from musicstyle.music.performance import elapsed_steps, encode
 from musicstyle.music.scores import read_notes, source_name
 from musicstyle.resources import default_checkpoint
 
-STYLE_CROPS = 4  # of a long performance, spread evenly; their embeddings are averaged
+STYLE_CROPS = 8  # of a performance, spread evenly and heard one after the other
 SHORTEST_MELODY_SECONDS = 1.0
 OF_A_PIECE = {"seed", "seconds", "tempo", "transpose"}  # settings that no checkpoint brings
 
@@ -107,7 +107,8 @@ class StyleTransfer:
             player.generate(style="perf.mid", melody="twinkle.mid", seed=1).save("out.mid")
 
         Args:
-            style: The performance, a MIDI file or Notes, or a style embedding, (style_width,); None: no style.
+            style: The performance, a MIDI file or Notes, or style embeddings, (crops, style_width), each heard for its
+                share of the piece; None: no style.
             melody: The tune, or a piece whose melody is taken; None: no tune.
             options: None takes the defaults of the checkpoint.
             **further: See `Further`.
@@ -196,14 +197,15 @@ class StyleTransfer:
         return Job(self.model, plan, embedding, style_notes, options, facts, progress)
 
     def embed_style(self, style: Source) -> Tensor:
-        """The style embedding of a performance, (style_width,): the mean over crops that are spread over it.
+        """The style embeddings of a performance, (STYLE_CROPS, style_width), of crops that are spread over it.
 
         Raises:
             MidiError: A file that cannot be used.
             UsageError: These weights hear no style.
         """
         self._refuse_deaf(style, None)
-        return self.embed_crops(style_crops(_piano_notes(style), self.facts["training"]["tokens"])).mean(dim=0)
+        crops = style_crops(_piano_notes(style), self.facts["training"]["tokens"])
+        return self.embed_crops(crops)[torch.arange(STYLE_CROPS) * len(crops) // STYLE_CROPS]
 
     def embed_crops(self, crops: list[np.ndarray]) -> Tensor:
         """Style embeddings of performance ids, (ids,) each and none empty: (crops, style_width)."""
@@ -218,11 +220,11 @@ class StyleTransfer:
             return self.model.encode_style(*(torch.from_numpy(part).to(device) for part in (ids, clock, known)))
 
     def _checked(self, embedding: Tensor) -> Tensor:
-        """An embedding that a caller made, as the model takes it."""
+        """Embeddings that a caller made, as the model takes them."""
         width = self.model.style_width
-        if embedding.shape != (width,):
+        if embedding.ndim != 2 or not len(embedding) or embedding.shape[1] != width:
             shape = tuple(embedding.shape)
-            raise UsageError(f"the style embedding is of shape {shape}; checkpoint {self.name} takes ({width},)")
+            raise UsageError(f"the style embedding is of shape {shape}; checkpoint {self.name} takes (crops, {width})")
         if not embedding.isfinite().all():
             raise UsageError("the style embedding holds what is no number")
         return embedding.to(next(self.model.parameters()))

@@ -32,6 +32,7 @@ class Condition:
     """What a generation or a training crop is conditioned on.
 
     Attributes:
+        rows: How many, the batch.
         memory: What the decoder attends to; None for the unconditional baseline.
         melody: Melody ids, (batch, frames), PAD where unknown; None if the model hears no melody.
         style: Style embedding without the habits, (batch, width); None if the model hears no style.
@@ -39,21 +40,18 @@ class Condition:
             the model hears of none.
     """
 
+    rows: int
     memory: Memory | None
     melody: Tensor | None
     style: Tensor | None
     habits: Tensor | None
 
-    def repeat(self, times: int) -> Condition:
-        """The rows so many times, all of them one after the other."""
-
-        def again(part: Tensor) -> Tensor:
-            return part.repeat(times, *[1] * (part.ndim - 1))
-
+    def take(self, rows: Tensor) -> Condition:
+        """Some of the rows, by number, (n,)."""
         m = self.memory
-        memory = None if m is None else Memory(*map(again, (m.vectors, m.present, m.steps, m.timed)))
-        others = (None if part is None else again(part) for part in (self.melody, self.style, self.habits))
-        return Condition(memory, *others)
+        memory = None if m is None else Memory(*(part[rows] for part in (m.vectors, m.present, m.steps, m.timed)))
+        others = (None if part is None else part[rows] for part in (self.melody, self.style, self.habits))
+        return Condition(len(rows), memory, *others)
 
 
 class Autoencoder(nn.Module):
@@ -115,7 +113,8 @@ class Autoencoder(nn.Module):
         """Make what the decoder is conditioned on.
 
         Args:
-            melody: Melody ids, (batch, frames), PAD after the end; None: no row has a melody.
+            melody: Melody ids, (batch, frames), PAD after the end; fewer rows are heard in turn, again and again, and
+                encoded once. None: no row has a melody.
             style: Style embedding, (batch, style_width); None: no row has a style.
             use_melody: Rows that hear their melody, (batch,) bool.
             use_style: Rows that hear their style, (batch,) bool.
@@ -133,9 +132,10 @@ class Autoencoder(nn.Module):
                 use_melody.new_zeros(len(use_melody), 1, dtype=torch.long),
                 torch.zeros_like(use_melody),
             )
-        melody = torch.where(use_melody[:, None], melody, PAD) if c.hears_melody else None
         style = style if c.hears_style else None
-        return Condition(self._remember(melody, style, use_melody), melody, style, habits)
+        memory = self._remember(melody if c.hears_melody else None, style, use_melody)
+        melody = torch.where(use_melody[:, None], _in_turn(melody, len(use_melody)), PAD) if c.hears_melody else None
+        return Condition(len(use_melody), memory, melody, style, habits)
 
     def _remember(self, melody: Tensor | None, style: Tensor | None, use_melody: Tensor) -> Memory | None:
         c = self.config
@@ -144,7 +144,8 @@ class Autoencoder(nn.Module):
         if melody is None:
             assert style is not None
             return _untimed(style[:, None])
-        vectors = self.melody_encoder(melody)
+        vectors = _in_turn(self.melody_encoder(melody), len(use_melody))
+        melody = _in_turn(melody, len(use_melody))
         # A row without a melody hears one timeless position that says so.
         first = torch.arange(melody.shape[1], device=melody.device) == 0
         vectors = torch.where(use_melody[:, None, None], vectors, self.no_melody)
@@ -251,6 +252,11 @@ def shares(ids: Tensor, size: int) -> Tensor:
     """
     counts = torch.zeros(len(ids), size, device=ids.device).scatter_add_(1, ids, (ids != PAD).float())
     return (counts / counts.sum(dim=1, keepdim=True).clamp(min=1)).sqrt()
+
+
+def _in_turn(part: Tensor, batch: int) -> Tensor:
+    """The rows again and again, up to so many."""
+    return part if len(part) == batch else part.repeat(batch // len(part), *[1] * (part.ndim - 1))
 
 
 def _untimed(vectors: Tensor) -> Memory:
