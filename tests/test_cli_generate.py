@@ -367,9 +367,7 @@ def test_what_cannot_be_meant_of_the_newer_settings_is_refused_too(
 
 def test_help_tells_the_defaults_and_that_a_checkpoint_may_have_others() -> None:
     shown = " ".join(CliRunner().invoke(main, ["generate", "--help"]).stdout.split())
-    for name in (
-        "temperature", "top_k", "top_p", "min_p", "guidance_temperature", "melody_strength", "style_strength"
-    ):  # fmt: skip
+    for name in ("temperature", "top_k", "top_p", "min_p", "melody_strength", "style_strength"):
         says = shown.split(f"--{name.replace('_', '-')} ")[1].split(" --")[0]
         assert f"default: {getattr(GenerationOptions(), name):g}, or the checkpoint's." in says, name
 

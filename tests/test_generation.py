@@ -190,7 +190,7 @@ def test_the_engine_draws_what_the_full_recomputation_draws(
     torch.manual_seed(5)
     melody, style = torch.randint(2, 92, (40,)), torch.randn(1, WIDTH)
     options = GenerationOptions(
-        seed=9, top_p=0.9, guidance_temperature=1, ensemble=ensemble, exact=True,
+        seed=9, top_p=0.9, ensemble=ensemble, exact=True,
         **{"melody_strength": 1, "style_strength": 1, f"{guided}_strength": strength},
     )  # fmt: skip
     sampled = sample_ids(model, melody.numpy(), style, [Grammar(3000, 3100)], [options.seed], options)
@@ -217,7 +217,7 @@ def test_the_engine_draws_what_the_full_recomputation_draws(
         np.array([strength, 1 - strength]),
     )
     for position, event_id in enumerate(ids):
-        weights = distribution(rows[:, position], mix, grammar.allowed(), PERFORMANCE.kinds, 1.0, 0, 0.9, 0.0)
+        weights = distribution(rows[:, position], mix, grammar.allowed(), 1.0, 0, 0.9, 0.0)
         assert draw(weights, generator.random()) == event_id
         grammar.accept(int(event_id))
 
@@ -255,7 +255,7 @@ def test_a_style_s_crops_are_heard_one_after_the_other(transfer: StyleTransfer) 
                 )[0]
             if i >= len(primer):
                 allowed = grammar.allowed()
-                weights = distribution(logits.numpy(), np.ones(1), allowed, PERFORMANCE.kinds, 1.0, 0, 1.0, 0.0)
+                weights = distribution(logits.numpy(), np.ones(1), allowed, 1.0, 0, 1.0, 0.0)
                 assert draw(weights, generator.random()) == event_id
                 grammar.accept(int(event_id))
         assert heard == 2
@@ -294,17 +294,6 @@ def test_any_condition_may_be_left_out_and_the_tune_decides_the_length(transfer:
 def test_the_likeliest_of_more_than_there_are_is_all(transfer: StyleTransfer) -> None:
     most, every = (transfer.generate(None, tune(), top_k=k, seconds=2.0).notes for k in (10**20, 0))
     assert most.equals(every)
-
-
-def test_guidance_temperature_warms_what_is_guided_and_nothing_else(transfer: StyleTransfer) -> None:
-    def played(**settings: float) -> Notes:
-        return transfer.generate(None, tune(), seed=4, **settings).notes  # type: ignore[arg-type]
-
-    guided = played(melody_strength=2.0, temperature=1.5, guidance_temperature=1.0)
-    assert guided.equals(played(melody_strength=2.0, temperature=0.75, guidance_temperature=2.0))
-    assert not guided.equals(played(melody_strength=2.0, temperature=0.75, guidance_temperature=1.0))
-    plain = played(melody_strength=1.0, temperature=0.75, guidance_temperature=1.0)
-    assert plain.equals(played(melody_strength=1.0, temperature=0.75, guidance_temperature=2.0))
 
 
 def test_a_degenerate_sample_is_retried_with_the_next_seed(
@@ -389,9 +378,7 @@ def test_the_guide_tells_the_defaults() -> None:
     for flags, defaults in rows:
         names = [flag.strip(" `-").replace("-", "_") for flag in flags.split(",")]
         told |= dict(zip(names, map(str.strip, defaults.split(",")), strict=False))
-    for name in (
-        "temperature", "top_k", "top_p", "min_p", "melody_strength", "style_strength", "guidance_temperature"
-    ):  # fmt: skip
+    for name in ("temperature", "top_k", "top_p", "min_p", "melody_strength", "style_strength"):
         assert told[name] == f"{getattr(GenerationOptions(), name):g}", name
 
 
@@ -407,7 +394,6 @@ def test_refusals(transfer: StyleTransfer) -> None:
         deaf.generate(random_notes(1), tune())
     for field, value in (
         ("temperature", -1.0),
-        ("guidance_temperature", 0.0),
         ("top_p", 0.0),
         ("seconds", 0.5),
         ("melody_strength", 99.0),

@@ -12,26 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from musicstyle.generation.sampling import distribution, draw, keep_min_p, keep_top_k, keep_top_p
-from musicstyle.music.vocabulary import PERFORMANCE
 
 WEIGHTS = np.array([1.0, 0.5, 0.3, 0.2])  # their sum is 2
 
 
-def by_torch(
-    logits: Tensor, mix: Tensor, allowed: Tensor, kinds: Tensor, t: float, top_k: int, top_p: float, min_p: float
-) -> Tensor:
-    """The same ladder with normalised logits, masks, a full sort and minus infinity in place of weights."""
-    rows = logits.masked_fill(~allowed, -torch.inf).log_softmax(-1)
-    guided = {}
-    for kind in kinds[allowed].unique().tolist():
-        of_kind = rows.masked_fill(kinds != kind, -torch.inf)
-        marginal = of_kind.logsumexp(-1)
-        within = (mix[:, None] * (of_kind - marginal[:, None])[:, allowed & (kinds == kind)]).sum(0) / t
-        guided[kind] = (mix @ marginal / t, within.log_softmax(-1))
-    normaliser = torch.stack([choice for choice, _ in guided.values()]).logsumexp(0)
-    x = torch.full_like(mix.new_empty(len(kinds)), -torch.inf)
-    for kind, (choice, within) in guided.items():
-        x[allowed & (kinds == kind)] = choice - normaliser + within
+def by_torch(logits: Tensor, mix: Tensor, allowed: Tensor, t: float, top_k: int, top_p: float, min_p: float) -> Tensor:
+    """The same ladder with normalised logits, a full sort and minus infinity in place of weights."""
+    x = (mix[:, None] * logits.log_softmax(-1)).sum(0).masked_fill(~allowed, -torch.inf) / t
     if 0 < top_k < len(x):
         x = x.masked_fill(x < x.topk(top_k).values[-1], -torch.inf)
     ordered, order = x.sort(descending=True)
@@ -56,26 +43,9 @@ def test_the_ladder_is_torchs(seed: int, ids: int, t: float, top_k: int, top_p: 
     logits = rng.normal(0, 3, (3, ids)).astype(np.float32)
     mix, allowed = np.array([2.5, -1.0, -0.5]), rng.random(ids) < 0.7
     allowed[rng.integers(ids)] = True
-    kinds = np.sort(rng.integers(-1, 4, ids)).astype(np.int8)
-    ours = distribution(logits, mix, allowed, kinds, t, top_k, top_p, min_p)
-    theirs = by_torch(*map(torch.from_numpy, (logits.astype(np.float64), mix, allowed, kinds)), t, top_k, top_p, min_p)
+    ours = distribution(logits, mix, allowed, t, top_k, top_p, min_p)
+    theirs = by_torch(*map(torch.from_numpy, (logits.astype(np.float64), mix, allowed)), t, top_k, top_p, min_p)
     np.testing.assert_allclose(ours / ours.sum(), theirs.numpy(), rtol=0, atol=1e-9)
-
-
-@given(seed=st.integers(0, 10_000))
-def test_unguided_at_temperature_one_the_kinds_change_nothing(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    logits, kinds = rng.normal(0, 3, (1, 30)).astype(np.float32), np.sort(rng.integers(-1, 4, 30)).astype(np.int8)
-    weights = distribution(logits, np.ones(1), np.ones(30, bool), kinds, 1.0, 0, 1.0, 0.0)
-    np.testing.assert_allclose(weights, torch.from_numpy(logits[0].astype(np.float64)).softmax(0), rtol=1e-9)
-
-
-def test_a_kind_gains_nothing_by_having_many_ids_when_it_is_hot() -> None:
-    """Half of the probability is one id's, half four others': heated, each kind keeps its half."""
-    logits = np.log(np.array([[0.5, 0.125, 0.125, 0.125, 0.125]], np.float32))
-    kinds = np.array([0, 1, 1, 1, 1], np.int8)
-    weights = distribution(logits, np.ones(1), np.ones(5, bool), kinds, 2.0, 0, 1.0, 0.0)
-    np.testing.assert_allclose(weights, [0.5, 0.125, 0.125, 0.125, 0.125], rtol=1e-6)
 
 
 def test_the_ladder_by_hand() -> None:
@@ -87,11 +57,11 @@ def test_the_ladder_by_hand() -> None:
     assert keep_top_p(np.ones(4), 0.1).tolist() == [1, 1, 1, 1]  # equally likely ids are kept together
 
 
-def test_temperature_zero_takes_the_likeliest_of_the_likeliest_kind_that_is_allowed() -> None:
-    logits = np.array([[9.0, 2.0, 1.9, 1.8]], np.float32)
-    allowed, kinds = np.array([False, True, True, True]), np.array([0, 0, 1, 1], np.int8)
-    assert distribution(logits, np.ones(1), allowed, kinds, 0.0, 0, 1.0, 0.0).tolist() == [0, 0, 1, 0]
-    assert distribution(logits, -np.ones(1), allowed, kinds, 0.0, 0, 1.0, 0.0).tolist() == [0, 1, 0, 0]
+def test_temperature_zero_takes_the_likeliest_that_is_allowed() -> None:
+    logits = np.array([[3.0, 2.0, 1.0]], np.float32)
+    allowed = np.array([False, True, True])
+    assert distribution(logits, np.ones(1), allowed, 0.0, 0, 1.0, 0.0).tolist() == [0, 1, 0]
+    assert distribution(logits, -np.ones(1), allowed, 0.0, 0, 1.0, 0.0).tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize(("uniform", "expected"), [(0, 1), (0.49, 1), (0.5, 2), (0.74, 2), (0.76, 4), (1 - 2**-53, 4)])
@@ -108,6 +78,6 @@ def test_a_seeds_draws_are_as_many_as_the_weights_say() -> None:
 def test_compiled_and_as_written_the_functions_say_the_same() -> None:
     rng = np.random.default_rng(1)
     logits, allowed = rng.normal(0, 2, (2, 310)).astype(np.float32), rng.random(310) < 0.8
-    arguments = (logits, np.array([2.0, -1.0]), allowed, PERFORMANCE.kinds, 0.9, 200, 0.95, 0.01)
+    arguments = (logits, np.array([2.0, -1.0]), allowed, 0.9, 200, 0.95, 0.01)
     compiled = distribution(*arguments)
     np.testing.assert_allclose(distribution.py_func(*arguments), compiled, rtol=1e-12, atol=0)

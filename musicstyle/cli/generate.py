@@ -77,7 +77,6 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
 @_dial("top_k", "Draw from the k likeliest events only, 0 for all", int)
 @_dial("top_p", "Draw from the likeliest events that reach this probability")
 @_dial("min_p", "Draw from events at least this share as likely as the likeliest")
-@_dial("guidance_temperature", "Multiplies the temperature where a strength is neither 0 nor 1, which sharpens")
 @click.option(
     "--seconds", type=float, help="Longest length, with up to 2 s to fade; default: the tune's, or 30 without a tune."
 )

@@ -82,8 +82,12 @@ def sample_ids(
     """
     weights = guidance_weights(melody is not None, style is not None, options.melody_strength, options.style_strength)
     mix = np.array(list(weights.values()))
-    temperature = options.temperature * (options.guidance_temperature if len(weights) > 1 else 1.0)
-    settings = (float(temperature), min(options.top_k, PERFORMANCE.size), float(options.top_p), float(options.min_p))
+    settings = (
+        float(options.temperature),
+        min(options.top_k, PERFORMANCE.size),
+        float(options.top_p),
+        float(options.min_p),
+    )
     ensemble = Ensemble(ENSEMBLE[: options.ensemble], len(grammars), len(weights))
     alone = Ensemble(ensemble.semitones, 1, len(weights))
     condition, which = _condition(model, melody, style, list(weights), alone)
@@ -109,7 +113,7 @@ def sample_ids(
                 :, None
             ]  # to every row: once, as their weights sum to 1
         last = [
-            draw(distribution(rows, mix, may, PERFORMANCE.kinds, *settings), generator.random()) if may.any() else EOS
+            draw(distribution(rows, mix, may, *settings), generator.random()) if may.any() else EOS
             for rows, may, generator in zip(each, allowed, generators, strict=True)
         ]
         for grammar, event_id in zip(grammars, last, strict=True):

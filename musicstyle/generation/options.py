@@ -17,7 +17,6 @@ class Settings(TypedDict, total=False):
 
     seed: int
     temperature: float
-    guidance_temperature: float
     top_k: int
     top_p: float
     min_p: float
@@ -37,9 +36,7 @@ class GenerationOptions:
 
     Attributes:
         seed: Of the sampling.
-        temperature: Divides the logits of the kinds of event and of the ids of each; 0 takes the likeliest of the
-            likeliest kind.
-        guidance_temperature: Multiplies the temperature where there is guidance, which sharpens what it mixes.
+        temperature: Divides the logits; 0 takes the likeliest.
         top_k: Only the k likeliest ids are drawn from; 0 for all.
         top_p: Only the likeliest ids that together reach this probability are drawn from.
         min_p: Only ids at least this share as likely as the likeliest are drawn from; 0 for all.
@@ -58,7 +55,6 @@ class GenerationOptions:
 
     seed: int = 1
     temperature: float = 1.0
-    guidance_temperature: float = 1.25
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
@@ -81,7 +77,6 @@ class GenerationOptions:
         return {
             "seed": (_is_whole(self.seed) and self.seed >= 0, "a whole number, not negative"),
             "temperature": (0 <= self.temperature <= 10, "between 0 and 10"),
-            "guidance_temperature": (0.1 <= self.guidance_temperature <= 10, "between 0.1 and 10"),
             "top_k": (_is_whole(self.top_k) and self.top_k >= 0, "a whole number, not negative"),
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
             "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),

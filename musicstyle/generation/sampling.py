@@ -44,38 +44,16 @@ def keep_min_p(weights: np.ndarray, p: float) -> np.ndarray:
 
 
 @compiled()
-def shares(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """The softmax of (n,) logits divided by a temperature; at 0 all of it is the largest one's."""
-    apart = logits - logits.max()
-    if temperature == 0:
-        return np.where(np.arange(apart.shape[0]) == apart.argmax(), 1.0, 0.0)
-    weights = np.exp(apart / temperature)
-    return weights / weights.sum()
-
-
-@compiled()
 def distribution(
-    logits: np.ndarray,
-    mix: np.ndarray,
-    allowed: np.ndarray,
-    kinds: np.ndarray,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    min_p: float,
+    logits: np.ndarray, mix: np.ndarray, allowed: np.ndarray, temperature: float, top_k: int, top_p: float, min_p: float
 ) -> np.ndarray:
-    """What is drawn from: grammar, guidance and temperature first, then top k, top p and min p.
-
-    An id is two choices, of a kind of event and of one among its ids, p(id) = p(kind) p(id | kind). Each is guided and
-    tempered by itself: over all ids at once, temperatures above 1 favour kinds of many ids nearly alike, so that time
-    would pass (TIME_SHIFT) where a key should be let go (NOTE_OFF).
+    """What is drawn from: guidance, grammar and temperature first, then top k, top p and min p.
 
     Args:
         logits: Of one variation's guidance rows, (rows, ids) float32.
         mix: Their weights, (rows,) float64.
         allowed: By the grammar, at least one, (ids,) bool.
-        kinds: Of each id, those of a kind side by side, (ids,) int8.
-        temperature: 0 leaves only the likeliest id of the likeliest kind.
+        temperature: 0 leaves only the likeliest id.
         top_k: See `keep_top_k`.
         top_p: See `keep_top_p`.
         min_p: See `keep_min_p`.
@@ -83,21 +61,14 @@ def distribution(
     Returns:
         Weights, (ids,) float64. Normalising rows of logits before they are mixed would not change them.
     """
-    ids = np.flatnonzero(allowed)
-    begin = np.append(0, np.flatnonzero(np.diff(kinds[ids])) + 1)  # of each kind among what is allowed
-    end = np.append(begin[1:], len(ids))
-    of_kind, which = np.zeros(len(begin)), np.zeros(len(ids))
+    guided = np.zeros(logits.shape[1])
     for row in range(logits.shape[0]):
-        heard = logits[row][ids].astype(np.float64)
-        for kind in range(len(begin)):
-            mine = heard[begin[kind] : end[kind]]
-            total = mine.max() + np.log(np.exp(mine - mine.max()).sum())
-            of_kind[kind] += mix[row] * total
-            which[begin[kind] : end[kind]] += mix[row] * (mine - total)
-    of_kind = shares(of_kind, temperature)
-    weights = np.zeros(logits.shape[1])
-    for kind in range(len(begin)):
-        weights[ids[begin[kind] : end[kind]]] = of_kind[kind] * shares(which[begin[kind] : end[kind]], temperature)
+        guided += mix[row] * logits[row]
+    guided = np.where(allowed, guided, -np.inf)
+    guided -= guided.max()
+    if temperature == 0:
+        return np.where(np.arange(guided.shape[0]) == guided.argmax(), 1.0, 0.0)
+    weights = np.exp(guided / temperature)
     return keep_min_p(keep_top_p(keep_top_k(weights, top_k), top_p), min_p)
 
 

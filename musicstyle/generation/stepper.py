@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from musicstyle.generation.kept import kept_with_model
 from musicstyle.model.autoencoder import Autoencoder, Condition, keys_down
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.decoder import DecoderCache
+
+if TYPE_CHECKING:
+    from musicstyle.generation import packing
 
 
 class Stepper(Protocol):
@@ -118,16 +121,20 @@ class CompiledStepper:
 
     @torch.inference_mode()
     def hear(self, conditions: np.ndarray) -> None:
-        """See `Stepper`. A memory is packed when it is first heard."""
+        """See `Stepper`. A memory is packed when a row begins to hear it, and kept while one does."""
         from musicstyle.generation import packing
 
         heard, which = np.unique(conditions, return_inverse=True)
-        for row in set(heard.tolist()) - set(self._packed):
-            self._packed[row] = packing.pack_memory(self._model, self._all.take(torch.tensor([row])), self.int8)
+        self._packed = packed = {row: self._packed.get(row) or self._pack(row) for row in heard.tolist()}
         inputs = packing.pack_inputs(self._model, self._all.take(torch.from_numpy(heard)))
-        self._heard = _Heard(inputs, packing.side_by_side([self._packed[row] for row in heard.tolist()]), which)
+        self._heard = _Heard(inputs, packing.side_by_side(list(packed.values())), which)
         for part in self._parts:
             part.hear(self._heard)
+
+    def _pack(self, row: int) -> packing.Memories:
+        from musicstyle.generation import packing
+
+        return packing.pack_memory(self._model, self._all.take(torch.tensor([row])), self.int8)
 
     def share_out(self, threads: int) -> None:
         """Give the rows to so many threads, at most one a row, and begin anew: at position 0, with empty caches."""
