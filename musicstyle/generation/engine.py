@@ -82,12 +82,8 @@ def sample_ids(
     """
     weights = guidance_weights(melody is not None, style is not None, options.melody_strength, options.style_strength)
     mix = np.array(list(weights.values()))
-    settings = (
-        float(options.temperature),
-        min(options.top_k, PERFORMANCE.size),
-        float(options.top_p),
-        float(options.min_p),
-    )
+    top_k = min(options.top_k, PERFORMANCE.size)
+    settings = (float(options.temperature), top_k, float(options.top_p), float(options.min_p))
     ensemble = Ensemble(ENSEMBLE[: options.ensemble], len(grammars), len(weights))
     alone = Ensemble(ensemble.semitones, 1, len(weights))
     condition, which = _condition(model, melody, style, list(weights), alone)
@@ -109,9 +105,8 @@ def sample_ids(
             raise GenerationError("the model answers with what is no number; take another checkpoint or style")
         each = ensemble.mean(logits)
         if habitual is not None:
-            each += habitual.says(grammars, state[2], way.crops)[
-                :, None
-            ]  # to every row: once, as their weights sum to 1
+            said = habitual.says(grammars, state[2], way.crops)
+            each += said[:, None]  # to every row: once, as their weights sum to 1
         last = [
             draw(distribution(rows, mix, may, *settings), generator.random()) if may.any() else EOS
             for rows, may, generator in zip(each, allowed, generators, strict=True)

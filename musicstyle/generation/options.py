@@ -59,8 +59,8 @@ class GenerationOptions:
     top_p: float = 1.0
     min_p: float = 0.0
     seconds: float | None = None
-    melody_strength: float = 1.5
-    style_strength: float = 3.0
+    melody_strength: float = 1.4
+    style_strength: float = 3.5
     keep_melody: bool = False
     tempo: float = 1.0
     transpose: int | Literal["auto"] = 0
