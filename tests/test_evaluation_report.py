@@ -644,8 +644,9 @@ def test_what_can_be_heard_on_the_page_is_played_at_the_strength_by_default(
     monkeypatch.setattr(player, "generate", as_high_as_strong)
     report = Report(player, "weights", PLAN, None, tmp_path)
     (sample,) = report._melody(lambda *_: None)["samples"]
-    assert report.options.melody_strength == 1.5
-    assert sample["notes"] == [[50, 30, 55, 70], [75, 30, 56, 80]]
+    by_default = report.options.melody_strength
+    assert by_default not in PLAN.strengths
+    assert sample["notes"] == [[50, 30, 40 + 10 * by_default, 70], [75, 30, 41 + 10 * by_default, 80]]
 
 
 def test_each_sentence_says_the_number_that_it_is_about() -> None:
