@@ -280,6 +280,18 @@ def test_a_run_is_not_written_over_unasked_nor_by_one_that_fails(folder: Path, m
     assert not (best / "mark").exists()
 
 
+def test_going_on_with_other_pieces_is_said(folder: Path) -> None:
+    run = ("train", "--out", "run", "--steps", "1", *QUICK)
+    assert call(*run, "--data", "midi").exit_code == 0
+    shutil.copytree("midi", "copied")
+    shutil.copytree("midi", "other")
+    (folder / "other" / "tune0.mid").unlink()
+    for data, said in (("midi", False), ("copied", False), ("other", True)):
+        resumed = call("train", "--out", "run", "--data", data, "--resume", "--device", "cpu")
+        assert resumed.exit_code == 0, resumed.stderr
+        assert ("holds other pieces" in resumed.stderr) == said
+
+
 def test_two_runs_do_not_write_into_one_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, whole, second = ("train", "--data", "midi", "--out", "run", "--steps", "1", *QUICK), Trainer.run, []
 

@@ -157,6 +157,8 @@ def train(
         _take_up(trainer, init, resume)
         trainer.replaces = force
         _introduce(trainer, corpus)
+        if saved.get("corpus", corpus.fingerprint) != corpus.fingerprint:
+            say(f"note: {data} holds other pieces than the run learned from; NLLs of before and after do not compare")
         last = _follow(trainer, as_json, again)
     _conclude(trainer, last, as_json)
 

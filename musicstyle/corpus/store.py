@@ -8,6 +8,7 @@ preparation; opening and drawing never read it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -127,6 +128,11 @@ class Corpus:
         if missing := [name for name in MANIFEST if name not in manifest]:
             raise CorpusError(f"{self.path}: damaged corpus (manifest.json has no {missing[0]}); prepare it again")
         return manifest
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for corpora of pieces of the same sizes and splits in the same order; of others hardly ever."""
+        return hashlib.sha256(self.pieces.records.tobytes()).hexdigest()[:16]
 
     def indices(self, split: str) -> np.ndarray:
         """Pieces of one split ("train", "validation" or "test"), (n,) in the order of the index.

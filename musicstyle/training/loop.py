@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim import Optimizer
 
+from musicstyle.corpus.store import Corpus
 from musicstyle.errors import CheckpointError, TrainingError
 from musicstyle.files import remove_unfinished
 from musicstyle.model.autoencoder import Autoencoder
@@ -268,5 +269,6 @@ class Trainer:
             "tokens": self.tokens,
             "best_validation_nll": self.best if math.isfinite(self.best) else None,  # JSON has no infinity
             "validation_nll": scores,
+            "corpus": Corpus.open(self.corpus).fingerprint,
             "training": {**asdict(self.options), "precision": self.precision},
         }
