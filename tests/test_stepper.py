@@ -118,6 +118,22 @@ def test_rows_may_hear_something_else_from_some_id_on(config: ModelConfig) -> No
         assert np.array_equal(expected, unchanged) == (i < 14 or config.conditions == "none")
 
 
+def test_memories_are_packed_by_one_thread_and_the_others_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, pack, seen = torch.get_num_threads(), packing.pack_memory, []
+
+    def watched(*arguments: Any) -> packing.Memories:
+        seen.append(torch.get_num_threads())
+        return pack(*arguments)
+
+    monkeypatch.setattr(packing, "pack_memory", watched)
+    try:
+        torch.set_num_threads(2)
+        CompiledStepper(awake(SMALL), five_rows(awake(SMALL)), EACH)
+        assert (seen, torch.get_num_threads()) == ([1] * 5, 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_rows_that_begin_alike_are_prefilled_once(threads: int) -> None:
     model = awake(SMALL)

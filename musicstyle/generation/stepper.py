@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
@@ -125,8 +127,9 @@ class CompiledStepper:
         from musicstyle.generation import packing
 
         heard, which = np.unique(conditions, return_inverse=True)
-        self._packed = packed = {row: self._packed.get(row) or self._pack(row) for row in heard.tolist()}
-        inputs = packing.pack_inputs(self._model, self._all.take(torch.from_numpy(heard)))
+        with _one_thread():
+            self._packed = packed = {row: self._packed.get(row) or self._pack(row) for row in heard.tolist()}
+            inputs = packing.pack_inputs(self._model, self._all.take(torch.from_numpy(heard)))
         self._heard = _Heard(inputs, packing.side_by_side(list(packed.values())), which)
         for part in self._parts:
             part.hear(self._heard)
@@ -185,6 +188,17 @@ class CompiledStepper:
 
     def _part(self, rows: slice) -> _Part:
         return _Part(self._model.config, self._heard, self.int8, rows)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Within it torch has one thread: short products gain nothing by two, and wait for both where a core is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Heard(NamedTuple):
