@@ -116,6 +116,7 @@ class CompiledStepper:
         self._settings = (model.decoder.norm.eps, c.activation == "relu_squared", c.steps_per_frame, window_steps)
         self._logits = np.empty((len(conditions), c.vocabulary_size), np.float32)
         self.window, self.keys = c.window, c.held_keys
+        self._inputs = packing.pack_inputs(model, condition)
         self._parts: list[_Part] = []
         self._packed: dict[int, packing.Memories] = {}
         self.hear(conditions)
@@ -129,7 +130,8 @@ class CompiledStepper:
         heard, which = np.unique(conditions, return_inverse=True)
         with _one_thread():
             self._packed = packed = {row: self._packed.get(row) or self._pack(row) for row in heard.tolist()}
-            inputs = packing.pack_inputs(self._model, self._all.take(torch.from_numpy(heard)))
+        constant, melody, *others = self._inputs
+        inputs = (constant[conditions], melody[conditions], *others)
         self._heard = _Heard(inputs, packing.side_by_side(list(packed.values())), which)
         for part in self._parts:
             part.hear(self._heard)
@@ -202,10 +204,10 @@ def _one_thread() -> Iterator[None]:
 
 
 class _Heard(NamedTuple):
-    """Inputs and memory of some rows of a condition, and which of these each row hears, (rows,)."""
+    """Inputs of every row, memories, and which of these each row hears, (rows,)."""
 
     inputs: Any
-    memory: Any
+    memories: packing.Memories
     which: np.ndarray
 
 
@@ -228,7 +230,8 @@ class _Part:
 
         (constant, melody, *others), (panels, counts), which = heard
         mine = which[self.rows]
-        self.inputs, self.memory = (constant[mine], melody[mine], *others), (panels, counts, mine)
+        self.inputs = (constant[self.rows], melody[self.rows], *others)
+        self.memory = (panels, counts, mine)
         self.scratch = packing.make_scratch(self._config, len(mine), panels[2].shape[-1], self._int8)
 
 
