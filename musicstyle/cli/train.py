@@ -18,7 +18,13 @@ from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._device import device_option, find_device
 from musicstyle.cli._flags import settings_are_flags, was_given
 from musicstyle.cli._group import StoppedError
-from musicstyle.cli._paths import refuse_unwritable
+from musicstyle.cli._training import (
+    MODEL_CHOICES,
+    refuse_bad_teacher,
+    refuse_early,
+    refuse_to_shrink,
+    refuse_two_models,
+)
 from musicstyle.errors import MusicstyleError, TrainingError, UsageError
 from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
 from musicstyle.training.options import StyleInput, TrainingOptions
@@ -31,7 +37,6 @@ if TYPE_CHECKING:
 
 FEW_PIECES = 20
 TUNING_SHARE = 0.1  # of the learning rates, when weights are there to be kept
-MODEL_CHOICES = ("combine", "conditions")
 DEFAULT_PRESET = "tiny"
 OF_THE_MACHINE = ("device", "devices", "nodes", "threads")
 A_FOLDER = click.Path(path_type=Path)
@@ -131,21 +136,21 @@ def train(
     from musicstyle.training.state import claimed
 
     out = out or Path("runs") / f"{data.resolve().name}-{preset or DEFAULT_PRESET}"
-    _refuse_early(out, resume, force)
-    _refuse_two_models(init, resume, preset, given)
+    refuse_early(out, resume, force)
+    refuse_two_models(init, resume, preset, given)
     asked = _asked_machine()
     device = find_device(device)
     saved = _saved_facts(out) if resume else {}
     begun = _facts(init) if init else saved
     config = _model_config(preset, given, begun)
     if init:
-        _refuse_to_shrink(init, begun["model"], config)
+        refuse_to_shrink(init, begun["model"], config)
     if given["tokens"] is None and not resume:
         given["tokens"] = config.window
     with settings_are_flags():
         options = _training_options(given, saved, tuning=init is not None)
         options.refuse_uneven_shares(devices * nodes)  # before more processes begin, each of which would say it
-        _refuse_bad_teacher(options, config, out)
+        refuse_bad_teacher(options, config, out)
     corpus = open_corpus(data)
     if precision == "auto":
         precision = saved.get("training", {}).get("precision", precision)
@@ -167,50 +172,6 @@ def _asked_machine() -> str:
     """The flags that a run which goes on must be given again: they belong to the machine and are not saved."""
     given = click.get_current_context().params
     return "".join(f" --{name} {given[name]}" for name in OF_THE_MACHINE if was_given(name))
-
-
-def _refuse_early(out: Path, resume: bool, force: bool) -> None:
-    from musicstyle.training.state import BEST, LAST, find_last
-
-    if resume and force:
-        raise UsageError("--resume goes on with a run and --force begins it anew; choose one")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out}: is a file; --out is the folder of a run")
-    last = find_last(out)
-    if resume and last is None:
-        raise UsageError(f"{out}: no saved run to go on with; give its --out, or leave --resume out")
-    if not resume and not force and any((out / name).exists() for name in (BEST, LAST)):
-        raise UsageError(f"{out}: holds a run; --resume to go on with it, --force to begin anew, or another --out")
-    refuse_unwritable(out / LAST)
-
-
-def _refuse_two_models(init: Path | None, resume: bool, preset: str | None, given: dict[str, Any]) -> None:
-    """--init brings its own model: nothing else may choose one."""
-    if init is None:
-        return
-    if resume:
-        raise UsageError("--init begins with a checkpoint's weights and --resume goes on with a run; choose one")
-    if preset or any(given[name] is not None for name in MODEL_CHOICES):
-        raise UsageError(f"--init {init}: brings its own model; leave --preset, --combine and --conditions out")
-
-
-def _refuse_to_shrink(init: Path, before: dict[str, Any], config: ModelConfig) -> None:
-    for flag, name in (("window", "window"), ("layers", "decoder_layers")):
-        if getattr(config, name) < before[name]:
-            raise UsageError(f"--{flag} {getattr(config, name)}: {init} has {before[name]}; it can only grow")
-    if config.width % before["width"]:
-        raise UsageError(f"--width {config.width}: {init} has {before['width']}; give a multiple of it")
-    if config.width != before["width"] and not config.clock:
-        raise UsageError(f"--width {config.width}: {init} has no clock; such a model grows no wider, leave --width out")
-
-
-def _refuse_bad_teacher(options: TrainingOptions, config: ModelConfig, out: Path) -> None:
-    from musicstyle.training.teacher import refuse_other_hearing
-
-    if options.teacher:
-        if Path(options.teacher).resolve().is_relative_to(out.resolve()):
-            raise UsageError(f"--teacher {options.teacher}: the run writes over it; give another --out than {out}")
-        refuse_other_hearing(Path(options.teacher), config)
 
 
 def _facts(checkpoint: Path) -> dict[str, Any]:
