@@ -11,7 +11,8 @@ notes that sound (`musicstyle eval melody`); hit_rate: of pairs in which a piece
 performance that was not heard than to another's (`musicstyle eval style`); own: the mean overlapping area with it;
 heard: both by the half that was heard; real: the same of real playing, as long. density, length and sounding: how many
 notes, the median one's length, and how many sound at once, each for one of real playing as long, the median over the
-pieces. tokens_per_second: of all that generating takes, one thread. Data: $MUSICSTYLE_DATA; without it, the
+pieces. together: how what is played besides the tune goes with it (together.py); of real playing, besides the line that
+is heard out. tokens_per_second: of all that generating takes, one thread. Data: $MUSICSTYLE_DATA; without it, the
 repository's examples.
 """
 
@@ -28,12 +29,14 @@ from typing import Any
 import numpy as np
 import torch
 from mistakes import run
+from together import together
 
 from musicstyle.evaluation.experiments import Halves, StyleTest, candidate_seconds
 from musicstyle.evaluation.material import styles, tunes
 from musicstyle.evaluation.melody import MelodyScore, score_melody
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.transfer import StyleTransfer
+from musicstyle.music.melody import piano_melody
 from musicstyle.music.notes import Notes
 
 SWEPT = ("melody_strength", "style_strength", "temperature", "top_p", "min_p", "ensemble")
@@ -60,7 +63,8 @@ def main() -> None:
     player = StyleTransfer.load(options.checkpoint)
     lengths = candidate_seconds(halves, melodies, GenerationOptions(seconds=options.seconds))
     real = [half.stretch(seconds) for half, seconds in zip(halves, lengths, strict=True)]
-    print(json.dumps({"pairs": len(halves), "real": judge(real, halves)}), flush=True)
+    by_line = together([piano_melody(notes) for notes in real], real)
+    print(json.dumps({"pairs": len(halves), "real": {**judge(real, halves), "together": by_line}}), flush=True)
     for values in itertools.product(*(getattr(options, name) for name in GRID)):
         setting = dict(zip(GRID, values, strict=True))
         print(json.dumps({**setting, **measure(player, halves, melodies, lengths, setting, options.seed)}), flush=True)
@@ -76,13 +80,14 @@ def measure(
 ) -> dict[str, Any]:
     """Play every pair with one setting, so many seconds each."""
     chosen = player.default_options(**setting)
-    score, played, tokens, seconds = MelodyScore(), [], 0, 0.0
+    score, played, asked, tokens, seconds = MelodyScore(), [], [], 0, 0.0
     for i, half in enumerate(halves):
         made = player.generate(
             half.heard, melodies[i % len(melodies)], replace(chosen, seed=seed + i, seconds=lengths[i])
         )
         assert made.melody is not None
-        score += score_melody(made.melody.crop(0.0, lengths[i]), made.notes)
+        asked.append(made.melody.crop(0.0, lengths[i]))
+        score += score_melody(asked[-1], made.notes)
         played.append(made.notes)
         tokens, seconds = tokens + made.tokens, seconds + made.seconds_taken
     real = [half.stretch(notes.duration_seconds) for notes, half in zip(played, halves, strict=True)]
@@ -93,6 +98,7 @@ def measure(
         "density": ratio(len, played, real),
         "length": ratio(lambda notes: float(np.median(notes.end - notes.start)), played, real),
         "sounding": ratio(lambda notes: float(np.sum(notes.end - notes.start)), played, real),
+        "together": together(asked, played),
         "tokens_per_second": round(tokens / seconds),
     }
 

@@ -26,6 +26,7 @@ import peers
 import quantisation
 import settings
 import similarity
+import together
 import training
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -135,3 +136,21 @@ def test_a_mistake_is_one_line(
 def test_two_performances_are_the_fewest_that_have_a_ceiling() -> None:
     pieces = [random_notes(seed, 60, 20.0) for seed in range(2)]
     assert [similarity.ceiling(pieces[:count], "normal") is None for count in range(3)] == [True, True, False]
+
+
+def test_what_is_played_besides_a_tune_is_in_time_and_in_its_key_or_not() -> None:
+    """C E G C of a second each; besides, a C with the first, an F sharp 30 ms late, a G sharp for half of the G."""
+    tune = Notes.from_arrays([0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0], [60, 64, 67, 72], [80] * 4)
+    late = tune.shift(0.02)
+    besides = Notes.from_arrays([0.0, 1.03, 2.5], [1.0, 2.0, 3.0], [48, 66, 44], [50] * 3)
+    assert sorted(together.scale(tune).tolist()) == [0, 2, 4, 5, 7, 9, 11]
+    figures = together.together([tune], [Notes.concatenate((late, besides))])
+    assert figures == {
+        "tune_deviation_ms": 0.0,  # late by the same
+        "with_tune": [0.333, 0.333, 0.667],
+        "in_scale": 0.333,
+        "semitone": round(0.5 / (1 + 0.97 + 0.5), 3),
+    }
+    minor = Notes.from_arrays([0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0], [69, 72, 76, 69], [80] * 4)
+    assert sorted(together.scale(minor).tolist()) == [0, 2, 4, 5, 7, 9, 11]
+    assert together.scale(minor)[0] == 9

@@ -113,7 +113,6 @@ def test_with_random_weights_every_melody_note_sounds(player: StyleTransfer, see
     kept = player.generate(performance(1), asked, seed=seed, keep_melody=True)
     assert kept.melody is not None
     assert len(match(kept.melody, kept.notes, 0.1)[0]) == len(kept.melody)
-    assert canonical(encode(kept.notes))
     free = player.generate(performance(1), asked, seed=seed)
     assert len(match(kept.melody, free.notes, 0.1)[0]) < len(kept.melody)
 

@@ -76,7 +76,7 @@ class Job:
             ranked: Measure it.
         """
         notes = self.plan.notes(ids)
-        begin_seconds = self.plan.primer_steps / STEPS_PER_SECOND
+        begin_seconds = self.plan.primer_seconds
         if until_seconds is not None:
             notes = notes.crop(0.0, until_seconds)
         new = notes[notes.start >= begin_seconds]

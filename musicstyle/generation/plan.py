@@ -14,6 +14,7 @@ import numpy as np
 from musicstyle.errors import UsageError
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.rules import Duties, Grammar
+from musicstyle.generation.timing import Timekeeper, in_time
 from musicstyle.music.melody import extract_melody, melody_frames
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import decode, encode
@@ -40,7 +41,7 @@ class Plan:
         melody: The tune that is asked for, on the time axis and at the pitch of the result; None without one.
         melody_ids: What the model hears, EOS at the end, (frames + 1,); None without a tune.
         primer: Performance ids of the primer as the model hears it, (ids,), empty without one.
-        primer_steps: Where the primer ends and new notes may begin.
+        primer_steps: Its length.
         begin_steps: Where the tune begins and the length is counted from: there, or at the next whole frame.
         end_steps: No note begins here or later.
         shift: Semitones by which the model hears everything higher than it is to sound.
@@ -68,7 +69,17 @@ class Plan:
 
     def notes(self, ids: np.ndarray) -> Notes:
         """The primer and what was sampled after it, as they are to sound."""
-        return decode(np.concatenate((self.primer, ids)))[0].transpose(-self.shift)
+        played = decode(np.concatenate((self.primer, ids)))[0].transpose(-self.shift)
+        return in_time(played, self.timekeeper())
+
+    def timekeeper(self) -> Timekeeper:
+        """A fresh one, before anything has been struck."""
+        return Timekeeper(self.asked, self.primer_seconds)
+
+    @property
+    def primer_seconds(self) -> float:
+        """Where the primer ends and new notes may begin."""
+        return self.primer_steps / STEPS_PER_SECOND
 
     @property
     def asked(self) -> Notes | None:

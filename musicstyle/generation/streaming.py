@@ -1,8 +1,9 @@
-"""A piece while it is being written: keys go down and up as soon as they are sampled, and nothing takes them back."""
+"""A piece while it is being written: keys go down and up as soon as it is sure when, and nothing takes them back."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ import numpy as np
 from musicstyle.errors import GenerationError
 from musicstyle.generation.job import TRIES, Job
 from musicstyle.generation.result import Generation
+from musicstyle.generation.timing import Timekeeper
 from musicstyle.music.vocabulary import (
     EOS,
     NOTE_OFF,
@@ -49,7 +51,7 @@ class Stream:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.begin_seconds = job.plan.primer_steps / STEPS_PER_SECOND
+        self.begin_seconds = job.plan.primer_seconds
         self._ids: list[int] = []
         self._stopped = False
         self._retries = 0
@@ -91,6 +93,22 @@ class Stream:
         return self.job.options.seed + self._retries
 
     def _events(self) -> Iterator[KeyEvent]:
+        """Events as they are to sound, each as soon as what follows can no longer move it."""
+        keeper = self.job.plan.timekeeper()
+        waiting: deque[KeyEvent] = deque()
+        for event in self._played():
+            if event.velocity:
+                keeper.strike(event.seconds, event.pitch)
+            else:
+                keeper.reach(event.seconds)
+            waiting.append(event)
+            while waiting and waiting[0].seconds <= keeper.known_seconds:
+                yield _sounding(waiting.popleft(), keeper)
+        while waiting:
+            yield _sounding(waiting.popleft(), keeper)
+
+    def _played(self) -> Iterator[KeyEvent]:
+        """Events as the model plays them."""
         plan = self.job.plan
         grammar = plan.grammar()
         clock, velocity = grammar.clock, _VELOCITIES[grammar.stands[3] + 1]  # none stands: one comes before a note
@@ -113,6 +131,10 @@ class Stream:
                 yield KeyEvent(clock / STEPS_PER_SECOND, value - plan.shift, 0)
         for pitch in sorted(down):
             yield KeyEvent(clock / STEPS_PER_SECOND, pitch - plan.shift, 0)
+
+
+def _sounding(played: KeyEvent, keeper: Timekeeper) -> KeyEvent:
+    return replace(played, seconds=float(keeper.sounds(np.array(played.seconds))))
 
 
 def nothing_to_keep(job: Job, last_seed: int) -> GenerationError:
