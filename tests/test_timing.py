@@ -15,6 +15,7 @@ from musicstyle.music.matching import match
 from musicstyle.music.notes import Notes
 
 SEEDS = st.integers(0, 10_000)
+END = 1e6  # far away
 
 
 def tune(start: np.ndarray, pitch: np.ndarray | None = None) -> Notes:
@@ -41,7 +42,7 @@ def test_a_tune_struck_near_its_time_sounds_in_time(seed: int) -> None:
     rng = np.random.default_rng(seed)
     asked = tune(0.1 + np.cumsum(rng.uniform(0.25, 0.9, 30)).round(3))
     played = Notes.concatenate((struck(asked, rng.integers(-9, 10, 30)), accompaniment(rng, 20.0)))
-    moved = in_time(played, Timekeeper(asked, 0.0))
+    moved = in_time(played, Timekeeper(asked, 0.0, END))
     assert moved[moved.pitch >= 60].start.tolist() == pytest.approx(asked.start.tolist(), abs=6e-4)  # milliseconds
     assert moved.pitch.tolist() == played.pitch.tolist()  # in the same order
     assert np.isin(moved.velocity, played.velocity).all()
@@ -52,7 +53,7 @@ def test_time_passes_within_its_limits_and_evenly_between_notes_of_the_tune(seed
     rng = np.random.default_rng(seed)
     asked = tune(np.cumsum(rng.choice([0.03, 0.1, 0.3, 1.5, 4.0], 30)), 60 + rng.integers(0, 4, 30))
     played = Notes.concatenate((struck(asked, rng.integers(-9, 10, 30)), accompaniment(rng, float(asked.start[-1]))))
-    keeper = Timekeeper(asked, 0.0)
+    keeper = Timekeeper(asked, 0.0, END)
     moved = in_time(played, keeper)
     model = np.arange(0, played.duration_seconds, 0.01)
     pace = np.diff(keeper.sounds(model)) / 0.01
@@ -65,31 +66,31 @@ def test_time_passes_within_its_limits_and_evenly_between_notes_of_the_tune(seed
 def test_halfway_stays_halfway_and_a_chord_together() -> None:
     asked = tune(np.array([0.5, 1.0]))
     played = Notes.from_arrays([0.56, 0.56, 0.76, 0.96], [1.0] * 4, [40, 60, 41, 61], [80] * 4)
-    assert in_time(played, Timekeeper(asked, 0.0)).start.tolist() == [0.5, 0.5, 0.75, 1.0]
+    assert in_time(played, Timekeeper(asked, 0.0, END)).start.tolist() == [0.5, 0.5, 0.75, 1.0]
 
 
 def test_where_the_tune_is_silent_time_is_the_model_s() -> None:
     asked = tune(np.array([1.0, 9.0]))
     played = Notes.from_arrays([1.08, 1.58, 2.08, 3.0, 5.0, 7.0, 9.05], [9.5] * 7, [60, *range(40, 45), 61], [80] * 7)
-    moved = in_time(played, Timekeeper(asked, 0.0))
+    moved = in_time(played, Timekeeper(asked, 0.0, END))
     assert moved.start.tolist() == [1.0, 1.54, 2.08, 3.0, 5.0, 7.0, 9.0]
-    assert in_time(played, Timekeeper(None, 0.0)).equals(played)
-    late = in_time(played, Timekeeper(asked, 1.5))  # the first is a primer's
+    assert in_time(played, Timekeeper(None, 0.0, END)).equals(played)
+    late = in_time(played, Timekeeper(asked, 1.5, END))  # the first is a primer's
     assert late.start.tolist() == [*played.start[:6].tolist(), 9.0]
 
 
 def test_an_early_first_note_waits_and_a_late_one_hurries() -> None:
     """Before the beginning there is no time to move a late one into: it comes as soon as the limit lets it."""
-    early = in_time(tune(np.array([0.25])), Timekeeper(tune(np.array([0.3])), 0.0))
+    early = in_time(tune(np.array([0.25])), Timekeeper(tune(np.array([0.3])), 0.0, END))
     assert early.start.tolist() == [0.3]
-    late = in_time(tune(np.array([0.04])), Timekeeper(tune(np.array([0.0])), 0.0))
+    late = in_time(tune(np.array([0.04])), Timekeeper(tune(np.array([0.0])), 0.0, END))
     assert late.start.tolist() == [0.01]
 
 
 def test_a_strike_plays_one_note_and_an_ornament_is_no_second() -> None:
     asked = tune(np.array([1.0, 1.5]), np.array([60, 60]))
     played = tune(np.array([0.95, 1.05, 1.52]), np.array([60, 60, 60]))
-    assert in_time(played, Timekeeper(asked, 0.0)).start.tolist() == [1.0, pytest.approx(1.088, abs=1e-3), 1.5]
+    assert in_time(played, Timekeeper(asked, 0.0, END)).start.tolist() == [1.0, pytest.approx(1.088, abs=1e-3), 1.5]
 
 
 @given(seed=SEEDS)
@@ -100,7 +101,7 @@ def test_notes_of_the_tune_that_sounded_sound_still(seed: int) -> None:
     played = struck(asked, rng.integers(-EARLY_STEPS, LATE_STEPS + 1, 24))
     played = played[np.unique(np.stack((played.start, played.pitch)), axis=1, return_index=True)[1]]
     heard = len(match(asked, played, 0.1)[0])
-    assert len(match(asked, in_time(played, Timekeeper(asked, 0.0)), 0.1)[0]) == heard
+    assert len(match(asked, in_time(played, Timekeeper(asked, 0.0, END)), 0.1)[0]) == heard
 
 
 def as_heard(keeper: Timekeeper, played: Notes) -> Iterator[float]:
@@ -122,14 +123,14 @@ def test_what_was_heard_is_never_taken_back(seed: int, begin: float) -> None:
     others = accompaniment(rng, float(asked.start[-1]) + 3)
     played = Notes.concatenate((struck(asked, rng.integers(-9, 10, 30)), others))
     played = played[played.start >= begin]
-    heard = list(as_heard(Timekeeper(asked, begin), played))
-    assert heard == in_time(played, Timekeeper(asked, begin)).start.tolist()
+    heard = list(as_heard(Timekeeper(asked, begin, END), played))
+    assert heard == in_time(played, Timekeeper(asked, begin, END)).start.tolist()
 
 
 def test_what_is_struck_at_once_is_known_when_time_goes_on() -> None:
     """The second of two notes of the tune that are struck together still moves the first."""
     asked = tune(np.array([0.5, 0.64]), np.array([60, 62]))
-    keeper = Timekeeper(asked, 0.0)
+    keeper = Timekeeper(asked, 0.0, END)
     keeper.strike(0.54, 60)
     assert keeper.known_seconds == 0.0
     keeper.strike(0.54, 62)
@@ -138,4 +139,19 @@ def test_what_is_struck_at_once_is_known_when_time_goes_on() -> None:
     assert keeper.known_seconds == 0.54
     keeper.reach(0.75)  # the tune is over: there is nothing to wait for
     assert keeper.known_seconds == np.inf
-    assert Timekeeper(None, 0.0).known_seconds == np.inf
+    assert Timekeeper(None, 0.0, END).known_seconds == np.inf
+
+
+@given(seed=SEEDS)
+def test_nothing_begins_after_the_end(seed: int) -> None:
+    """A note of the tune just before the end is struck early, so time is late; it comes back by the end."""
+    rng = np.random.default_rng(seed)
+    asked = tune(np.array([1.0, 2.0 + rng.uniform(0, 0.9)]))
+    end = float(asked.start[-1]) + rng.uniform(0.01, 1.5)
+    played = Notes.concatenate((struck(asked, rng.integers(-9, 10, 2)), accompaniment(rng, end - 0.005)))
+    played = played[played.start < end]
+    keeper = Timekeeper(asked, 0.0, end)
+    moved = in_time(played, keeper)
+    assert moved.start.max() <= end + 5e-4
+    assert keeper.sounds(np.array([end + 5.0])) == round(end + 5.0, 3)
+    assert list(as_heard(Timekeeper(asked, 0.0, end), played)) == moved.start.tolist()

@@ -78,7 +78,7 @@ class Plan:
 
     def timekeeper(self) -> Timekeeper:
         """A fresh one, before anything has been struck."""
-        return Timekeeper(self.asked, self.primer_seconds)
+        return Timekeeper(self.asked, self.primer_seconds, self.end_steps / STEPS_PER_SECOND)
 
     @property
     def primer_seconds(self) -> float:

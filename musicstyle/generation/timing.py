@@ -28,16 +28,18 @@ class Timekeeper:
     are struck too near each other or in the wrong order.
     """
 
-    def __init__(self, asked: Notes | None, begin_seconds: float) -> None:
+    def __init__(self, asked: Notes | None, begin_seconds: float, end_seconds: float) -> None:
         """Begin where nothing has been struck.
 
         Args:
             asked: The tune, on the time axis of the result; None: time is the model's own.
             begin_seconds: Where the new notes begin; before it, time is the model's own.
+            end_seconds: Where the last of them begin at the latest; after it, time is the model's own.
         """
         self._waiting: dict[int, deque[float]] = {}  # by pitch
         for start, pitch in () if asked is None else zip(asked.start.tolist(), asked.pitch.tolist(), strict=True):
             self._waiting.setdefault(pitch, deque()).append(start)
+        self._end = end_seconds
         self._last = max((starts[-1] for starts in self._waiting.values()), default=-np.inf)
         self.begin_seconds = self._reached = begin_seconds
         self._played = sorted({-1.0, 0.0, begin_seconds})  # seconds of the model's, and
@@ -53,7 +55,7 @@ class Timekeeper:
     def reach(self, seconds: float) -> None:
         """What follows is played at this second of the model's or later."""
         self._reached = seconds
-        while seconds > (free := self._played[-1] + FREE_SECONDS) + FREE_SECONDS:
+        while seconds > (free := self._free()) + FREE_SECONDS:
             self._fix(free, free)
 
     def strike(self, seconds: float, pitch: int) -> None:
@@ -74,9 +76,14 @@ class Timekeeper:
 
     def sounds(self, seconds: np.ndarray) -> np.ndarray:
         """When that sounds which the model plays then, in whole milliseconds as a MIDI file counts them, (n,) each."""
-        free = self._played[-1] + FREE_SECONDS
+        free = self._free()
         later = [free, max(free, np.max(seconds, initial=0.0)) + FREE_SECONDS]
         return np.interp(seconds, self._played + later, self._sounds + later).round(3)
+
+    def _free(self) -> float:
+        """The second at which time is the model's own again, unless a note of the tune comes before."""
+        last = self._played[-1]
+        return self._end if last < self._end < last + FREE_SECONDS else last + FREE_SECONDS
 
     def _fix(self, played: float, sounds: float) -> None:
         """Let time pass evenly from the last fixed second to this one, and neither stand still nor leap."""
