@@ -19,7 +19,7 @@ from musicstyle.generation.job import Job
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.plan import make_plan, register_shift
 from musicstyle.generation.ranking import measure
-from musicstyle.generation.rules import EARLY_STEPS, LATE_STEPS, Duties, Grammar, Repeats
+from musicstyle.generation.rules import EARLY_STEPS, LATE_STEPS, Duties, Grammar
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
@@ -103,44 +103,6 @@ def test_a_random_walk_leaves_no_duty_undone_and_stays_canonical(seed: int, coun
         for step in np.unique(steps[melody.pitch == key]).tolist():
             found = next(s for s in strikes if step - EARLY_STEPS <= s <= step + LATE_STEPS)
             strikes.remove(found)
-
-
-@settings(max_examples=100)
-@given(seed=st.integers(0, 10_000), keys=st.integers(1, 4), bias=st.sampled_from([0.0, 3.0]), keep=st.booleans())
-def test_a_random_walk_lets_go_what_the_tune_asks_for_again(seed: int, keys: int, bias: float, keep: bool) -> None:
-    """No key is down 50 ms after its time that was struck before the time in which a strike would have counted."""
-    rng = np.random.default_rng(seed)
-    melody = one_voice(rng, 20, keys)
-    (steps, ends), step_keys = melody.steps(), melody.pitch - 21
-    end = int(ends.max()) + 20
-    grammar = Grammar(end, end + 30)
-    grammar.repeats = Repeats(steps, step_keys, end)
-    if keep:
-        grammar.duties = Duties(steps, ends, step_keys, end)
-    weight = np.exp(np.where(PERFORMANCE.kinds == PERFORMANCE.kind_index(TIME_SHIFT), bias, 0.0))
-    weight[list(PERFORMANCE.ids(NOTE_OFF))] = 0.05  # as one who holds what is down
-    ids: list[int] = []
-    while (allowed := grammar.allowed()).any():
-        ids.append(int(rng.choice(PERFORMANCE.size, p=allowed * weight / (allowed * weight).sum())))
-        grammar.accept(ids[-1])
-    assert grammar.finished
-    array = np.array([i for i in ids if i != EOS], dtype=np.int64)
-    assert canonical(array)
-    notes, _ = decode(array)
-    first, last = notes.steps()
-    for step, pitch in zip(steps.tolist(), melody.pitch.tolist(), strict=True):
-        same = notes.pitch == pitch
-        assert not np.any(same & (first < step - EARLY_STEPS) & (last > step + LATE_STEPS))
-
-
-def test_a_key_that_the_tune_asks_for_again_by_hand() -> None:
-    repeats = Repeats(np.array([50, 20, 200, 298]), np.array([39, 40, 39, 40]), 300)
-    assert repeats.ahead(0, {39: 0, 40: 0}) == (0, 25)
-    assert repeats.ahead(25, {39: 0, 40: 0}) == (1 << 40, 25)
-    assert repeats.ahead(25, {39: 0, 40: 11}) == (0, 55)  # the strike plays the note
-    assert repeats.ahead(104, {39: 41})[1] > 10**9  # further than a shift reaches
-    assert repeats.ahead(105, {39: 41}) == (0, 205)
-    assert repeats.ahead(250, {40: 0})[1] > 10**9  # too near the end to be struck again
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -13,7 +13,7 @@ import numpy as np
 
 from musicstyle.errors import UsageError
 from musicstyle.generation.options import GenerationOptions
-from musicstyle.generation.rules import Duties, Grammar, Repeats
+from musicstyle.generation.rules import Duties, Grammar
 from musicstyle.generation.timing import Timekeeper, in_time
 from musicstyle.music.melody import extract_melody, melody_frames
 from musicstyle.music.notes import Notes
@@ -64,11 +64,7 @@ class Plan:
         grammar = Grammar(self.end_steps, self.end_steps + TAIL_STEPS, playable=playable)
         for event_id in self.primer.tolist():
             grammar.accept(event_id)
-        if (asked := self.asked) is not None:  # after the primer, which plays none of it
-            (onset, offset), keys = asked.steps(), asked.pitch + self.shift - MIN_PITCH
-            grammar.repeats = Repeats(onset, keys, self.end_steps)
-            if self.keep_melody:
-                grammar.duties = Duties(onset, offset, keys, self.end_steps)
+        grammar.duties = self._duties()  # after the primer, which fulfils none
         return grammar
 
     def notes(self, ids: np.ndarray) -> Notes:
@@ -93,6 +89,10 @@ class Plan:
         onset = self.melody.steps()[0]
         _, first = np.unique(np.stack((onset, self.melody.pitch)), axis=1, return_index=True)
         return self.melody[np.sort(first[onset[first] < self.end_steps])]
+
+    def _duties(self) -> Duties | None:
+        asked = self.asked if self.keep_melody else None
+        return None if asked is None else Duties(*asked.steps(), asked.pitch + self.shift - MIN_PITCH, self.end_steps)
 
 
 def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, options: GenerationOptions) -> Plan:

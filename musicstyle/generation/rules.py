@@ -103,56 +103,19 @@ class Duties:
         self.earliest = int(self.deadline.min())
 
 
-class Repeats:
-    """Keys that the tune asks for again while they are down: let go LATE_STEPS after its time at the latest.
-
-    A pianist lets a key go to strike it again. As the pedal is folded into the lengths of notes, a key may be down for
-    seconds, and half of the notes of a tune that a small model leaves out are those whose key it goes on holding.
-    """
-
-    def __init__(self, steps: np.ndarray, keys: np.ndarray, end_steps: int) -> None:
-        """Take the tune's onsets, (notes,), and keys, counted from the piano's lowest, (notes,), before the end."""
-        latest = steps + LATE_STEPS
-        order = np.argsort(latest, kind="stable")[: int(np.sum(latest < end_steps))]
-        self._notes = list(zip(latest[order].tolist(), keys[order].tolist(), strict=True))
-        self._next = 0
-
-    def ahead(self, clock: int, down: dict[int, int]) -> tuple[int, int]:
-        """The set of keys that are let go now, and the first step, as far as a TIME_SHIFT reaches, at which one is.
-
-        Args:
-            clock: Where the sequence stands; not earlier than at the call before.
-            down: Sounding keys and when they were struck.
-        """
-        while self._next < len(self._notes) and self._notes[self._next][0] < clock:
-            self._next += 1
-        now = 0
-        for place in range(self._next, len(self._notes)):
-            latest, key = self._notes[place]
-            if latest > clock + MAX_SHIFT_STEPS:
-                break
-            if down.get(key, latest) < latest - LATE_STEPS - EARLY_STEPS:  # not struck for this note
-                if latest > clock:
-                    return now, clock if now else latest
-                now |= 1 << key
-        return now, clock if now else _NEVER
-
-
 class Grammar:
     """Follows one sequence and knows which ids may come next.
 
     Besides what is impossible anyway (musicstyle.music.grammar): no note begins at or after `end_steps`; after that,
     sounding notes may ring until `limit_steps`. A key that was down for LONGEST_STEPS is let go.
 
-    With repeats, the clock does not pass a step at which a key is to be let go, and there nothing comes that the order
-    would not let its NOTE_OFF follow. With duties, the clock does not pass the deadline of a note that was not struck;
-    at its deadline nothing comes that the order would not let its NOTE_OFF (if the key still sounds) and its NOTE_ON
-    follow.
+    With duties, the clock does not pass the deadline of a note that was not struck; at its deadline nothing comes that
+    the order would not let its NOTE_OFF (if the key still sounds) and its NOTE_ON follow.
 
     Attributes:
         end_steps, limit_steps: As above.
         clock: Where the sequence stands, in steps.
-        repeats, duties: Given from outside, when those ids are in that fulfil none; None: nothing is due.
+        duties: Given from outside, when those ids are in that fulfil none; None: nothing is due.
         finished: No id may come any more.
     """
 
@@ -163,7 +126,6 @@ class Grammar:
         self._down: dict[int, int] = {}  # sounding keys and when they were struck, in this order
         self._sounds = 0  # their set
         self._playable = (1 << KEYS) - 1 if playable is None else _bits(playable)
-        self.repeats: Repeats | None = None
         self.duties: Duties | None = None
         self._bin = 0  # none yet: the first NOTE_ON is always preceded by a VELOCITY
         self._last_off = self._last_on = -1  # key of the last NOTE_OFF and NOTE_ON within this step
@@ -215,9 +177,6 @@ class Grammar:
         can_end = self._sounds & (-1 << self._last_off + 1)
         oldest = next(iter(self._down.values()), _NEVER - LONGEST_STEPS)
         latest, due, must_end = min(self.limit_steps, oldest + LONGEST_STEPS), 0, self._outworn()
-        if self.repeats is not None:
-            now, then = self.repeats.ahead(self.clock, self._down)
-            latest, must_end = min(latest, then), must_end | now
         if self.duties is not None:
             latest = min(latest, self.duties.earliest)
             due = self.duties.due(self.clock)
