@@ -12,12 +12,13 @@ from collections import deque
 
 import numpy as np
 
+from musicstyle.music.matching import SLACK_SECONDS
 from musicstyle.music.notes import Notes
 
 REACH_SECONDS = 0.1  # a strike so near to a note of the tune plays it
 FREE_SECONDS = 1.0  # in which time comes back to the model's own
 SLOWEST, FASTEST = 0.25, 4.0  # seconds that may pass in one of the model's
-_REACH = REACH_SECONDS + 1e-6  # onsets lie on a 10 ms grid that float64 cannot hold
+_REACH = REACH_SECONDS + SLACK_SECONDS
 
 
 class Timekeeper:
