@@ -113,6 +113,8 @@ def test_with_random_weights_every_melody_note_sounds(player: StyleTransfer, see
     kept = player.generate(performance(1), asked, seed=seed, keep_melody=True)
     assert kept.melody is not None
     assert len(match(kept.melody, kept.notes, 0.1)[0]) == len(kept.melody)
+    (ids,) = player.stream(performance(1), asked, seed=seed, keep_melody=True).job.sample_all([seed])
+    assert canonical(encode(decode(ids)[0]))  # before they are moved in time
     free = player.generate(performance(1), asked, seed=seed)
     assert len(match(kept.melody, free.notes, 0.1)[0]) < len(kept.melody)
 
