@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -95,17 +94,17 @@ class Stream:
     def _events(self) -> Iterator[KeyEvent]:
         """Events as they are to sound, each as soon as what follows can no longer move it."""
         keeper = self.job.plan.timekeeper()
-        waiting: deque[KeyEvent] = deque()
+        waiting: list[KeyEvent] = []
         for event in self._played():
             if event.velocity:
                 keeper.strike(event.seconds, event.pitch)
             else:
                 keeper.reach(event.seconds)
             waiting.append(event)
-            while waiting and waiting[0].seconds <= keeper.known_seconds:
-                yield _sounding(waiting.popleft(), keeper)
-        while waiting:
-            yield _sounding(waiting.popleft(), keeper)
+            if known := sum(event.seconds <= keeper.known_seconds for event in waiting):  # the first so many
+                yield from _sounding(waiting[:known], keeper)
+                del waiting[:known]
+        yield from _sounding(waiting, keeper)
 
     def _played(self) -> Iterator[KeyEvent]:
         """Events as the model plays them."""
@@ -133,8 +132,9 @@ class Stream:
             yield KeyEvent(clock / STEPS_PER_SECOND, pitch - plan.shift, 0)
 
 
-def _sounding(played: KeyEvent, keeper: Timekeeper) -> KeyEvent:
-    return replace(played, seconds=float(keeper.sounds(np.array(played.seconds))))
+def _sounding(played: Sequence[KeyEvent], keeper: Timekeeper) -> list[KeyEvent]:
+    seconds = keeper.sounds(np.array([event.seconds for event in played])).tolist()
+    return [replace(event, seconds=sounds) for event, sounds in zip(played, seconds, strict=True)]
 
 
 def nothing_to_keep(job: Job, last_seed: int) -> GenerationError:
