@@ -143,9 +143,9 @@ def naive(model: Autoencoder, marks: list[int]) -> dict[str, Any]:
 
 def read_rate(size: int, threads: int = 1) -> float:
     """Bytes a second at which `threads` cores together read a buffer of so many bytes again and again."""
-    from musicstyle.generation.blocks import compiled
+    import numba
 
-    @compiled(fastmath=True)
+    @numba.njit(nogil=True, fastmath=True)
     def total(numbers: np.ndarray) -> float:
         result = np.float32(0)
         for i in range(numbers.shape[0]):

@@ -169,7 +169,7 @@ def own_route(model: Products, c: ModelConfig, int8: bool) -> Route:
     return route
 
 
-@compiled(fastmath=True)
+@compiled
 def products(
     x: np.ndarray, stack: Any, head: Any, a: int, wide: np.ndarray, work: Any, total: np.ndarray, out: np.ndarray
 ) -> None:

@@ -17,21 +17,21 @@ _njit: Any = numba.njit  # its types say less than it takes
 _config: Any = numba.config
 
 
-def compiled(**options: bool) -> Any:
-    """Decorator: numba's `njit` with its options, kept between runs where a folder for it can be written."""
+def compiled(function: Any) -> Any:
+    """Decorator: numba's `njit`, kept between runs where a folder for it can be written.
 
-    def compile_(function: Any) -> Any:
-        given = _config.CACHE_DIR  # NUMBA_CACHE_DIR, or empty; read when a function is decorated
-        base = Path(given) if given else Path(platformdirs.user_cache_dir("musicstyle"), "compiled")
-        _config.CACHE_DIR = str(base / _digest(Path(function.__code__.co_filename).parent))
-        try:
-            return _njit(cache=True, nogil=True, error_model="numpy", **options)(function)
-        except RuntimeError:  # numba found no folder to keep it in
-            return _njit(nogil=True, error_model="numpy", **options)(function)
-        finally:
-            _config.CACHE_DIR = given
-
-    return compile_
+    Never with fast arithmetic: the compiler would order sums anew wherever it copies a function to, and a process that
+    compiles may call another copy than one that loads.
+    """
+    given = _config.CACHE_DIR  # NUMBA_CACHE_DIR, or empty; read when a function is decorated
+    base = Path(given) if given else Path(platformdirs.user_cache_dir("musicstyle"), "compiled")
+    _config.CACHE_DIR = str(base / _digest(Path(function.__code__.co_filename).parent))
+    try:
+        return _njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:  # numba found no folder to keep it in
+        return _njit(nogil=True, error_model="numpy")(function)
+    finally:
+        _config.CACHE_DIR = given
 
 
 @cache

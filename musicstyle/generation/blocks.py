@@ -170,4 +170,4 @@ def _multiply_one(panel: np.ndarray, first: int, depth: int, x: np.ndarray, y: n
         block(panel, w, depth, step, row, 0, out, 0, 1, 1)
 
 
-multiply, multiply_one = compiled()(_multiply), compiled()(_multiply_one)
+multiply, multiply_one = compiled(_multiply), compiled(_multiply_one)

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from musicstyle.compiling import compiled
-from musicstyle.generation.arithmetic import FLOAT, exponentials, largest
+from musicstyle.generation.arithmetic import FLOAT, exponentials, largest, total
 from musicstyle.generation.blocks import PANEL, multiply, multiply_one
 
 BYTE_LIMIT = FLOAT(127)
 
 
-@compiled(fastmath=True)
+@compiled
 def operand(x: np.ndarray, depth: int, out: np.ndarray) -> np.float32:
     """Write x into out, as it is for float32, rounded for int16; returns the factor that makes out x again.
 
@@ -43,7 +43,7 @@ def operand(x: np.ndarray, depth: int, out: np.ndarray) -> np.float32:
     return highest / limit
 
 
-@compiled(fastmath=True)
+@compiled
 def project(layer: Any, x: np.ndarray, work: Any, y: np.ndarray, add: bool) -> None:
     """Write x @ weights.T + bias into y, or onto it; x (R, in), y (R, out). Weights are read once, whatever R is.
 
@@ -61,32 +61,31 @@ def project(layer: Any, x: np.ndarray, work: Any, y: np.ndarray, add: bool) -> N
             y[r, o] = before + bias[o] + FLOAT(sums[r, o]) * scales[o] * factor
 
 
-@compiled(fastmath=True)
+@compiled
 def normalise(x: np.ndarray, epsilon: float, y: np.ndarray) -> None:
     """Each row of x, (R, W), to mean 0 and variance 1; the norm's scale and shift are in the weights that follow."""
     width = x.shape[1]
     for r in range(x.shape[0]):
-        mean, square = FLOAT(0), FLOAT(0)
         for i in range(width):
-            mean += x[r, i]
-        mean /= FLOAT(width)
+            y[r, i] = x[r, i]
+        mean = total(y[r]) / FLOAT(width)
         for i in range(width):
-            square += (x[r, i] - mean) * (x[r, i] - mean)
-        scale = FLOAT(1) / np.sqrt(square / FLOAT(width) + FLOAT(epsilon))
+            y[r, i] = (x[r, i] - mean) * (x[r, i] - mean)
+        scale = FLOAT(1) / np.sqrt(total(y[r]) / FLOAT(width) + FLOAT(epsilon))
         for i in range(width):
             y[r, i] = (x[r, i] - mean) * scale
 
 
-@compiled()
+@compiled
 def turns(clock: int, periods: np.ndarray, rotation: np.ndarray) -> None:
-    """Cosines and sines of elapsed time, (2, pairs); float32 divisions as in `Rotation.of`, so no fast arithmetic."""
+    """Cosines and sines of elapsed time, (2, pairs); float32 divisions as in `Rotation.of`."""
     for i in range(periods.shape[0]):
         turn = FLOAT(clock) / periods[i]
         angle = FLOAT(2 * np.pi) * (turn - np.floor(turn))
         rotation[0, i], rotation[1, i] = np.cos(angle), np.sin(angle)
 
 
-@compiled(fastmath=True)
+@compiled
 def turn(x: np.ndarray, rotation: np.ndarray) -> None:
     """Rotate the first 2 * pairs numbers of x, in place."""
     pairs = rotation.shape[1]
@@ -95,7 +94,7 @@ def turn(x: np.ndarray, rotation: np.ndarray) -> None:
         x[i], x[pairs + i] = a * rotation[0, i] - b * rotation[1, i], a * rotation[1, i] + b * rotation[0, i]
 
 
-@compiled(fastmath=True)
+@compiled
 def score(
     q: np.ndarray, factor: float, keys: np.ndarray, scales: np.ndarray, first: int, last: int, sums: np.ndarray,
     scores: np.ndarray,
@@ -111,7 +110,7 @@ def score(
         scores[j] = FLOAT(products[j]) * scales[j] * factor
 
 
-@compiled(fastmath=True)
+@compiled
 def mix(
     shares: np.ndarray, factor: float, values: np.ndarray, scales: np.ndarray, first: int, last: int, work: Any,
     y: np.ndarray, add: bool,
@@ -138,7 +137,7 @@ def mix(
             y[d] = before + FLOAT(sums[0, d - part * lanes]) * factor
 
 
-@compiled(fastmath=True)
+@compiled
 def keep(x: np.ndarray, whole: bool) -> np.float32:
     """Make x ready to be stored, in place: rounded to -127 ... 127 if `whole`; returns its scale."""
     if not whole:
@@ -150,14 +149,14 @@ def keep(x: np.ndarray, whole: bool) -> np.float32:
     return highest / BYTE_LIMIT
 
 
-@compiled(fastmath=True)
+@compiled
 def add(x: np.ndarray, others: np.ndarray) -> None:
     """Onto the front of x."""
     for i in range(others.shape[0]):
         x[i] += others[i]
 
 
-@compiled()
+@compiled
 def remember(k: np.ndarray, v: np.ndarray, slot: int, h: int, cache: Any) -> None:
     """Put one head's key and value, (D,) each, into a row's ring."""
     keys, values, key_scales, value_scales = cache
@@ -174,7 +173,7 @@ def remember(k: np.ndarray, v: np.ndarray, slot: int, h: int, cache: Any) -> Non
             line[d * pair + column] = v[part * lanes + d]
 
 
-@compiled(fastmath=True)
+@compiled
 def attend(
     qkv: np.ndarray, cache: Any, table: Any, position: int, rotation: np.ndarray, work: Any, spare: Any, y: np.ndarray
 ) -> None:
@@ -215,7 +214,7 @@ def attend(
         mix(scores, factor, values[h], value_scales[h], 0, seen, work, y[low:high], False)
 
 
-@compiled(fastmath=True)
+@compiled
 def hear(
     q: np.ndarray, memory: Any, audible: tuple[int, int, int, int], rotation: np.ndarray, work: Any, spare: Any,
     y: np.ndarray,
@@ -246,7 +245,7 @@ def hear(
             mix(scores[timed:], factor, values[h], value_scales[h], others, end, work, y[low:high], timed > 0)
 
 
-@compiled()
+@compiled
 def near_now(clock: int, counts: np.ndarray, steps_per_frame: int, window_steps: int) -> tuple[int, int, int, int]:
     """What `Memory.audible` leaves: a run of the timed frames, and all other positions.
 
@@ -261,7 +260,7 @@ def near_now(clock: int, counts: np.ndarray, steps_per_frame: int, window_steps:
     return first, max(first, last), others, end
 
 
-@compiled(fastmath=True)
+@compiled
 def embed(
     event_id: int, clock: int, position: int, constant: np.ndarray, melody: np.ndarray, tables: Any, sizes: Any,
     x: np.ndarray,
@@ -287,16 +286,16 @@ def embed(
         x[rates.shape[0] + i] += np.cos(angle)
 
 
-@compiled(fastmath=True)
+@compiled
 def rectify(x: np.ndarray, squared: bool) -> None:
     """max(x, 0), or its square, in place."""
     for r in range(x.shape[0]):
         for i in range(x.shape[1]):
-            positive = max(x[r, i], FLOAT(0))
+            positive = max(FLOAT(0), x[r, i])
             x[r, i] = positive * positive if squared else positive
 
 
-@compiled()
+@compiled
 def part(weights: Any, layer: int, first: int, outputs: int) -> Any:
     """One matrix out of a stack: panels, scales and bias; `first` is its first row, a multiple of 64."""
     panels, scales, bias = weights
@@ -304,14 +303,14 @@ def part(weights: Any, layer: int, first: int, outputs: int) -> Any:
     return panels[layer][begin:end], scales[layer][first : first + outputs], bias[layer][first : first + outputs]
 
 
-@compiled()
+@compiled
 def row_of(cache: Any, layer: int, row: int) -> Any:
     """Keys, values and their scales of one layer and row."""
     keys, values, key_scales, value_scales = cache
     return keys[layer, row], values[layer, row], key_scales[layer, row], value_scales[layer, row]
 
 
-@compiled()
+@compiled
 def step(
     ids: np.ndarray, clock: np.ndarray, position: int, inputs: Any, weights: Any, cache: Any, memory: Any, scratch: Any,
     settings: Any, logits: np.ndarray,

@@ -11,7 +11,7 @@ import numpy as np
 from musicstyle.compiling import compiled
 
 
-@compiled()
+@compiled
 def keep_top_k(weights: np.ndarray, k: int) -> np.ndarray:
     """Only the k likeliest of (ids,); all are kept if k is 0."""
     if k == 0 or k >= weights.shape[0]:
@@ -19,7 +19,7 @@ def keep_top_k(weights: np.ndarray, k: int) -> np.ndarray:
     return np.where(weights < np.sort(weights)[-k], 0.0, weights)
 
 
-@compiled()
+@compiled
 def keep_top_p(weights: np.ndarray, p: float) -> np.ndarray:
     """Only the fewest likeliest of (ids,) that together have at least the share p of all weight.
 
@@ -34,7 +34,7 @@ def keep_top_p(weights: np.ndarray, p: float) -> np.ndarray:
     return np.where(weights < likely[(before < p * total).sum() - 1], 0.0, weights)
 
 
-@compiled()
+@compiled
 def keep_min_p(weights: np.ndarray, p: float) -> np.ndarray:
     """Only those of (ids,) at least p times as likely as the likeliest; all are kept if p is 0.
 
@@ -43,7 +43,7 @@ def keep_min_p(weights: np.ndarray, p: float) -> np.ndarray:
     return np.where(weights < p * weights.max(), 0.0, weights)
 
 
-@compiled()
+@compiled
 def distribution(
     logits: np.ndarray, mix: np.ndarray, allowed: np.ndarray, temperature: float, top_k: int, top_p: float, min_p: float
 ) -> np.ndarray:
@@ -72,7 +72,7 @@ def distribution(
     return keep_min_p(keep_top_p(keep_top_k(weights, top_k), top_p), min_p)
 
 
-@compiled()
+@compiled
 def draw(weights: np.ndarray, uniform: float) -> int:
     """One id of (ids,): the one in whose share of the whole a number from 0 to below 1 falls."""
     ids = np.flatnonzero(weights)

@@ -155,4 +155,4 @@ def _compiled() -> tuple[Callable[..., Lattice], Callable[..., np.ndarray]]:
     """`forward` and `trace`, compiled when there is first much to do."""
     from musicstyle.compiling import compiled
 
-    return compiled()(forward), compiled()(trace)
+    return compiled(forward), compiled(trace)
