@@ -12,8 +12,8 @@ performance that was not heard than to another's (`musicstyle eval style`); own:
 heard: both by the half that was heard; real: the same of real playing, as long. density, length and sounding: how many
 notes, the median one's length, and how many sound at once, each for one of real playing as long, the median over the
 pieces. together: how what is played besides the tune goes with it (together.py); of real playing, besides the line that
-is heard out. tokens_per_second: of all that generating takes, one thread. Data: $MUSICSTYLE_DATA; without it, the
-repository's examples.
+is heard out. sonority: how many keys sound at once, how closely (sonority.py). tokens_per_second: of all that
+generating takes, one thread. Data: $MUSICSTYLE_DATA; without it, the repository's examples.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from mistakes import run
+from sonority import sonority
 from together import together
 
 from musicstyle.evaluation.experiments import Halves, StyleTest, candidate_seconds
@@ -64,7 +65,8 @@ def main() -> None:
     lengths = candidate_seconds(halves, melodies, GenerationOptions(seconds=options.seconds))
     real = [half.stretch(seconds) for half, seconds in zip(halves, lengths, strict=True)]
     by_line = together([piano_melody(notes) for notes in real], real)
-    print(json.dumps({"pairs": len(halves), "real": {**judge(real, halves), "together": by_line}}), flush=True)
+    known = {**judge(real, halves), "together": by_line, "sonority": sonority(real)}
+    print(json.dumps({"pairs": len(halves), "real": known}), flush=True)
     for values in itertools.product(*(getattr(options, name) for name in GRID)):
         setting = dict(zip(GRID, values, strict=True))
         print(json.dumps({**setting, **measure(player, halves, melodies, lengths, setting, options.seed)}), flush=True)
@@ -99,6 +101,7 @@ def measure(
         "length": ratio(lambda notes: float(np.median(notes.end - notes.start)), played, real),
         "sounding": ratio(lambda notes: float(np.sum(notes.end - notes.start)), played, real),
         "together": together(asked, played),
+        "sonority": sonority(played),
         "tokens_per_second": round(tokens / seconds),
     }
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from some_notes import random_notes
 
@@ -26,6 +27,7 @@ import peers
 import quantisation
 import settings
 import similarity
+import sonority
 import together
 import training
 
@@ -154,3 +156,13 @@ def test_what_is_played_besides_a_tune_is_in_time_and_in_its_key_or_not() -> Non
     minor = Notes.from_arrays([0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0], [69, 72, 76, 69], [80] * 4)
     assert sorted(together.scale(minor).tolist()) == [0, 2, 4, 5, 7, 9, 11]
     assert together.scale(minor)[0] == 9
+
+
+def test_keys_that_sound_at_once_are_counted_and_clusters_and_low_thirds_told() -> None:
+    """A second of five neighbours, a second of one key, a second of a low third and of the same higher up."""
+    start = np.array([0.0] * 5 + [1.0] + [2.0] * 4 + [2.9])
+    pitch = [60, 61, 62, 63, 64, 60, 40, 44, 60, 64, 20]
+    piece = Notes.from_arrays(start, start + 1, pitch, [80] * 11)
+    figures = sonority.sonority([piece])  # 30 moments, of which the last has five keys
+    assert figures == {"keys": 3.367, "clusters": 0.333, "low_thirds": round(10 / (10 * 4 + 10 * 3 + 1), 3)}
+    assert sonority.sonority([piece, piece]) == figures

@@ -19,7 +19,7 @@ from musicstyle.generation.job import Job
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.plan import make_plan, register_shift
 from musicstyle.generation.ranking import measure
-from musicstyle.generation.rules import EARLY_STEPS, LATE_STEPS, Duties, Grammar
+from musicstyle.generation.rules import EARLY_STEPS, HELD_STEPS, LATE_STEPS, LONGEST_STEPS, Duties, Grammar, Limits
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
@@ -27,7 +27,7 @@ from musicstyle.music.matching import match
 from musicstyle.music.melody import extract_melody, frames_to_melody, melody_frames
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import decode, elapsed_steps, encode, held_steps
-from musicstyle.music.vocabulary import EOS, KEYS, NOTE_OFF, PERFORMANCE, TIME_SHIFT
+from musicstyle.music.vocabulary import EOS, KEYS, NOTE_OFF, NOTE_ON, PERFORMANCE, TIME_SHIFT
 
 SMALL = ModelConfig(
     width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=24,
@@ -79,14 +79,22 @@ def canonical(ids: np.ndarray) -> bool:
 
 
 @settings(max_examples=150)
-@given(seed=st.integers(0, 10_000), count=st.integers(1, 25), keys=st.integers(1, 4), bias=st.sampled_from([0.0, 3.0]))
-def test_a_random_walk_leaves_no_duty_undone_and_stays_canonical(seed: int, count: int, keys: int, bias: float) -> None:
+@given(
+    seed=st.integers(0, 10_000),
+    count=st.integers(1, 25),
+    keys=st.integers(1, 4),
+    bias=st.sampled_from([0.0, 3.0]),
+    limits=st.builds(Limits, st.sampled_from([HELD_STEPS, 30, LONGEST_STEPS]), st.sampled_from([1, 3, KEYS])),
+)
+def test_a_random_walk_leaves_no_duty_undone_and_stays_canonical(
+    seed: int, count: int, keys: int, bias: float, limits: Limits
+) -> None:
     """Whoever draws: with a bias the walk shifts the clock as far and as often as it may."""
     rng = np.random.default_rng(seed)
     melody = one_voice(rng, count, keys)
     end = int(melody.duration_seconds * 100 + 0.5)
     steps, step_keys = melody.steps()[0], melody.pitch - 21
-    grammar = Grammar(end, end + 30)
+    grammar = Grammar(end, end + 30, limits)
     grammar.duties = Duties(steps, melody.steps()[1], step_keys, end)
     weight = np.exp(np.where(PERFORMANCE.kinds == PERFORMANCE.kind_index(TIME_SHIFT), bias, 0.0))
     ids: list[int] = []
@@ -103,6 +111,59 @@ def test_a_random_walk_leaves_no_duty_undone_and_stays_canonical(seed: int, coun
         for step in np.unique(steps[melody.pitch == key]).tolist():
             found = next(s for s in strikes if step - EARLY_STEPS <= s <= step + LATE_STEPS)
             strikes.remove(found)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10_000), longest=st.integers(HELD_STEPS, 80), most=st.integers(1, 12))
+def test_a_random_walk_stays_within_what_a_style_does(seed: int, longest: int, most: int) -> None:
+    """Whoever draws, as long as it likes to strike keys and seldom lets them go."""
+    rng, grammar, down = np.random.default_rng(seed), Grammar(600, 630, Limits(longest, most)), dict[int, int]()
+    liked = {NOTE_OFF: 0.01, NOTE_ON: 5.0, TIME_SHIFT: 1.0}
+    weight = np.ones(PERFORMANCE.size)
+    for kind, likes in liked.items():
+        weight[list(PERFORMANCE.ids(kind))] = likes
+    first = True  # nothing has been struck in this moment
+    while (allowed := grammar.allowed()).any():
+        lasted = [grammar.clock - struck for struck in down.values()]  # the oldest first
+        too_many = lasted[: max(len(down) - most, 0)] if first else []
+        must_end = any(steps >= HELD_STEPS for steps in too_many) or any(steps >= longest for steps in lasted)
+        kinds = {PERFORMANCE.decode(int(i))[0] for i in np.flatnonzero(allowed) if i != EOS}
+        assert (kinds == {NOTE_OFF}) == must_end or grammar.clock >= 600
+        event_id = int(rng.choice(PERFORMANCE.size, p=allowed * weight / (allowed * weight).sum()))
+        if event_id != EOS:
+            kind, key = PERFORMANCE.decode(event_id)
+            first = kind == TIME_SHIFT or (first and kind != NOTE_ON)
+            if kind == NOTE_ON:
+                down[key] = grammar.clock
+            elif kind == NOTE_OFF:
+                del down[key]
+        grammar.accept(event_id)
+    assert grammar.clock >= 600
+
+
+def test_the_limits_of_a_style_are_those_of_99_of_its_100_notes() -> None:
+    start = np.arange(200) * 0.1
+    length = np.full(200, 0.25)  # so three sound when one is struck
+    length[[7, 100]] = 8.0  # a fourth from then on, in far more than one moment of a hundred; a fifth
+    style = Notes.from_arrays(start, start + length, 40 + np.arange(200) % 30, np.full(200, 64))
+    limits = Limits.of(style)
+    assert 25 <= limits.longest_steps < 800
+    assert limits.most_keys == 4
+    assert Limits.of(style[:1]) == Limits(25, 1)
+    click, drone = (Notes.from_arrays([0.0], [end], [60], [64]) for end in (0.01, 60.0))
+    assert (Limits.of(click), Limits.of(drone)) == (Limits(HELD_STEPS, 1), Limits(LONGEST_STEPS, 1))
+
+
+def test_a_piece_keeps_to_the_limits_of_its_style(player: StyleTransfer) -> None:
+    style = performance(2)
+    limits = make_plan(tune(), style, None, player.default_options()).limits
+    assert limits == Limits.of(style)
+    stream = player.stream(style, tune(), seed=5)
+    (ids,) = stream.job.sample_all([5])
+    notes, _ = decode(ids)
+    start, end = notes.steps()
+    assert (end - start).max() <= limits.longest_steps
+    assert make_plan(tune(), None, None, player.default_options()).limits == Limits(LONGEST_STEPS, KEYS)
 
 
 @pytest.mark.parametrize("seed", range(4))

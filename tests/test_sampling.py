@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -11,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from musicstyle.generation.sampling import distribution, draw, keep_min_p, keep_top_k, keep_top_p
+from musicstyle.generation.sampling import distribution, draw, keep_top_k, keep_top_p, plausible
 
 WEIGHTS = np.array([1.0, 0.5, 0.3, 0.2])  # their sum is 2
 
 
 def by_torch(logits: Tensor, mix: Tensor, allowed: Tensor, t: float, top_k: int, top_p: float, min_p: float) -> Tensor:
     """The same ladder with normalised logits, a full sort and minus infinity in place of weights."""
+    likely = logits[0].masked_fill(~allowed, -torch.inf).softmax(-1)
+    allowed = allowed & (likely >= min_p * likely.max() * (1 - 1e-12))
     x = (mix[:, None] * logits.log_softmax(-1)).sum(0).masked_fill(~allowed, -torch.inf) / t
     if 0 < top_k < len(x):
         x = x.masked_fill(x < x.topk(top_k).values[-1], -torch.inf)
@@ -25,8 +25,6 @@ def by_torch(logits: Tensor, mix: Tensor, allowed: Tensor, t: float, top_k: int,
     before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
     if top_p < 1:
         x = x.masked_fill(torch.zeros_like(allowed).scatter(0, order, before >= top_p), -torch.inf)
-    if min_p > 0:
-        x = x.masked_fill(x < x.max() + math.log(min_p), -torch.inf)
     return x.softmax(-1)
 
 
@@ -52,9 +50,19 @@ def test_the_ladder_by_hand() -> None:
     assert keep_top_k(WEIGHTS, 2).tolist() == [1.0, 0.5, 0, 0]
     assert keep_top_p(WEIGHTS, 0.75).tolist() == [1.0, 0.5, 0, 0]
     assert keep_top_p(WEIGHTS, 0.76).tolist() == [1.0, 0.5, 0.3, 0]
-    assert keep_min_p(WEIGHTS, 0.3).tolist() == [1.0, 0.5, 0.3, 0]
-    assert keep_min_p(WEIGHTS, 0.0).tolist() == keep_top_k(WEIGHTS, 0).tolist() == WEIGHTS.tolist()
+    assert keep_top_k(WEIGHTS, 0).tolist() == WEIGHTS.tolist()
     assert keep_top_p(np.ones(4), 0.1).tolist() == [1, 1, 1, 1]  # equally likely ids are kept together
+
+
+def test_what_is_implausible_stays_so_however_guidance_wants_it() -> None:
+    logits = np.log(np.array([[0.5, 0.4, 0.09, 0.01], [0.4, 0.5, 0.0999, 0.0001]])).astype(np.float32)
+    mix, allowed = np.array([9.0, -8.0]), np.array([True, True, True, True])
+    assert plausible(logits[0], allowed, 0.1).tolist() == [True, True, True, False]
+    assert plausible(logits[0], ~allowed | [False, True, False, True], 0.1).tolist() == [False, True, False, False]
+    assert plausible(logits[0], allowed, 0.0).all()
+    assert distribution(logits, mix, allowed, 1.0, 0, 1.0, 0.0).argmax() == 3
+    assert distribution(logits, mix, allowed, 1.0, 0, 1.0, 0.1).tolist()[3] == 0
+    assert distribution(logits, mix, allowed, 0.0, 0, 1.0, 0.1).argmax() == 0
 
 
 def test_temperature_zero_takes_the_likeliest_that_is_allowed() -> None:

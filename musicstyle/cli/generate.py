@@ -76,7 +76,7 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
 @_dial("temperature", "Daring: 1 as learned, 0 takes the likeliest")
 @_dial("top_k", "Draw from the k likeliest events only, 0 for all", int)
 @_dial("top_p", "Draw from the likeliest events that reach this probability")
-@_dial("min_p", "Draw from events at least this share as likely as the likeliest")
+@_dial("min_p", "Draw from events that before guidance are at least this share as likely as the likeliest")
 @click.option(
     "--seconds", type=float, help="Longest length, with up to 2 s to fade; default: the tune's, or 30 without a tune."
 )

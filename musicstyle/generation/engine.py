@@ -31,7 +31,7 @@ NO_IDS = np.zeros(0, dtype=np.int64)
 def guidance_weights(
     has_melody: bool, has_style: bool, melody_strength: float, style_strength: float
 ) -> dict[tuple[bool, bool], float]:
-    """Rows to compute, (hears melody, hears style), and their weights, which sum to 1.
+    """Rows to compute, (hears melody, hears style), and their weights, which sum to 1; first the one that hears all.
 
     log p = log p(both) + (m - 1) (log p(both) - log p(no melody)) + (s - 1) (log p(both) - log p(no style)).
 
@@ -47,7 +47,7 @@ def guidance_weights(
         if present:
             weights[has_melody, has_style] += strength - 1
             weights[without] = weights.get(without, 0.0) - (strength - 1)
-    return {row: weight for row, weight in weights.items() if weight}
+    return {row: weight for row, weight in weights.items() if weight or row == (has_melody, has_style)}
 
 
 @torch.inference_mode()
@@ -89,7 +89,6 @@ def sample_ids(
     condition, which = _condition(model, melody, style, list(weights), alone)
     way = Way(len(which), grammars)
     stepper = make_stepper(model, condition, which[way.crops].ravel(), exact=options.exact)
-    # If any row hears the style, the first does.
     habitual = None if condition.habits is None else Habitual(condition.habits[which[:, 0]])
     generators = [np.random.default_rng(seed) for seed in seeds]
     heard = np.append(PAD, primer)[:-1] if len(primer) else NO_IDS  # the loop puts in the last id

@@ -39,7 +39,8 @@ class GenerationOptions:
         temperature: Divides the logits; 0 takes the likeliest.
         top_k: Only the k likeliest ids are drawn from; 0 for all.
         top_p: Only the likeliest ids that together reach this probability are drawn from.
-        min_p: Only ids at least this share as likely as the likeliest are drawn from; 0 for all.
+        min_p: Only ids that without guidance are at least this share as likely as the likeliest are drawn from; 0 for
+            all.
         seconds: Longest length, after the primer if there is one; then no note begins, and what sounds ends within 2 s.
             None: the tune's length, or 30 s without a tune.
         melody_strength: Guidance towards the melody: 1 is none, 0 ignores it, above 1 exaggerates it.
@@ -57,7 +58,7 @@ class GenerationOptions:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
-    min_p: float = 0.0
+    min_p: float = 0.01
     seconds: float | None = None
     melody_strength: float = 1.4
     style_strength: float = 3.5

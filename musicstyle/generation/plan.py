@@ -13,7 +13,7 @@ import numpy as np
 
 from musicstyle.errors import UsageError
 from musicstyle.generation.options import GenerationOptions
-from musicstyle.generation.rules import Duties, Grammar
+from musicstyle.generation.rules import NO_LIMITS, Duties, Grammar, Limits
 from musicstyle.generation.timing import Timekeeper, in_time
 from musicstyle.music.melody import extract_melody, melody_frames
 from musicstyle.music.notes import Notes
@@ -46,6 +46,7 @@ class Plan:
         end_steps: No note begins here or later.
         shift: Semitones by which the model hears everything higher than it is to sound.
         keep_melody: Every melody note is due.
+        limits: How long keys are down and how many at once, at most.
     """
 
     melody: Notes | None
@@ -56,12 +57,13 @@ class Plan:
     end_steps: int
     shift: int
     keep_melody: bool
+    limits: Limits
 
     def grammar(self) -> Grammar:
         """A fresh grammar that has heard the primer."""
         pitches = np.arange(KEYS) + MIN_PITCH - self.shift
         playable = (pitches >= MIN_PITCH) & (pitches <= MAX_PITCH)
-        grammar = Grammar(self.end_steps, self.end_steps + TAIL_STEPS, playable=playable)
+        grammar = Grammar(self.end_steps, self.end_steps + TAIL_STEPS, self.limits, playable=playable)
         for event_id in self.primer.tolist():
             grammar.accept(event_id)
         grammar.duties = self._duties()  # after the primer, which fulfils none
@@ -100,7 +102,7 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
 
     Args:
         tune: One voice on the piano's keys, time 0 at its first note.
-        style: The performance, for its register.
+        style: The performance, for its register and its limits.
         primer: Notes on the piano's keys.
         options: tempo, transpose, seconds and keep_melody are read.
 
@@ -128,7 +130,8 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
     if asked is not None:
         asked = asked.shift(begin / STEPS_PER_SECOND)
     heard = None if asked is None else _melody_ids(start, asked.transpose(shift), begin)
-    return Plan(asked, heard, ids, primer_steps, begin, end, shift, options.keep_melody)
+    limits = NO_LIMITS if style is None else Limits.of(style)
+    return Plan(asked, heard, ids, primer_steps, begin, end, shift, options.keep_melody, limits)
 
 
 def register_shift(tune: Notes, style: Notes, primer: Notes | None = None) -> int:

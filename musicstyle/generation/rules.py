@@ -6,9 +6,12 @@ shifts those a hundred times as fast as NumPy does small arrays.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from musicstyle.music.habits import row_after
+from musicstyle.music.notes import Notes
 from musicstyle.music.vocabulary import (
     EOS,
     KEYS,
@@ -35,6 +38,7 @@ EARLY_STEPS = 9  # a melody note may be struck 90 ms before its time: within 100
 LATE_STEPS = 5  # and 50 ms after it, as far as the 100 ms frame in which the model hears it can lie behind
 HELD_STEPS = 10  # and is held so long, if it is that long: a click of 10 ms would be struck and not heard
 LONGEST_STEPS = 1000  # no key is down longer: of a thousand notes of MAESTRO one is (pedal folded in)
+USUAL_PERCENT = 99  # of a style's notes, by which it is known what it never does
 _NEVER = int(np.iinfo(np.int64).max)
 
 
@@ -46,6 +50,33 @@ def _bits(keys: np.ndarray) -> int:
 def _up_to_lowest(keys: int) -> int:
     """All keys up to the lowest of a set that is not empty, itself among them."""
     return ((keys & -keys) << 1) - 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long keys are down and how many at once, at most.
+
+    Attributes:
+        longest_steps: A key that was down so long is let go.
+        most_keys: Before anything is struck, the oldest of more keys than these are let go, if they had HELD_STEPS.
+    """
+
+    longest_steps: int = LONGEST_STEPS
+    most_keys: int = KEYS
+
+    @classmethod
+    def of(cls, style: Notes) -> Limits:
+        """What USUAL_PERCENT of a performance's notes keep to: how long they sound, and how many when each is struck.
+
+        Guidance exaggerates a style. Without limits, that of a pedal ends in a piece that never changes it.
+        """
+        start, end = style.steps()
+        sounding = np.searchsorted(np.sort(start), start, "right") - np.searchsorted(np.sort(end), start, "right")
+        longest, most = np.percentile(end - start, USUAL_PERCENT), np.percentile(sounding, USUAL_PERCENT)
+        return cls(int(np.clip(longest, HELD_STEPS, LONGEST_STEPS)), int(np.clip(most, 1, KEYS)))
+
+
+NO_LIMITS = Limits()
 
 
 class Duties:
@@ -107,7 +138,7 @@ class Grammar:
     """Follows one sequence and knows which ids may come next.
 
     Besides what is impossible anyway (musicstyle.music.grammar): no note begins at or after `end_steps`; after that,
-    sounding notes may ring until `limit_steps`. A key that was down for LONGEST_STEPS is let go.
+    sounding notes may ring until `limit_steps`, and the limits of how long and how many keys are down hold.
 
     With duties, the clock does not pass the deadline of a note that was not struck; at its deadline nothing comes that
     the order would not let its NOTE_OFF (if the key still sounds) and its NOTE_ON follow.
@@ -119,9 +150,11 @@ class Grammar:
         finished: No id may come any more.
     """
 
-    def __init__(self, end_steps: int, limit_steps: int, *, playable: np.ndarray | None = None) -> None:
+    def __init__(
+        self, end_steps: int, limit_steps: int, limits: Limits = NO_LIMITS, *, playable: np.ndarray | None = None
+    ) -> None:
         """`playable`: which keys may be struck, (88,) bool; None for all."""
-        self.end_steps, self.limit_steps = end_steps, limit_steps
+        self.end_steps, self.limit_steps, self.limits = end_steps, limit_steps, limits
         self.clock = 0
         self._down: dict[int, int] = {}  # sounding keys and when they were struck, in this order
         self._sounds = 0  # their set
@@ -176,7 +209,7 @@ class Grammar:
             can_begin = self._playable & ~self._sounds & (-1 << self._last_on + 1)
         can_end = self._sounds & (-1 << self._last_off + 1)
         oldest = next(iter(self._down.values()), _NEVER - LONGEST_STEPS)
-        latest, due, must_end = min(self.limit_steps, oldest + LONGEST_STEPS), 0, self._outworn()
+        latest, due, must_end = min(self.limit_steps, oldest + self.limits.longest_steps), 0, self._outworn()
         if self.duties is not None:
             latest = min(latest, self.duties.earliest)
             due = self.duties.due(self.clock)
@@ -184,16 +217,17 @@ class Grammar:
             if self.clock < self.end_steps:
                 can_end &= ~self.duties.held(self.clock) | must_end
         if must_end:  # it must be let go first, and no key above it before
-            return 0, can_end & _up_to_lowest(must_end), latest
+            return 0, can_end & _up_to_lowest(must_end), self.clock
         if due:
             can_begin &= _up_to_lowest(due)
         return can_begin, can_end, latest
 
     def _outworn(self) -> int:
-        """The set of keys that have been down for LONGEST_STEPS."""
-        keys = 0
-        for key, struck in self._down.items():
-            if struck + LONGEST_STEPS > self.clock:
+        """The set of keys that have been down too long, or are the oldest of too many before anything is struck."""
+        keys, too_many = 0, len(self._down) - self.limits.most_keys if self._last_on < 0 else 0
+        for rank, (key, struck) in enumerate(self._down.items()):
+            down = self.clock - struck
+            if down < self.limits.longest_steps and (rank >= too_many or down < HELD_STEPS):
                 break
             keys |= 1 << key
         return keys

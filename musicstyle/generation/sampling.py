@@ -35,28 +35,30 @@ def keep_top_p(weights: np.ndarray, p: float) -> np.ndarray:
 
 
 @compiled
-def keep_min_p(weights: np.ndarray, p: float) -> np.ndarray:
-    """Only those of (ids,) at least p times as likely as the likeliest; all are kept if p is 0.
+def plausible(logits: np.ndarray, allowed: np.ndarray, p: float) -> np.ndarray:
+    """Which of (ids,) are allowed and at least p times as likely as the likeliest of those, bool.
 
-    Source: Nguyen et al. 2024, arXiv:2407.01082.
+    Source: the threshold of Nguyen et al. 2024, arXiv:2407.01082; before guidance, as Li et al. 2022, arXiv:2210.15097,
+    bound what a difference of two models may choose.
     """
-    return np.where(weights < p * weights.max(), 0.0, weights)
+    heard = np.where(allowed, logits.astype(np.float64), -np.inf)
+    return allowed & (heard >= heard.max() + np.log(p))
 
 
 @compiled
 def distribution(
     logits: np.ndarray, mix: np.ndarray, allowed: np.ndarray, temperature: float, top_k: int, top_p: float, min_p: float
 ) -> np.ndarray:
-    """What is drawn from: guidance, grammar and temperature first, then top k, top p and min p.
+    """What is drawn from: grammar and plausibility first, then guidance and temperature, then top k and top p.
 
     Args:
-        logits: Of one variation's guidance rows, (rows, ids) float32.
+        logits: Of one variation's guidance rows, the one that hears everything first, (rows, ids) float32.
         mix: Their weights, (rows,) float64.
         allowed: By the grammar, at least one, (ids,) bool.
         temperature: 0 leaves only the likeliest id.
         top_k: See `keep_top_k`.
         top_p: See `keep_top_p`.
-        min_p: See `keep_min_p`.
+        min_p: See `plausible`; that is asked of the first row.
 
     Returns:
         Weights, (ids,) float64. Normalising rows of logits before they are mixed would not change them.
@@ -64,12 +66,12 @@ def distribution(
     guided = np.zeros(logits.shape[1])
     for row in range(logits.shape[0]):
         guided += mix[row] * logits[row]
-    guided = np.where(allowed, guided, -np.inf)
+    guided = np.where(plausible(logits[0], allowed, min_p), guided, -np.inf)
     guided -= guided.max()
     if temperature == 0:
         return np.where(np.arange(guided.shape[0]) == guided.argmax(), 1.0, 0.0)
     weights = np.exp(guided / temperature)
-    return keep_min_p(keep_top_p(keep_top_k(weights, top_k), top_p), min_p)
+    return keep_top_p(keep_top_k(weights, top_k), top_p)
 
 
 @compiled
