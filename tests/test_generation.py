@@ -217,7 +217,7 @@ def test_the_engine_draws_what_the_full_recomputation_draws(
         np.array([strength, 1 - strength]),
     )
     for position, event_id in enumerate(ids):
-        weights = distribution(rows[:, position], mix, grammar.allowed(), 1.0, 0, 0.9, 0.0)
+        weights = distribution(rows[:, position], mix, grammar.allowed(), 1.0, 0, 0.9, options.min_p)
         assert draw(weights, generator.random()) == event_id
         grammar.accept(int(event_id))
 
@@ -255,7 +255,7 @@ def test_a_style_s_crops_are_heard_one_after_the_other(transfer: StyleTransfer) 
                 )[0]
             if i >= len(primer):
                 allowed = grammar.allowed()
-                weights = distribution(logits.numpy(), np.ones(1), allowed, 1.0, 0, 1.0, 0.0)
+                weights = distribution(logits.numpy(), np.ones(1), allowed, 1.0, 0, 1.0, options.min_p)
                 assert draw(weights, generator.random()) == event_id
                 grammar.accept(int(event_id))
         assert heard == 2

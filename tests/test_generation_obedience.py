@@ -200,6 +200,22 @@ def test_however_early_a_kept_note_is_struck_it_counts_as_sounding(player: Style
     assert made.measures.melody_kept == 1
 
 
+def test_of_a_tune_that_is_longer_only_what_there_is_time_for_is_asked(player: StyleTransfer) -> None:
+    """The model hears how it would go on."""
+    whole, first = tune(14), tune(5)
+    plan = make_plan(whole, None, None, player.default_options(seconds=4 * 0.37 + 0.1))
+    assert plan.melody is not None
+    assert plan.melody.pitch.tolist() == first.pitch.tolist()
+    assert plan.melody.duration_seconds == pytest.approx(4 * 0.37 + 0.1)
+    assert np.array_equal(plan.melody_ids, make_plan(whole, None, None, player.default_options()).melody_ids)
+    ids = encode(first)
+    cut = Job(player.model, plan, None, None, player.default_options(), {}).result(ids, 1, 0, until_seconds=1.0)
+    assert cut is not None
+    assert cut.melody is not None
+    assert (len(cut.melody), len(cut.notes)) == (3, 3)
+    assert max(cut.melody.duration_seconds, cut.notes.duration_seconds) == 1.0
+
+
 @pytest.mark.parametrize("held", [True, False])
 def test_a_note_that_is_kept_is_held_long_enough_to_be_heard(held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even by a walk that lets go whatever it may; without the rule, it makes clicks of the same notes."""

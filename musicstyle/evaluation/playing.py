@@ -67,12 +67,11 @@ def play_pairs(
         heard = styles[style] if player.model.config.hears_style else None
         made = player.generate(heard, melody, dataclasses.replace(options, seed=options.seed + number))
         assert made.melody is not None
-        asked = made.melody if options.seconds is None else made.melody.crop(0.0, options.seconds)
         yield Played(
             melody,
             style,
-            score_melody(asked, made.notes),
-            score_melody(asked, beginning(styles[style], asked)),
+            score_melody(made.melody, made.notes),
+            score_melody(made.melody, beginning(styles[style], made.melody)),
             made.notes,
         )
 

@@ -75,17 +75,18 @@ class Job:
             until_seconds: Where to cut, on the time axis of the result.
             ranked: Measure it.
         """
-        notes = self.plan.notes(ids)
+        notes, melody = self.plan.notes(ids), self.plan.melody
         begin_seconds = self.plan.primer_seconds
         if until_seconds is not None:
             notes = notes.crop(0.0, until_seconds)
+            melody = None if melody is None else melody.crop(0.0, until_seconds)
         new = notes[notes.start >= begin_seconds]
         if not len(new):
             return None
         measures = measure(new, self.plan.asked, self.style_notes) if ranked else None
         settings = {**self.settings, "seed": seed, "retries": retries}
         taken = time.monotonic() - self.began
-        return Generation(notes, self.plan.melody, seed, retries, len(ids), taken, settings, begin_seconds, measures)
+        return Generation(notes, melody, seed, retries, len(ids), taken, settings, begin_seconds, measures)
 
     def _report(self, steps: int, tokens: int) -> None:
         if self.progress is not None:

@@ -38,8 +38,9 @@ class Plan:
     """One piece that is to be generated.
 
     Attributes:
-        melody: The tune that is asked for, on the time axis and at the pitch of the result; None without one.
-        melody_ids: What the model hears, EOS at the end, (frames + 1,); None without a tune.
+        melody: The tune that is asked for, on the time axis and at the pitch of the result, up to where the piece ends;
+            None without one.
+        melody_ids: What the model hears, all of the tune, EOS at the end, (frames + 1,); None without a tune.
         primer: Performance ids of the primer as the model hears it, (ids,), empty without one.
         primer_steps: Its length.
         begin_steps: Where the tune begins and the length is counted from: there, or at the next whole frame.
@@ -131,6 +132,8 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
         asked = asked.shift(begin / STEPS_PER_SECOND)
     heard = None if asked is None else _melody_ids(start, asked.transpose(shift), begin)
     limits = NO_LIMITS if style is None else Limits.of(style)
+    if asked is not None:
+        asked = asked.crop(0.0, begin / STEPS_PER_SECOND + seconds)
     return Plan(asked, heard, ids, primer_steps, begin, end, shift, options.keep_melody, limits)
 
 

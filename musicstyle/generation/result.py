@@ -21,7 +21,8 @@ class Generation:
 
     Attributes:
         notes: What was played; a primer comes first.
-        melody: The tune it was asked to play, on the time axis and at the pitch of `notes`; None without one.
+        melody: The tune it was asked to play, as far as it goes, on the time axis and at the pitch of `notes`; None
+            without one.
         seed: The seed that gave it.
         retries: How many rounds of seeds before its own were not enough: a round tries as many as are still missing.
         tokens: Ids sampled for it.
