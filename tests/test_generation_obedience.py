@@ -19,7 +19,16 @@ from musicstyle.generation.job import Job
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.plan import make_plan, register_shift
 from musicstyle.generation.ranking import measure
-from musicstyle.generation.rules import EARLY_STEPS, HELD_STEPS, LATE_STEPS, LONGEST_STEPS, Duties, Grammar, Limits
+from musicstyle.generation.rules import (
+    A_HAND,
+    EARLY_STEPS,
+    HELD_STEPS,
+    LATE_STEPS,
+    LONGEST_STEPS,
+    Duties,
+    Grammar,
+    Limits,
+)
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
@@ -143,15 +152,15 @@ def test_a_random_walk_stays_within_what_a_style_does(seed: int, longest: int, m
 
 def test_the_limits_of_a_style_are_those_of_99_of_its_100_notes() -> None:
     start = np.arange(200) * 0.1
-    length = np.full(200, 0.25)  # so three sound when one is struck
-    length[[7, 100]] = 8.0  # a fourth from then on, in far more than one moment of a hundred; a fifth
+    length = np.full(200, 0.55)  # so six sound when one is struck
+    length[[7, 100]] = 8.0  # a seventh from then on, in far more than one moment of a hundred
     style = Notes.from_arrays(start, start + length, 40 + np.arange(200) % 30, np.full(200, 64))
     limits = Limits.of(style)
-    assert 25 <= limits.longest_steps < 800
-    assert limits.most_keys == 4
-    assert Limits.of(style[:1]) == Limits(25, 1)
+    assert 55 <= limits.longest_steps < 800
+    assert limits.most_keys == 7
+    assert Limits.of(style[:1]) == Limits(55, A_HAND)
     click, drone = (Notes.from_arrays([0.0], [end], [60], [64]) for end in (0.01, 60.0))
-    assert (Limits.of(click), Limits.of(drone)) == (Limits(HELD_STEPS, 1), Limits(LONGEST_STEPS, 1))
+    assert (Limits.of(click), Limits.of(drone)) == (Limits(HELD_STEPS, A_HAND), Limits(LONGEST_STEPS, A_HAND))
 
 
 def test_a_piece_keeps_to_the_limits_of_its_style(player: StyleTransfer) -> None:
@@ -164,6 +173,22 @@ def test_a_piece_keeps_to_the_limits_of_its_style(player: StyleTransfer) -> None
     start, end = notes.steps()
     assert (end - start).max() <= limits.longest_steps
     assert make_plan(tune(), None, None, player.default_options()).limits == Limits(LONGEST_STEPS, KEYS)
+
+
+@pytest.mark.parametrize(("strength", "expected"), [(3.5, 1 + 2.5 / 4), (1.0, 1.0), (0.5, 0.5), (0.0, 0.0)])
+def test_a_style_of_a_few_notes_is_exaggerated_less(player: StyleTransfer, strength: float, expected: float) -> None:
+    """Of a quarter of a crop of the player's 64 events, by a quarter of what was asked."""
+    few = Notes.from_arrays([0.0, 0.5, 1.0, 1.5], [0.25, 0.75, 1.25, 1.75], [60, 64, 67, 60], [64] * 4)
+    assert len(encode(few)) == 16
+    job = player.stream(few, tune(), style_strength=strength).job
+    assert job.options.style_strength == expected
+    assert job.settings["style_strength"] == strength
+    assert job.settings.get("style_strength_as_known", strength) == expected
+    whole = player.stream(performance(1), tune(), style_strength=strength).job
+    assert whole.options.style_strength == strength
+    assert "style_strength_as_known" not in whole.settings
+    again = {name: job.settings[name] for name in ("style_strength", "seed") if name in job.settings}
+    assert player.stream(few, tune(), **again).job.options == job.options
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -38,6 +38,7 @@ EARLY_STEPS = 9  # a melody note may be struck 90 ms before its time: within 100
 LATE_STEPS = 5  # and 50 ms after it, as far as the 100 ms frame in which the model hears it can lie behind
 HELD_STEPS = 10  # and is held so long, if it is that long: a click of 10 ms would be struck and not heard
 LONGEST_STEPS = 1000  # no key is down longer: of a thousand notes of MAESTRO one is (pedal folded in)
+A_HAND = 5  # keys at once that any style may have: fewer, and what is let go for another key is struck again and again
 USUAL_PERCENT = 99  # of a style's notes, by which it is known what it never does
 _NEVER = int(np.iinfo(np.int64).max)
 
@@ -68,12 +69,13 @@ class Limits:
     def of(cls, style: Notes) -> Limits:
         """What USUAL_PERCENT of a performance's notes keep to: how long they sound, and how many when each is struck.
 
-        Guidance exaggerates a style. Without limits, that of a pedal ends in a piece that never changes it.
+        At least HELD_STEPS and A_HAND. Guidance exaggerates a style: without limits, that of a pedal ends in a piece
+        that never changes it.
         """
         start, end = style.steps()
         sounding = np.searchsorted(np.sort(start), start, "right") - np.searchsorted(np.sort(end), start, "right")
         longest, most = np.percentile(end - start, USUAL_PERCENT), np.percentile(sounding, USUAL_PERCENT)
-        return cls(int(np.clip(longest, HELD_STEPS, LONGEST_STEPS)), int(np.clip(most, 1, KEYS)))
+        return cls(int(np.clip(longest, HELD_STEPS, LONGEST_STEPS)), int(np.clip(most, A_HAND, KEYS)))
 
 
 NO_LIMITS = Limits()

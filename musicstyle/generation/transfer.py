@@ -188,13 +188,20 @@ class StyleTransfer:
         _refuse_meaningless(melody, melody_track, asks_to_keep=options.keep_melody and not self._keeps_by_default())
         tune = None if melody is None else read_melody(melody, melody_track)
         style_notes = None if style is None or isinstance(style, Tensor) else _piano_notes(style)
-        given = self._checked(style) if isinstance(style, Tensor) else None
-        embedding = given if style_notes is None else self.embed_style(style_notes)
+        embedding = self._checked(style) if isinstance(style, Tensor) else None
+        as_known = options
+        if style_notes is not None:
+            crops = self._crops(style_notes)
+            embedding = self._spread(crops)
+            known = min(1.0, len(crops[0]) / self._crop_tokens)
+            as_known = dataclasses.replace(options, style_strength=as_known_strength(options.style_strength, known))
         primer = None if prime is None else _piano_notes(prime, "primer")
         plan = make_plan(tune, style_notes, primer, options)
         names = {"style": _name(style), "melody": _name(melody), "melody_track": melody_track, "prime": _name(prime)}
         facts = {"musicstyle": musicstyle.__version__, "checkpoint": self.name, **names, **describe(options, plan)}
-        return Job(self.model, plan, embedding, style_notes, options, facts, progress)
+        if as_known != options:
+            facts["style_strength_as_known"] = as_known.style_strength
+        return Job(self.model, plan, embedding, style_notes, as_known, facts, progress)
 
     def embed_style(self, style: Source) -> Tensor:
         """The style embeddings of a performance, (STYLE_CROPS, style_width), of crops that are spread over it.
@@ -204,7 +211,18 @@ class StyleTransfer:
             UsageError: These weights hear no style.
         """
         self._refuse_deaf(style, None)
-        crops = style_crops(_piano_notes(style), self.facts["training"]["tokens"])
+        return self._spread(self._crops(_piano_notes(style)))
+
+    @property
+    def _crop_tokens(self) -> int:
+        """Length of the crops that the weights learned from."""
+        return int(self.facts["training"]["tokens"])
+
+    def _crops(self, notes: Notes) -> list[np.ndarray]:
+        return style_crops(notes, self._crop_tokens)
+
+    def _spread(self, crops: list[np.ndarray]) -> Tensor:
+        """Style embeddings of crops in order, each as often as it takes: (STYLE_CROPS, style_width)."""
         return self.embed_crops(crops)[torch.arange(STYLE_CROPS) * len(crops) // STYLE_CROPS]
 
     def embed_crops(self, crops: list[np.ndarray]) -> Tensor:
@@ -310,8 +328,16 @@ def _piano_notes(source: Source, role: str = "style") -> Notes:
     return kept
 
 
+def as_known_strength(strength: float, known: float) -> float:
+    """Guidance towards a style of which `known`, 0..1, of a full crop is heard: the less, the less it exaggerates.
+
+    What is counted in a few notes is those notes more than a style; exaggerated, it costs the tune and gains no style.
+    """
+    return 1 + (strength - 1) * known if strength > 1 else strength
+
+
 def style_crops(notes: Notes, tokens: int) -> list[np.ndarray]:
-    """Ids of up to four crops of a performance, each up to `tokens` long, spread evenly over it."""
+    """Ids of up to STYLE_CROPS crops of a performance, each up to `tokens` long, spread evenly over it."""
     ids = encode(notes.from_zero())
     if len(ids) <= tokens:
         return [ids]
