@@ -191,6 +191,14 @@ def test_a_style_of_a_few_notes_is_exaggerated_less(player: StyleTransfer, stren
     assert player.stream(few, tune(), **again).job.options == job.options
 
 
+def test_a_style_at_strength_0_leaves_no_trace(player: StyleTransfer) -> None:
+    ignored, without = (
+        player.generate(style, tune(), seed=3, style_strength=0.0).notes for style in (performance(1), None)
+    )
+    assert ignored.equals(without)
+    assert make_plan(tune(), performance(1), None, player.default_options(style_strength=0.0)).limits == Limits()
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_with_random_weights_every_melody_note_sounds(player: StyleTransfer, seed: int) -> None:
     asked = one_voice(np.random.default_rng(seed), 20, 5)

@@ -105,7 +105,7 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
         tune: One voice on the piano's keys, time 0 at its first note.
         style: The performance, for its register and its limits.
         primer: Notes on the piano's keys.
-        options: tempo, transpose, seconds and keep_melody are read.
+        options: tempo, transpose, seconds, keep_melody and whether style_strength is 0 are read.
 
     Raises:
         UsageError: A setting that means nothing without a tune or a performance, or a tune that leaves the piano.
@@ -131,7 +131,7 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
     if asked is not None:
         asked = asked.shift(begin / STEPS_PER_SECOND)
     heard = None if asked is None else _melody_ids(start, asked.transpose(shift), begin)
-    limits = NO_LIMITS if style is None else Limits.of(style)
+    limits = NO_LIMITS if style is None or options.style_strength == 0 else Limits.of(style)
     if asked is not None:
         asked = asked.crop(0.0, begin / STEPS_PER_SECOND + seconds)
     return Plan(asked, heard, ids, primer_steps, begin, end, shift, options.keep_melody, limits)
