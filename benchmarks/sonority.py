@@ -30,7 +30,7 @@ def sonority(pieces: Sequence[Notes]) -> dict[str, float]:
 def _of(piece: Notes) -> tuple[float, float, float]:
     moments = np.arange(piece.start.min(), piece.start.max() + STEP_SECONDS / 2, STEP_SECONDS)
     sounding = [np.unique(piece.pitch[(piece.start <= moment) & (piece.end > moment)]) for moment in moments]
-    semitones = np.array([np.sum(np.diff(keys) == 1) for keys in sounding])
-    low = sum(np.sum((np.diff(keys) <= MAJOR_THIRD) & (keys[:-1] < C3)) for keys in sounding)
-    pairs = sum(max(len(keys) - 1, 0) for keys in sounding)
-    return float(np.mean([len(keys) for keys in sounding])), float(np.mean(semitones >= CLUSTER)), low / max(pairs, 1)
+    gaps = [np.diff(keys) for keys in sounding]
+    clusters = np.mean([np.sum(gap == 1) >= CLUSTER for gap in gaps])
+    low = sum(np.sum((gap <= MAJOR_THIRD) & (keys[:-1] < C3)) for gap, keys in zip(gaps, sounding, strict=True))
+    return float(np.mean([len(keys) for keys in sounding])), float(clusters), low / max(sum(map(len, gaps)), 1)

@@ -299,6 +299,13 @@ def test_exponentials_are_exponentials() -> None:
         assert total == pytest.approx(expected.sum(), rel=1e-5)
 
 
+@pytest.mark.parametrize("squared", [True, False])
+def test_what_is_no_number_stays_so(squared: bool) -> None:
+    x = np.array([[np.nan, -1.0, 3.0]], np.float32)
+    kernel.rectify(x, squared)
+    np.testing.assert_array_equal(x, [[np.nan, 0, 9 if squared else 3]])
+
+
 def test_the_memory_window_is_that_of_the_reference() -> None:
     """Every frame that `Memory.audible` lets through, and no other, at clocks before, within and after the melody."""
     frames, steps_per_frame = 23, 10

@@ -291,7 +291,7 @@ def rectify(x: np.ndarray, squared: bool) -> None:
     """max(x, 0), or its square, in place."""
     for r in range(x.shape[0]):
         for i in range(x.shape[1]):
-            positive = max(FLOAT(0), x[r, i])
+            positive = max(x[r, i], FLOAT(0))  # in this order what is no number stays so
             x[r, i] = positive * positive if squared else positive
 
 
