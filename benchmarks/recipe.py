@@ -57,6 +57,7 @@ RUNS = {
     "style-other": Run(training={"style_input": "other"}),
     "counts-off": Run({"style_counts": False}),
     "habits-off": Run({"style_habits": 0}),
+    "motifs-off": Run({"motifs": 0}),
     "drop-none": Run(training={"drop_style": 0.0, "drop_melody": 0.0}),
     "published-melody": Run(training={"line_melody": 0.0}),
     "concat": Run({"combine": "concat"}),

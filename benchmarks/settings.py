@@ -1,8 +1,8 @@
 """Which settings to generate with: melody kept and style reached, over a grid, on validation pairs; prints JSON lines.
 
     python benchmarks/settings.py [--checkpoint DIR] [--pairs 20] [--seconds 20] [--choice 1] [--skip 0]
-        [--melody-strength 1 2 3] [--style-strength 1 2] [--temperature 1] [--top-p 0.95] [--min-p 0]
-        [--ensemble 1 3]
+        [--melody-strength 1 2 3] [--style-strength 1 2] [--motif-strength 1 4]
+        [--temperature 1] [--top-p 0.95] [--min-p 0] [--ensemble 1 3]
 
 What isn't given is as in GenerationOptions. Every setting plays the same tunes in the styles of the same performances
 with the same seeds. Pairs are the first of a random order (--choice) of all validation performances, after --skip of
@@ -12,7 +12,8 @@ performance that was not heard than to another's (`musicstyle eval style`); own:
 heard: both by the half that was heard; real: the same of real playing, as long. density, length and sounding: how many
 notes, the median one's length, and how many sound at once, each for one of real playing as long, the median over the
 pieces. together: how what is played besides the tune goes with it (together.py); of real playing, besides the line that
-is heard out. sonority: how many keys sound at once, how closely (sonority.py). tokens_per_second: of all that
+is heard out. sonority: how many keys sound at once, how closely (sonority.py). recurrence: how much of a voice comes
+again (recurrence.py). tokens_per_second: of all that
 generating takes, one thread. Data: $MUSICSTYLE_DATA; without it, the repository's examples.
 """
 
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from mistakes import run
+from recurrence import recurrence
 from sonority import sonority
 from together import together
 
@@ -40,7 +42,7 @@ from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.music.melody import piano_melody
 from musicstyle.music.notes import Notes
 
-SWEPT = ("melody_strength", "style_strength", "temperature", "top_p", "min_p", "ensemble")
+SWEPT = ("melody_strength", "style_strength", "motif_strength", "temperature", "top_p", "min_p", "ensemble")
 GRID = {name: [getattr(GenerationOptions(), name)] for name in SWEPT}
 
 
@@ -65,7 +67,7 @@ def main() -> None:
     lengths = candidate_seconds(halves, melodies, GenerationOptions(seconds=options.seconds))
     real = [half.stretch(seconds) for half, seconds in zip(halves, lengths, strict=True)]
     by_line = together([piano_melody(notes) for notes in real], real)
-    known = {**judge(real, halves), "together": by_line, "sonority": sonority(real)}
+    known = {**judge(real, halves), "together": by_line, "sonority": sonority(real), "recurrence": recurrence(real)}
     print(json.dumps({"pairs": len(halves), "real": known}), flush=True)
     for values in itertools.product(*(getattr(options, name) for name in GRID)):
         setting = dict(zip(GRID, values, strict=True))
@@ -102,6 +104,7 @@ def measure(
         "sounding": ratio(lambda notes: float(np.sum(notes.end - notes.start)), played, real),
         "together": together(asked, played),
         "sonority": sonority(played),
+        "recurrence": recurrence(played),
         "tokens_per_second": round(tokens / seconds),
     }
 

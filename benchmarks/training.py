@@ -47,6 +47,7 @@ from torch.optim import Optimizer
 from musicstyle.model.attention import RelativeAttention, Rotation
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import PRESETS, ModelConfig
+from musicstyle.music.motifs import VOICES
 from musicstyle.training.loop import choose_precision
 from musicstyle.training.loss import nll_sum
 from musicstyle.training.optimizers import make_optimizers, optimizers_of
@@ -106,6 +107,7 @@ def random_batch(setting: Setting) -> dict[str, Tensor]:
         "held": keys,
         "places": torch.randint(c.style_habits + 1, (rows, tokens, c.vocabulary_size), dtype=torch.int16),
         "everywhere": torch.randint(c.style_habits + 1, (rows, c.vocabulary_size), dtype=torch.int16),
+        "recalled": torch.randint(c.motifs + 1, (rows, VOICES, tokens, c.vocabulary_size), dtype=torch.int16),
         "possible": torch.ones(rows, tokens, c.vocabulary_size, dtype=torch.bool),
         "melody": torch.randint(2, c.melody_vocabulary_size, (rows, setting.frames)),
         "style": torch.randint(2, c.vocabulary_size, (rows, tokens)),

@@ -224,6 +224,7 @@ def test_a_checkpoint_that_hears_no_style_says_so(folder: Path) -> None:
         (["--top-p", "0"], ["--top-p"]),
         (["--top-k", "-1"], ["--top-k"]),
         (["--seconds", "nan"], ["--seconds"]),
+        (["--motif-strength", "11"], ["--motif-strength", "11", "10"]),
         (["--seed", "-1"], ["--seed"]),
         (["--style-strength", "2"], ["--style-strength", "--style"]),
         (["--melody-track", "1"], ["--melody-track", "--melody"]),
@@ -367,7 +368,7 @@ def test_what_cannot_be_meant_of_the_newer_settings_is_refused_too(
 
 def test_help_tells_the_defaults_and_that_a_checkpoint_may_have_others() -> None:
     shown = " ".join(CliRunner().invoke(main, ["generate", "--help"]).stdout.split())
-    for name in ("temperature", "top_k", "top_p", "min_p", "melody_strength", "style_strength"):
+    for name in ("temperature", "top_k", "top_p", "min_p", "melody_strength", "style_strength", "motif_strength"):
         says = shown.split(f"--{name.replace('_', '-')} ")[1].split(" --")[0]
         assert f"default: {getattr(GenerationOptions(), name):g}, or the checkpoint's." in says, name
 

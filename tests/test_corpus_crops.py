@@ -31,6 +31,7 @@ from musicstyle.music.grammar import possible
 from musicstyle.music.habits import HABITS, habits, places
 from musicstyle.music.melody import extract_melody, melody_flags, melody_frames
 from musicstyle.music.midi import write_midi
+from musicstyle.music.motifs import recalled
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import decode, elapsed_steps, encode, held_steps
 from musicstyle.music.similarity import features
@@ -81,6 +82,8 @@ def test_shapes_and_types(corpus: Corpus) -> None:
     assert drawn["possible"].dtype == np.bool_
     assert drawn["places"].shape == (7, 96, 310)
     assert drawn["places"].dtype == np.int16
+    assert drawn["recalled"].shape == (7, 3, 96, 310)
+    assert drawn["recalled"].dtype == np.int16
     assert drawn["everywhere"].shape == (7, 310)
     assert drawn["everywhere"].dtype == np.int16
     assert drawn["style_habits"].shape == (7, 2, HABITS)
@@ -118,12 +121,13 @@ def test_the_clock_is_the_sum_of_the_shifts_before(corpus: Corpus) -> None:
         np.testing.assert_array_equal(drawn["style_clock"], elapsed_steps(drawn["style"]))
 
 
-def test_habits_are_those_of_the_style_and_their_places_those_of_the_target(corpus: Corpus) -> None:
+def test_habits_are_those_of_the_style_their_places_and_motifs_those_of_the_target(corpus: Corpus) -> None:
     drawn = batch(corpus, "train", 0, OPTIONS)
     for row in range(7):
         ids, style = drawn["ids"][row], drawn["style"][row]
         np.testing.assert_array_equal(drawn["style_habits"][row], habits(style[style != PAD]))
         np.testing.assert_array_equal(drawn["places"][row][:50], places(ids[:50], drawn["held"][row][:50]))
+        np.testing.assert_array_equal(drawn["recalled"][row][:, :50], recalled(ids[:50], drawn["held"][row][:50]))
 
 
 def test_possible_tells_of_all_before_and_holds_what_stands_there(corpus: Corpus) -> None:
@@ -586,9 +590,8 @@ def test_a_teacher_hears_each_row_in_another_key_whatever_rows_are_drawn(corpus:
         moved, held = heard["teacher_ids"][row], heard["teacher_held"][row]
         before = held_steps(moved)
         assert np.array_equal(held[1:], before[:-1])
-        assert np.array_equal(
-            heard["teacher_places"][row], places(heard["teacher_ids"][row], heard["teacher_held"][row])
-        )
+        assert np.array_equal(heard["teacher_places"][row], places(moved, held))
+        assert np.array_equal(heard["teacher_recalled"][row], recalled(moved, held))
     for step in range(20):
         tables = for_teacher(batch(corpus, "train", step, options), step, options)["teacher_table"]
         assert all((table[notes[40]] != notes[40]) for table in tables)

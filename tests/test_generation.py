@@ -29,6 +29,7 @@ from musicstyle.model.decoder import DecoderCache
 from musicstyle.model.habits import said
 from musicstyle.music.habits import EVERYWHERE, HABITS, places
 from musicstyle.music.midi import read_midi, read_tracks, write_midi
+from musicstyle.music.motifs import recalled
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import decode, elapsed_steps, encode, held_before, held_steps
 from musicstyle.music.transposed import held_transposed, melody_table, performance_table
@@ -190,7 +191,7 @@ def test_the_engine_draws_what_the_full_recomputation_draws(
     torch.manual_seed(5)
     melody, style = torch.randint(2, 92, (40,)), torch.randn(1, WIDTH)
     options = GenerationOptions(
-        seed=9, top_p=0.9, ensemble=ensemble, exact=True,
+        seed=9, top_p=0.9, ensemble=ensemble, exact=True, motif_strength=1,
         **{"melody_strength": 1, "style_strength": 1, f"{guided}_strength": strength},
     )  # fmt: skip
     sampled = sample_ids(model, melody.numpy(), style, [Grammar(3000, 3100)], [options.seed], options)
@@ -211,6 +212,7 @@ def test_the_engine_draws_what_the_full_recomputation_draws(
     with torch.inference_mode():  # of the row that hears all
         spoken = torch.from_numpy(places(ids, held_before(ids)))
         rows += said(condition.habits[:1], spoken[None], torch.from_numpy(EVERYWHERE)[None])[0].numpy()
+        rows += model.motifs(torch.from_numpy(recalled(ids, held_before(ids)))[None])[0].numpy()
     grammar, generator, mix = (
         Grammar(3000, 3100),
         np.random.default_rng(options.seed),
@@ -228,7 +230,7 @@ def test_a_style_s_crops_are_heard_one_after_the_other(transfer: StyleTransfer) 
     torch.manual_seed(6)
     melody, styles = torch.randint(2, 92, (40,)), torch.randn(3, WIDTH)
     begin, end = int(elapsed_steps(primer)[-1]), 1200
-    options = GenerationOptions(melody_strength=1, style_strength=1, exact=True)
+    options = GenerationOptions(melody_strength=1, style_strength=1, motif_strength=1, exact=True)
     grammars = [Grammar(end, end + 100) for _ in range(4)]  # two by the engine, two by hand
     for grammar in grammars:
         for event_id in primer.tolist():
@@ -238,7 +240,7 @@ def test_a_style_s_crops_are_heard_one_after_the_other(transfer: StyleTransfer) 
         cache, generator, heard = DecoderCache(model.config, 1, torch.device("cpu")), np.random.default_rng(seed), -1
         so_far = np.concatenate(([0], primer, ids[ids != EOS]))
         clock, held = elapsed_steps(so_far), held_steps(so_far)
-        spoken = places(so_far[1:], held_before(so_far[1:]))
+        spoken, motifs = (of(so_far[1:], held_before(so_far[1:])) for of in (places, recalled))
         for i, event_id in enumerate(so_far[1:]):
             crop = int(np.clip((clock[i] - begin) / ((end - begin) / 3), 0, 2))
             if crop != heard:
@@ -253,6 +255,7 @@ def test_a_style_s_crops_are_heard_one_after_the_other(transfer: StyleTransfer) 
                 logits += said(
                     condition.habits, torch.from_numpy(spoken[None, i : i + 1]), torch.from_numpy(EVERYWHERE)[None]
                 )[0]
+                logits += model.motifs(torch.from_numpy(motifs[None, :, i : i + 1]))[0]
             if i >= len(primer):
                 allowed = grammar.allowed()
                 weights = distribution(logits.numpy(), np.ones(1), allowed, 1.0, 0, 1.0, options.min_p)
@@ -378,7 +381,7 @@ def test_the_guide_tells_the_defaults() -> None:
     for flags, defaults in rows:
         names = [flag.strip(" `-").replace("-", "_") for flag in flags.split(",")]
         told |= dict(zip(names, map(str.strip, defaults.split(",")), strict=False))
-    for name in ("temperature", "top_k", "top_p", "min_p", "melody_strength", "style_strength"):
+    for name in ("temperature", "top_k", "top_p", "min_p", "melody_strength", "style_strength", "motif_strength"):
         assert told[name] == f"{getattr(GenerationOptions(), name):g}", name
 
 

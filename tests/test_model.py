@@ -20,6 +20,7 @@ from musicstyle.model.decoder import DecoderCache
 from musicstyle.model.encoders import masked_mean
 from musicstyle.model.habits import said
 from musicstyle.music.habits import HABITS
+from musicstyle.music.motifs import MOTIFS, VOICES
 
 SMALL = ModelConfig(
     width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=11,
@@ -32,6 +33,7 @@ PUBLISHED = dataclasses.replace(
     memory_window_steps=None,
     style_counts=False,
     style_habits=0,
+    motifs=0,
     style_shortcut=False,
     activation="relu",
     held_keys=0,
@@ -61,6 +63,7 @@ def make_batch(batch: int = 3, tokens: int = 17, frames: int = 13, style: int = 
         "held": torch.randint(0, 9, (batch, tokens, 88), generator=generator),
         "places": torch.randint(0, HABITS + 1, (batch, tokens, 310), generator=generator).short(),
         "everywhere": torch.randint(0, HABITS + 1, (batch, 310), generator=generator).short(),
+        "recalled": torch.randint(0, MOTIFS + 1, (batch, VOICES, tokens, 310), generator=generator).short(),
         "possible": torch.ones(batch, tokens, 310, dtype=torch.bool),
         "melody": ids(92, frames), "style": ids(310, style),
         "style_clock": clock(style),
@@ -93,7 +96,7 @@ def test_shapes_causality_padding_and_cache(config: ModelConfig) -> None:
 
     padded = {**batch, **{k: F.pad(batch[k], (0, 4)) for k in ("ids", "melody", "style")}}
     padded |= {k: F.pad(batch[k], (0, 4), value=int(batch[k].max())) for k in ("clock", "style_clock")}
-    padded |= {k: F.pad(batch[k], (0, 0, 0, 4)) for k in ("held", "places", "possible")}
+    padded |= {k: F.pad(batch[k], (0, 0, 0, 4)) for k in ("held", "places", "recalled", "possible")}
     torch.testing.assert_close(model(padded)[0][:, :17], logits, rtol=0, atol=1e-4)
 
     style = model.encode_style(*(batch[name] for name in STYLE)) if config.hears_style else None
@@ -109,6 +112,8 @@ def test_shapes_causality_padding_and_cache(config: ModelConfig) -> None:
     decoded = torch.cat(parts, 1)
     if condition.habits is not None:
         decoded = decoded + said(condition.habits, batch["places"], batch["everywhere"])
+    if config.motifs:
+        decoded = decoded + model.motifs(batch["recalled"])
     torch.testing.assert_close(decoded, logits, rtol=0, atol=1e-4)
 
 
@@ -165,7 +170,7 @@ def test_a_withheld_condition_says_nothing() -> None:
     torch.testing.assert_close(silent, again, rtol=0, atol=0)
     shifted = F.pad(batch["ids"][:, :-1], (1, 0))
     absent = model.decode(shifted, batch["clock"], batch["held"], model.condition(None, None, none, none))
-    torch.testing.assert_close(absent, silent, rtol=0, atol=1e-5)
+    torch.testing.assert_close(absent + model.motifs(batch["recalled"]), silent, rtol=0, atol=1e-5)
 
 
 def test_the_clock_matters_and_its_origin_decides_which_frames_are_near() -> None:

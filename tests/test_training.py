@@ -461,7 +461,7 @@ def test_validation_sums_then_divides(corpus: Path) -> None:
     assert len(batches) == 2
     together = {
         name: torch.cat([b[name] for b in batches])
-        for name in ("ids", "clock", "held", "places", "everywhere", "possible", *STYLE, "use_style")
+        for name in ("ids", "clock", "held", "places", "everywhere", "recalled", "possible", *STYLE, "use_style")
     }
     with torch.no_grad():
         logits, _ = model(

@@ -21,6 +21,7 @@ from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, not
 from musicstyle.corpus.store import Corpus
 from musicstyle.music.grammar import possible
 from musicstyle.music.habits import EVERYWHERE, habits, places
+from musicstyle.music.motifs import recalled
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps, held_before
 from musicstyle.music.similarity import FEATURES, features
@@ -34,7 +35,7 @@ TRANSPOSITION = 3  # semitones, up or down, of the target
 STYLE_STRETCH = 0.05  # the style crop's times change by up to this part
 STYLE_TRANSPOSITION = 6
 TEACHER_TRANSPOSITION = 6  # semitones at most from a crop to what a teacher hears of it
-TEACHER_HEARS = ("ids", "melody", "held", "places")  # in its own key
+TEACHER_HEARS = ("ids", "melody", "held", "places", "recalled")  # in its own key
 _NOTES = [PERFORMANCE.kind_index(kind) for kind in (NOTE_ON, NOTE_OFF)]
 
 
@@ -108,6 +109,7 @@ def batch(corpus: Corpus, split: str, step: int, options: BatchOptions, rows: sl
         "held" (B, tokens, 88) int32 steps each key has been down then, plus 1; 0 for a key that is up;
         "places" (B, tokens, 310) int16, which habit of the style speaks for each id there (musicstyle.music.habits);
         "everywhere" (B, 310) int16, which speaks beside it wherever the id stands;
+        "recalled" (B, voices, tokens, 310) int16, what each voice of the target says there (musicstyle.music.motifs);
         "possible" (B, tokens, 310) bool, which ids could stand there;
         "melody" (B, F) int64 melody ids of the same crop at 10 Hz from time 0, EOS if "ids" has one, PAD after, F the
         longest row's length;
@@ -178,6 +180,7 @@ def collate(examples: Sequence[Example], options: BatchOptions) -> Batch:
         "held": held,
         "places": np.stack([places(*row) for row in zip(ids, held, strict=True)]),
         "everywhere": np.tile(EVERYWHERE, (len(ids), 1)),
+        "recalled": np.stack([recalled(*row) for row in zip(ids, held, strict=True)]),
         "possible": np.stack([possible(*row) for row in zip(ids, held > 0, strict=True)]),
         "melody": _pad([example.melody for example in examples], max(len(example.melody) for example in examples)),
         "style": style,
@@ -199,7 +202,8 @@ def transposed(batch: Batch, semitones: Sequence[int]) -> Batch:
     moved["ids"] = np.stack([performance_table(key)[ids] for key, ids, _, _ in rows])
     moved["melody"] = np.stack([melody_table(key)[melody] for key, _, melody, _ in rows])
     moved["held"] = np.stack([held_transposed(held, key) for key, _, _, held in rows])
-    moved["places"] = np.stack([places(*row) for row in zip(moved["ids"], moved["held"], strict=True)])
+    heard = list(zip(moved["ids"], moved["held"], strict=True))
+    moved["places"], moved["recalled"] = (np.stack([of(*row) for row in heard]) for of in (places, recalled))
     return moved
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from musicstyle.errors import GenerationError
 from musicstyle.generation.ensemble import Ensemble
 from musicstyle.generation.habitual import Habitual
+from musicstyle.generation.motivic import Motivic
 from musicstyle.generation.options import ENSEMBLE, GenerationOptions
 from musicstyle.generation.rules import Grammar
 from musicstyle.generation.sampling import distribution, draw
@@ -90,6 +91,9 @@ def sample_ids(
     way = Way(len(which), grammars)
     stepper = make_stepper(model, condition, which[way.crops].ravel(), exact=options.exact)
     habitual = None if condition.habits is None else Habitual(condition.habits[which[:, 0]])
+    motivic = None
+    if model.config.motifs:
+        motivic = Motivic(model.motifs.weight, options.motif_strength, len(grammars), primer)
     generators = [np.random.default_rng(seed) for seed in seeds]
     heard = np.append(PAD, primer)[:-1] if len(primer) else NO_IDS  # the loop puts in the last id
     begun = (heard, elapsed_steps(heard), held_steps(heard))
@@ -106,12 +110,16 @@ def sample_ids(
         if habitual is not None:
             said = habitual.says(grammars, state[2], way.crops)
             each += said[:, None]  # to every row: once, as their weights sum to 1
+        if motivic is not None:
+            each += motivic.says()[:, None]  # likewise
         last = [
             draw(distribution(rows, mix, may, *settings), generator.random()) if may.any() else EOS
             for rows, may, generator in zip(each, allowed, generators, strict=True)
         ]
         for grammar, event_id in zip(grammars, last, strict=True):
             grammar.accept(event_id)
+        if motivic is not None:
+            motivic.accept(last)
         yield last
 
 

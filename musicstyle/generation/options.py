@@ -23,6 +23,7 @@ class Settings(TypedDict, total=False):
     seconds: float | None
     melody_strength: float
     style_strength: float
+    motif_strength: float
     keep_melody: bool
     tempo: float
     transpose: int | Literal["auto"]
@@ -45,6 +46,7 @@ class GenerationOptions:
             None: the tune's length, or 30 s without a tune.
         melody_strength: Guidance towards the melody: 1 is none, 0 ignores it, above 1 exaggerates it.
         style_strength: Guidance towards the style, likewise.
+        motif_strength: How strongly the keys of motifs that were played before are asked for: 1 as learned, 0 not.
         keep_melody: The grammar lets no melody note be left out.
         tempo: How many times as fast as written the tune is played.
         transpose: Semitones by which the tune is played higher; "auto": the model plays it in the register of the style
@@ -62,6 +64,7 @@ class GenerationOptions:
     seconds: float | None = None
     melody_strength: float = 1.4
     style_strength: float = 3.5
+    motif_strength: float = 4.0
     keep_melody: bool = False
     tempo: float = 1.0
     transpose: int | Literal["auto"] = 0
@@ -84,6 +87,7 @@ class GenerationOptions:
             "seconds": (self.seconds is None or 1 <= self.seconds <= 3600, "between 1 and 3600"),
             "melody_strength": (0 <= self.melody_strength <= 10, "between 0 and 10"),
             "style_strength": (0 <= self.style_strength <= 10, "between 0 and 10"),
+            "motif_strength": (0 <= self.motif_strength <= 10, "between 0 and 10"),
             "ensemble": (
                 _is_whole(self.ensemble) and 1 <= self.ensemble <= len(ENSEMBLE),
                 f"a whole number from 1 to {len(ENSEMBLE)}",

@@ -185,6 +185,7 @@ class StyleTransfer:
     ) -> Job:
         options = dataclasses.replace(options or self.default_options(), **settings)
         self._refuse_deaf(style, melody)
+        self._refuse_forgetful(options.motif_strength)
         _refuse_meaningless(melody, melody_track, asks_to_keep=options.keep_melody and not self._keeps_by_default())
         tune = None if melody is None else read_melody(melody, melody_track)
         style_notes = None if style is None or isinstance(style, Tensor) else _piano_notes(style)
@@ -260,6 +261,12 @@ class StyleTransfer:
                 raise UsageError(
                     f"checkpoint {self.name} hears no {name}; leave --{name} out or take another checkpoint"
                 )
+
+    def _refuse_forgetful(self, motif_strength: float) -> None:
+        if motif_strength != GenerationOptions.motif_strength and not self.model.config.motifs:
+            raise UsageError(
+                f"checkpoint {self.name} recalls no motifs; leave --motif-strength out or take another checkpoint"
+            )
 
 
 def _sampled(job: Job, count: int, *, ranked: bool) -> list[Generation]:

@@ -3,8 +3,9 @@
 Deviations from Choi et al. 2020: the style mean leaves padding out; encoder tables are two-sided; learned vectors stand
 for an absent melody or style, so one set of weights serves with both, either or none; with a clock, positions are
 elapsed time; the melody's frames around now and the keys that are down are added to the decoder's input; the style
-embedding also counts the ids of the performance and knows its habits, of which the logits hear; a small head predicts
-the style crop's similarity features from the style embedding (training only).
+embedding also counts the ids of the performance and knows its habits, of which the logits hear, as they do of what came
+after the same motifs before; a small head predicts the style crop's similarity features from the style embedding
+(training only).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from musicstyle.model.decoder import Decoder, DecoderCache
 from musicstyle.model.encoders import PAD, Encoder, MelodyEncoder, masked_mean
 from musicstyle.model.habits import Habits, said
 from musicstyle.model.layers import initialise
+from musicstyle.model.motifs import Motifs
 
 STYLE_FEATURES = 8
 STYLE = ("style", "style_clock", "style_habits")  # of a batch, as `Autoencoder.encode_style` takes them
@@ -70,20 +72,26 @@ class Autoencoder(nn.Module):
         if c.hears_melody and c.aligned_frames:
             self.aligned = nn.EmbeddingBag(c.aligned_frames * c.melody_vocabulary_size, c.width, mode="sum")
         if c.hears_style:
-            self.style_encoder = Encoder(c, c.style_layers)
-            self.no_style = nn.Parameter(torch.empty(c.width))
-            self.style_head = nn.Linear(c.width, STYLE_FEATURES)
-        if c.hears_style and c.style_counts:
-            self.style_counts = nn.Linear(c.vocabulary_size, c.width, bias=False)
-        if c.hears_style and c.style_habits:
-            self.habits = Habits(c.style_habits)
-        if c.hears_style and c.style_shortcut:
-            self.style_input = nn.Linear(c.width, c.width)
+            self._hear_style()
+        if c.motifs:
+            self.motifs = Motifs(c.motifs)
         if c.conditions == "both" and c.combine == "concat":
             self.stop = nn.Parameter(torch.empty(c.width))
         if c.held_keys:
             self.held = nn.Linear(2 * c.held_keys, c.width, bias=False)
         initialise(self)
+
+    def _hear_style(self) -> None:
+        c = self.config
+        self.style_encoder = Encoder(c, c.style_layers)
+        self.no_style = nn.Parameter(torch.empty(c.width))
+        self.style_head = nn.Linear(c.width, STYLE_FEATURES)
+        if c.style_counts:
+            self.style_counts = nn.Linear(c.vocabulary_size, c.width, bias=False)
+        if c.style_habits:
+            self.habits = Habits(c.style_habits)
+        if c.style_shortcut:
+            self.style_input = nn.Linear(c.width, c.width)
 
     @property
     def style_width(self) -> int:
@@ -200,8 +208,8 @@ class Autoencoder(nn.Module):
         """Logits of every target id of a training batch, and the style head's guess of the style's features.
 
         Args:
-            batch: ids, clock, held, places, everywhere, possible, melody, style, style_clock, style_habits, use_melody,
-                use_style, as musicstyle.corpus.crops makes them; without possible, all is.
+            batch: ids, clock, held, places, everywhere, recalled, possible, melody, style, style_clock, style_habits,
+                use_melody, use_style, as musicstyle.corpus.crops makes them; without possible, all is.
 
         Returns:
             (batch, length, vocabulary_size) and (batch, 8), the latter None if the model hears no style.
@@ -215,7 +223,7 @@ class Autoencoder(nn.Module):
         """Logits of every target id of a batch, each given those before it; minus infinity for what is impossible.
 
         Args:
-            batch: ids, clock, held, places, everywhere, possible, as for `forward`; without possible, all is.
+            batch: ids, clock, held, places, everywhere, recalled, possible, as for `forward`; without possible, all is.
             condition: From `condition`.
 
         Returns:
@@ -225,6 +233,8 @@ class Autoencoder(nn.Module):
         logits = self.decode(shifted, batch["clock"], batch["held"], condition)
         if condition.habits is not None:
             logits = logits + said(condition.habits, batch["places"], batch["everywhere"])
+        if self.config.motifs:
+            logits = logits + self.motifs(batch["recalled"])
         return logits.masked_fill(~batch["possible"], float("-inf")) if "possible" in batch else logits
 
 

@@ -12,7 +12,10 @@ Combination = Literal["sum", "concat", "tile"]
 Conditions = Literal["both", "melody", "style", "none"]
 Activation = Literal["relu", "relu_squared"]
 
-MAY_BE_0 = ("style_layers", "melody_layers", "melody_frames_ahead", "melody_frames_behind", "held_keys", "style_habits")
+MAY_BE_0 = (
+    "style_layers", "melody_layers", "melody_frames_ahead", "melody_frames_behind", "held_keys", "style_habits",
+    "motifs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class ModelConfig:
         style_counts: The style embedding also counts how often each id occurs in the performance (no, as published).
         style_habits: The style embedding also holds how much oftener than usual the performance goes on in each of so
             many ways, and the logits hear of it (0: no, as published; see musicstyle.model.habits).
+        motifs: The logits hear what came after the same motifs before, in so many opinions (0: no, as published; see
+            musicstyle.music.motifs).
         style_shortcut: The style embedding is also added to the decoder's input.
         activation: Of the feed-forward layers.
         dropout: On embeddings and residual branches (never inside the attention, whose written-out gradient has none).
@@ -69,6 +74,7 @@ class ModelConfig:
     held_keys: int = 88
     style_counts: bool = True
     style_habits: int = 785
+    motifs: int = 1248
     style_shortcut: bool = True
     activation: Activation = "relu_squared"
     dropout: float = 0.0
@@ -164,7 +170,6 @@ PRESETS: dict[str, ModelConfig] = {
         width=384, heads=8, head_width=64, feedforward_width=1024, decoder_layers=6, style_layers=6, melody_layers=6,
         window=2048, max_distance=1024, encoder_max_distance=1024, memory_window_steps=None, clock=False,
         melody_frames_ahead=0, melody_frames_behind=0, held_keys=0, style_counts=False, style_habits=0,
-        style_shortcut=False,
-        activation="relu", dropout=0.1,
+        motifs=0, style_shortcut=False, activation="relu", dropout=0.1,
     ),
 }  # fmt: skip

@@ -14,7 +14,7 @@ from musicstyle.model.layers import BRANCH_ENDS
 
 LAYERS = "decoder.layers."
 FARTHEST = 64  # rows of a relative table
-HABITS = "habits."  # which are of no width
+OF_NO_WIDTH = ("habits.", "motifs.")
 TABLES_OF_IDS = ("embedding.weight", "phase.weight", "aligned.weight")
 READERS = ("project_in", "project_query", "project_memory", "widen", "head", "style_head", "style_input")
 
@@ -32,7 +32,7 @@ def grown(weights: dict[str, Tensor], model: Autoencoder) -> dict[str, Tensor]:
     width = len(larger.get("decoder.norm.weight", ()))
     times = model.config.width // width if width and model.config.width % width == 0 else 0
     for name, value in larger.items():
-        if name not in fresh or name.startswith(HABITS) or not _no_larger(value, fresh[name]):
+        if name not in fresh or name.startswith(OF_NO_WIDTH) or not _no_larger(value, fresh[name]):
             continue
         if name.endswith(".table"):
             larger[name] = _longer(value, fresh[name]) if name.startswith(LAYERS) else value

@@ -110,7 +110,7 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
 BRANCH_ENDS = ("project_out", "narrow")  # the maps by which a residual branch joins
 SILENT = (
     *(f"{name}.weight" for name in BRANCH_ENDS),
-    "decoder.head.weight", "held.weight", "style_counts.weight", "habits.weight",
+    "decoder.head.weight", "held.weight", "style_counts.weight", "habits.weight", "motifs.weight",
 )  # fmt: skip
 
 

@@ -1,0 +1,197 @@
+"""What a piece that is being written recalls of itself, and what that adds to the logits of the next id.
+
+It is asked before every id, so only what the last one changed is looked at: the same opinions as
+`musicstyle.music.motifs.recalled` gives of a whole performance.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from musicstyle.music.motifs import (
+    FARTHEST_LEVEL,
+    HELD,
+    LEAST_LEFT,
+    LONGEST,
+    MOST_LEFT,
+    NOTES,
+    OPINIONS,
+    RECENT,
+    RELEASES,
+    VOICES,
+    WAITS,
+    level_opinions,
+    note_opinion,
+    opinions,
+    wait_opinions,
+)
+from musicstyle.music.vocabulary import (
+    KEYS,
+    MIN_PITCH,
+    NOTE_OFF,
+    NOTE_ON,
+    PERFORMANCE,
+    TIME_SHIFT,
+    VELOCITY,
+    VELOCITY_BINS,
+)
+
+_ON, _OFF, _SHIFT, _VELOCITY = map(PERFORMANCE.kind_index, (NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY))
+_KINDS, _VALUES = PERFORMANCE.kinds.tolist(), PERFORMANCE.values.tolist()
+_ON_FIRST, _OFF_FIRST = map(PERFORMANCE.first, (NOTE_ON, NOTE_OFF))
+_HELD = HELD.tolist()
+LOWEST_LEVEL, HIGHEST_LEVEL = 1 - FARTHEST_LEVEL, VELOCITY_BINS + FARTHEST_LEVEL  # bins; beyond either nothing changes
+_SHIFTS, _LEVELS = (slice(every.start, every.stop) for every in map(PERFORMANCE.ids, (TIME_SHIFT, VELOCITY)))
+
+
+class Motivic:
+    """The memory of each variation."""
+
+    def __init__(self, worth: Tensor, strength: float, variations: int, primer: np.ndarray) -> None:
+        """Begin.
+
+        Args:
+            worth: What each opinion adds, (MOTIFS,).
+            strength: How many times as much those of which key is struck add.
+            variations: How many.
+            primer: Ids that they all begin with, (ids,).
+        """
+        self._worth = _Worth(worth.numpy(force=True).reshape(-1, OPINIONS), strength)
+        self._memories = [_Memory() for _ in range(variations)]
+        for event_id in primer.tolist():
+            self.accept([event_id] * variations)
+
+    def accept(self, ids: Sequence[int]) -> None:
+        """Remember the next id of each variation."""
+        for memory, event_id in zip(self._memories, ids, strict=True):
+            memory.accept(event_id)
+
+    def says(self) -> np.ndarray:
+        """What is added for every id, (variations, 310) float32."""
+        said = np.zeros((len(self._memories), PERFORMANCE.size), np.float32)
+        for row, memory in zip(said, self._memories, strict=True):
+            for voice in memory.voices:
+                voice.say(row, self._worth, memory.clock)
+        return said
+
+
+class _Worth:
+    """What is added, looked up by the number of a voice's class of runs.
+
+    Attributes:
+        notes: By whether the recalled time is still to come, a list a class.
+        waits: For every TIME_SHIFT, by the steps left, from LEAST_LEFT on, (classes, steps, 100).
+        levels: For every VELOCITY, by the recalled bin, from LOWEST_LEVEL on, (classes, bins, 32).
+        releases: By how long the key was down, of as long as then, a list a class.
+    """
+
+    def __init__(self, worth: np.ndarray, strength: float) -> None:
+        self.notes = (strength * worth[:, NOTES:WAITS]).tolist()
+        self.waits = worth[:, wait_opinions(np.arange(LEAST_LEFT, MOST_LEFT + 1))]
+        self.levels = worth[:, level_opinions(np.arange(LOWEST_LEVEL, HIGHEST_LEVEL + 1)[:, None])]
+        self.releases = worth[:, RELEASES:OPINIONS].tolist()
+
+
+class _Memory:
+    """What one piece has been so far."""
+
+    def __init__(self) -> None:
+        self.voices = [_Voice(number) for number in range(VOICES)]
+        self.clock = self._level = 0
+        self._recent: deque[int] = deque(maxlen=RECENT)
+
+    def accept(self, event_id: int) -> None:
+        kind, value = _KINDS[event_id], _VALUES[event_id]
+        if kind == _SHIFT:
+            self.clock += value
+        elif kind == _VELOCITY:
+            self._level = value
+        elif kind == _OFF:
+            for voice in self.voices:
+                voice.let_go(value - MIN_PITCH, self.clock)
+        elif kind == _ON:
+            key = value - MIN_PITCH
+            lower = key * len(self._recent) < sum(self._recent)
+            for voice, struck in zip(self.voices, (True, lower, not lower), strict=True):
+                if struck:
+                    voice.strike(key, self.clock, self._level)
+                else:
+                    voice.down.pop(key, None)
+            self._recent.append(key)
+
+
+class _Voice:
+    """The notes of one voice, and what the last of them recalls.
+
+    Attributes:
+        down: Keys that it holds, and the number of the note that does.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.down: dict[int, int] = {}
+        self._number = number
+        self._intervals = np.zeros(1024, np.int64)  # that led to each note, 0 to the first; as long as needed
+        self._keys: list[int] = []
+        self._steps: list[int] = []
+        self._levels: list[int] = []
+        self._lengths: list[int] = []  # 0 while it is down
+        self._source = self._run = self._class = 0
+
+    def strike(self, key: int, clock: int, level: int) -> None:
+        last = len(self._keys)
+        if last == len(self._intervals):
+            self._intervals = np.concatenate((self._intervals, np.zeros_like(self._intervals)))
+        self._intervals[last] = key - self._keys[-1] if self._keys else 0
+        for values, value in zip(
+            (self._keys, self._steps, self._levels, self._lengths), (key, clock, level, 0), strict=True
+        ):
+            values.append(value)
+        self.down[key] = last
+        self._source, self._run = _longest_run(self._intervals[: last + 1])
+        if self._run:
+            self._class = int(opinions(self._number, self._run, self._keys[self._source] != key)) // OPINIONS
+
+    def let_go(self, key: int, clock: int) -> None:
+        if (note := self.down.pop(key, None)) is not None:
+            self._lengths[note] = clock - self._steps[note]
+
+    def say(self, row: np.ndarray, worth: _Worth, clock: int) -> None:
+        """Add to the logits, (310,)."""
+        if not self._run:
+            return
+        i, j, mine = len(self._keys) - 1, self._source, self._class
+        steps = self._steps[j + 1] - self._steps[j]
+        left = steps - (clock - self._steps[i])
+        key = self._keys[i] + self._keys[j + 1] - self._keys[j]
+        if 0 <= key < KEYS:
+            row[_ON_FIRST + key] += worth.notes[mine][note_opinion(left, steps) - NOTES]
+        if left > 0 or steps == 0:
+            row[_SHIFTS] += worth.waits[mine, min(max(left, LEAST_LEFT), MOST_LEFT) - LEAST_LEFT]
+        level = self._levels[i] + self._levels[j + 1] - self._levels[j]
+        row[_LEVELS] += worth.levels[mine, min(max(level, LOWEST_LEVEL), HIGHEST_LEVEL) - LOWEST_LEVEL]
+        for down, note in self.down.items():
+            was = self._lengths[note - (i - j)] if note >= i - self._run else 0
+            if was:
+                share = (clock - self._steps[note] + 1) / (was + 1)
+                row[_OFF_FIRST + down] += worth.releases[mine][bisect_right(_HELD, share)]
+
+
+def _longest_run(intervals: np.ndarray) -> tuple[int, int]:
+    """The latest of the earlier notes to which the longest run of the last intervals led, and its length."""
+    last = len(intervals) - 1
+    ends = np.flatnonzero(intervals[1:last] == intervals[last]) + 1
+    if not len(ends):
+        return 0, 0
+    run = 1
+    while run < LONGEST:
+        longer = ends[ends > run]
+        longer = longer[intervals[longer - run] == intervals[last - run]]
+        if not len(longer):
+            break
+        ends, run = longer, run + 1
+    return int(ends[-1]), run
