@@ -1,7 +1,7 @@
 """Which settings to generate with: melody kept and style reached, over a grid, on validation pairs; prints JSON lines.
 
     python benchmarks/settings.py [--checkpoint DIR] [--pairs 20] [--seconds 20] [--choice 1] [--skip 0]
-        [--melody-strength 1 2 3] [--style-strength 1 2] [--motif-strength 1 4]
+        [--melody-strength 1 2 3] [--style-strength 1 2] [--motif-strength 0 1]
         [--temperature 1] [--top-p 0.95] [--min-p 0] [--ensemble 1 3]
 
 What isn't given is as in GenerationOptions. Every setting plays the same tunes in the styles of the same performances

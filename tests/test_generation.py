@@ -191,7 +191,7 @@ def test_the_engine_draws_what_the_full_recomputation_draws(
     torch.manual_seed(5)
     melody, style = torch.randint(2, 92, (40,)), torch.randn(1, WIDTH)
     options = GenerationOptions(
-        seed=9, top_p=0.9, ensemble=ensemble, exact=True, motif_strength=1,
+        seed=9, top_p=0.9, ensemble=ensemble, exact=True, motif_strength=0.25,
         **{"melody_strength": 1, "style_strength": 1, f"{guided}_strength": strength},
     )  # fmt: skip
     sampled = sample_ids(model, melody.numpy(), style, [Grammar(3000, 3100)], [options.seed], options)
@@ -230,7 +230,7 @@ def test_a_style_s_crops_are_heard_one_after_the_other(transfer: StyleTransfer) 
     torch.manual_seed(6)
     melody, styles = torch.randint(2, 92, (40,)), torch.randn(3, WIDTH)
     begin, end = int(elapsed_steps(primer)[-1]), 1200
-    options = GenerationOptions(melody_strength=1, style_strength=1, motif_strength=1, exact=True)
+    options = GenerationOptions(melody_strength=1, style_strength=1, motif_strength=0.25, exact=True)
     grammars = [Grammar(end, end + 100) for _ in range(4)]  # two by the engine, two by hand
     for grammar in grammars:
         for event_id in primer.tolist():

@@ -34,8 +34,9 @@ from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
 from musicstyle.music.matching import match
 from musicstyle.music.melody import extract_melody, frames_to_melody, melody_frames
+from musicstyle.music.motifs import recalled
 from musicstyle.music.notes import Notes
-from musicstyle.music.performance import decode, elapsed_steps, encode, held_steps
+from musicstyle.music.performance import decode, elapsed_steps, encode, held_before, held_steps
 from musicstyle.music.vocabulary import EOS, KEYS, NOTE_OFF, NOTE_ON, PERFORMANCE, TIME_SHIFT
 
 SMALL = ModelConfig(
@@ -394,6 +395,8 @@ def test_the_primer_in_the_cache_is_the_primer_recomputed(player: StyleTransfer)
         clock = torch.from_numpy(elapsed_steps(ids))
         held = torch.from_numpy(held_steps(ids[0]))[None]
         logits = model.decode(torch.from_numpy(ids), clock, held, model.condition(None, None, hears, hears))
+        known = np.append(primer, EOS)
+        logits[:, -1:] += model.motifs(torch.from_numpy(recalled(known, held_before(known))[None, :, -1:]))
     assert first == [int(logits[0, -1].masked_fill(~allowed, -torch.inf).argmax())]
 
 

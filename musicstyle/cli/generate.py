@@ -82,7 +82,7 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
 )
 @_dial("melody_strength", "1 as learned, more clings to the tune")
 @_dial("style_strength", "1 as learned, more exaggerates the style")
-@_dial("motif_strength", "1 as learned, more comes back to motifs that were played before")
+@_dial("motif_strength", "How often motifs come again: 1 about as in real playing, 0 hardly")
 @click.option(
     "--keep-melody/--free-melody",
     default=None,

@@ -26,6 +26,9 @@ from musicstyle.model.autoencoder import Autoencoder, Condition
 from musicstyle.music.performance import elapsed_steps, held_steps
 from musicstyle.music.vocabulary import EOS, PAD, PERFORMANCE
 
+# How many times as strongly as learned recalled keys are asked for, that they come as often as in real playing: what is
+# asked of a piece, (melody, style), and its exaggeration, get in the way of motifs (docs/experiments.md).
+RECALL = {(True, True): 4.0, (True, False): 4.0, (False, True): 2.0, (False, False): 1.0}
 NO_IDS = np.zeros(0, dtype=np.int64)
 
 
@@ -93,7 +96,9 @@ def sample_ids(
     habitual = None if condition.habits is None else Habitual(condition.habits[which[:, 0]])
     motivic = None
     if model.config.motifs:
-        motivic = Motivic(model.motifs.weight, options.motif_strength, len(grammars), primer)
+        motivic = Motivic(
+            model.motifs.weight, RECALL[next(iter(weights))] * options.motif_strength, len(grammars), primer
+        )
     generators = [np.random.default_rng(seed) for seed in seeds]
     heard = np.append(PAD, primer)[:-1] if len(primer) else NO_IDS  # the loop puts in the last id
     begun = (heard, elapsed_steps(heard), held_steps(heard))

@@ -46,7 +46,7 @@ class GenerationOptions:
             None: the tune's length, or 30 s without a tune.
         melody_strength: Guidance towards the melody: 1 is none, 0 ignores it, above 1 exaggerates it.
         style_strength: Guidance towards the style, likewise.
-        motif_strength: How strongly the keys of motifs that were played before are asked for: 1 as learned, 0 not.
+        motif_strength: How often motifs come again: 1 about as often as in real playing, 0 hardly, above 1 oftener.
         keep_melody: The grammar lets no melody note be left out.
         tempo: How many times as fast as written the tune is played.
         transpose: Semitones by which the tune is played higher; "auto": the model plays it in the register of the style
@@ -64,7 +64,7 @@ class GenerationOptions:
     seconds: float | None = None
     melody_strength: float = 1.4
     style_strength: float = 3.5
-    motif_strength: float = 4.0
+    motif_strength: float = 1.0
     keep_melody: bool = False
     tempo: float = 1.0
     transpose: int | Literal["auto"] = 0
