@@ -28,9 +28,9 @@ from musicstyle.music.motifs import (
     RELEASES,
     VOICES,
     WAITS,
+    class_of,
     level_opinions,
     note_opinion,
-    opinions,
     recalled,
     release_opinion,
     wait_opinions,
@@ -150,7 +150,7 @@ def test_a_broken_chord_is_recalled_a_tone_higher() -> None:
     start = np.arange(len(keys)) * 0.2
     ids = encode(Notes.from_arrays(start, start + 0.15, keys, np.full(len(keys), 70)))
     after = said(np.append(ids, EOS))[0, -1]  # of all notes
-    first = int(opinions(0, 2, True))  # up a fifth, down a third
+    first = int(class_of(0, 2, True)) * OPINIONS  # up a fifth, down a third
     assert [int(after[ON[key - 21]]) for key in (56, 57, 58)] == [NONE, first + 1, NONE]  # in 0.05 s: about now
     while ids[-1] != ON[54 - 21]:
         ids = ids[:-1]
@@ -172,7 +172,7 @@ def test_opinions_are_numbered_without_overlap(left: int, held: int, was: int) -
     levels = level_opinions(left)
     assert LEVELS <= levels.min() <= levels.max() < RELEASES
     assert RELEASES <= release_opinion(held, was) < OPINIONS
-    assert opinions(VOICES - 1, LONGEST, True) + OPINIONS == MOTIFS
+    assert class_of(VOICES - 1, LONGEST, True) * OPINIONS + OPINIONS == MOTIFS
 
 
 @given(seed=st.integers(0, 10_000), begun=st.integers(0, 100), strength=st.sampled_from([0.0, 1.0, 4.0]))

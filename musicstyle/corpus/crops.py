@@ -178,9 +178,8 @@ def collate(examples: Sequence[Example], options: BatchOptions) -> Batch:
         "ids": ids,
         "clock": np.concatenate([np.zeros_like(elapsed[:, :1]), elapsed[:, :-1]], axis=1),
         "held": held,
-        "places": np.stack([places(*row) for row in zip(ids, held, strict=True)]),
+        **_opinions(ids, held),
         "everywhere": np.tile(EVERYWHERE, (len(ids), 1)),
-        "recalled": np.stack([recalled(*row) for row in zip(ids, held, strict=True)]),
         "possible": np.stack([possible(*row) for row in zip(ids, held > 0, strict=True)]),
         "melody": _pad([example.melody for example in examples], max(len(example.melody) for example in examples)),
         "style": style,
@@ -202,9 +201,13 @@ def transposed(batch: Batch, semitones: Sequence[int]) -> Batch:
     moved["ids"] = np.stack([performance_table(key)[ids] for key, ids, _, _ in rows])
     moved["melody"] = np.stack([melody_table(key)[melody] for key, _, melody, _ in rows])
     moved["held"] = np.stack([held_transposed(held, key) for key, _, _, held in rows])
-    heard = list(zip(moved["ids"], moved["held"], strict=True))
-    moved["places"], moved["recalled"] = (np.stack([of(*row) for row in heard]) for of in (places, recalled))
-    return moved
+    return moved | _opinions(moved["ids"], moved["held"])
+
+
+def _opinions(ids: np.ndarray, held: np.ndarray) -> Batch:
+    """Who speaks for each id at each place of these rows: habits and motifs, as `batch` has them."""
+    rows = list(zip(ids, held, strict=True))
+    return {"places": np.stack([places(*row) for row in rows]), "recalled": np.stack([recalled(*row) for row in rows])}
 
 
 def for_teacher(batch: Batch, step: int, options: BatchOptions, rows: slice = slice(None)) -> Batch:

@@ -17,7 +17,6 @@ from musicstyle.music.motifs import (
     FARTHEST_LEVEL,
     HELD,
     LEAST_LEFT,
-    LONGEST,
     MOST_LEFT,
     NOTES,
     OPINIONS,
@@ -25,9 +24,10 @@ from musicstyle.music.motifs import (
     RELEASES,
     VOICES,
     WAITS,
+    class_of,
     level_opinions,
+    longest_run,
     note_opinion,
-    opinions,
     wait_opinions,
 )
 from musicstyle.music.vocabulary import (
@@ -106,6 +106,7 @@ class _Memory:
         self._recent: deque[int] = deque(maxlen=RECENT)
 
     def accept(self, event_id: int) -> None:
+        """Remember the next id."""
         kind, value = _KINDS[event_id], _VALUES[event_id]
         if kind == _SHIFT:
             self.clock += value
@@ -143,6 +144,7 @@ class _Voice:
         self._source = self._run = self._class = 0
 
     def strike(self, key: int, clock: int, level: int) -> None:
+        """Remember a note, and look for what it comes back to."""
         last = len(self._keys)
         if last == len(self._intervals):
             self._intervals = np.concatenate((self._intervals, np.zeros_like(self._intervals)))
@@ -152,11 +154,12 @@ class _Voice:
         ):
             values.append(value)
         self.down[key] = last
-        self._source, self._run = _longest_run(self._intervals[: last + 1])
+        self._source, self._run = longest_run(self._intervals[: last + 1])
         if self._run:
-            self._class = int(opinions(self._number, self._run, self._keys[self._source] != key)) // OPINIONS
+            self._class = int(class_of(self._number, self._run, self._keys[self._source] != key))
 
     def let_go(self, key: int, clock: int) -> None:
+        """Remember how long a key was held, if this voice holds it."""
         if (note := self.down.pop(key, None)) is not None:
             self._lengths[note] = clock - self._steps[note]
 
@@ -179,19 +182,3 @@ class _Voice:
             if was:
                 share = (clock - self._steps[note] + 1) / (was + 1)
                 row[_OFF_FIRST + down] += worth.releases[mine][bisect_right(_HELD, share)]
-
-
-def _longest_run(intervals: np.ndarray) -> tuple[int, int]:
-    """The latest of the earlier notes to which the longest run of the last intervals led, and its length."""
-    last = len(intervals) - 1
-    ends = np.flatnonzero(intervals[1:last] == intervals[last]) + 1
-    if not len(ends):
-        return 0, 0
-    run = 1
-    while run < LONGEST:
-        longer = ends[ends > run]
-        longer = longer[intervals[longer - run] == intervals[last - run]]
-        if not len(longer):
-            break
-        ends, run = longer, run + 1
-    return int(ends[-1]), run

@@ -65,5 +65,9 @@ def said(worth: Tensor, places: Tensor, everywhere: Tensor) -> Tensor:
     Returns:
         (batch, length, ids).
     """
-    there = worth.gather(1, places.flatten(1).long()).view(places.shape)
-    return there + worth.gather(1, everywhere.long())[:, None]
+    return looked_up(worth, places) + worth.gather(1, everywhere.long())[:, None]
+
+
+def looked_up(worth: Tensor, numbers: Tensor) -> Tensor:
+    """What each is worth, (batch, count), by number, (batch, ...): of the latter's shape."""
+    return worth.gather(1, numbers.flatten(1).long()).view(numbers.shape)

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from musicstyle.model.habits import looked_up
+
 
 class Motifs(nn.Module):
     """What each opinion is worth, in nats.
@@ -32,4 +34,4 @@ class Motifs(nn.Module):
             (batch, length, ids).
         """
         worth = F.pad(self.weight, (0, 1)).expand(len(recalled), -1)  # the last one says nothing
-        return worth.gather(1, recalled.flatten(1).long()).view(recalled.shape).sum(dim=1)
+        return looked_up(worth, recalled).sum(dim=1)

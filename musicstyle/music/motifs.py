@@ -88,7 +88,7 @@ def recalled(ids: np.ndarray, held: np.ndarray) -> np.ndarray:
         i = now[there]
         j, run = sources[i], runs[i]
         note, then, next_then = notes[i], notes[j], notes[j + 1]
-        first = opinions(voice, run, keys[note] != keys[then])
+        first = class_of(voice, run, keys[note] != keys[then]) * OPINIONS
         steps = clock[at[next_then]] - clock[at[then]]
         left = steps - (clock[there] - clock[at[note]])
         key = keys[note] + keys[next_then] - keys[then]
@@ -119,28 +119,46 @@ def voices(keys: np.ndarray) -> np.ndarray:
 
 
 def longest_runs(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each note of a voice the earlier one to which the longest run of intervals led, and its length.
+    """Of each note of a voice what `longest_run` finds.
 
     Args:
         keys: Of the voice's notes, (n,).
 
     Returns:
-        Numbers of notes, (n,), and lengths up to LONGEST, (n,); where the length is 0 there is none.
+        Numbers of notes, (n,), and lengths, (n,).
     """
-    interval = np.diff(keys, prepend=0)
-    run = np.tril(interval[:, None] == interval, -1)
-    run[:, :1] = False  # no interval leads to the first note
-    length = run.astype(np.int8)
-    for _ in range(LONGEST - 1):
-        run[1:, 1:] &= run[:-1, :-1]
-        length += run
-    source = len(keys) - 1 - length[:, ::-1].argmax(axis=1) if len(keys) else np.zeros(0, np.int64)
-    return source, length.max(axis=1, initial=0)
+    intervals = np.diff(keys, prepend=keys[:1])
+    found = [longest_run(intervals[: note + 1]) for note in range(len(keys))]
+    sources, runs = np.array(found, dtype=np.int64).reshape(-1, 2).T
+    return sources, runs
 
 
-def opinions(voice: int, run: Numbers, moved: Numbers) -> Any:
-    """Where a voice's opinions begin: by the length of the run, 1 or more, and whether it stands in another key."""
-    return (voice * _CLASSES + 2 * (np.searchsorted(LENGTHS, run, "right") - 1) + moved) * OPINIONS
+def longest_run(intervals: np.ndarray) -> tuple[int, int]:
+    """The earlier note to which the longest run of a voice's last intervals led, the latest if there are several.
+
+    Args:
+        intervals: That led to each of its notes, (n,); what stands for the first is not looked at.
+
+    Returns:
+        The note's number and the run's length, up to LONGEST; 0 and 0 if there is none.
+    """
+    last = len(intervals) - 1
+    ends = np.flatnonzero(intervals[1:last] == intervals[last]) + 1
+    if not len(ends):
+        return 0, 0
+    run = 1
+    while run < LONGEST:
+        longer = ends[ends > run]
+        longer = longer[intervals[longer - run] == intervals[last - run]]
+        if not len(longer):
+            break
+        ends, run = longer, run + 1
+    return int(ends[-1]), run
+
+
+def class_of(voice: int, run: Numbers, moved: Numbers) -> Any:
+    """Which of all voices' classes a run is of: by its length, 1 or more, and whether it stands in another key."""
+    return voice * _CLASSES + 2 * (np.searchsorted(LENGTHS, run, "right") - 1) + moved
 
 
 def note_opinion(left: Numbers, steps: Numbers) -> Any:
