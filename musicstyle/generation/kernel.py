@@ -113,9 +113,9 @@ def score(
 @compiled
 def mix(
     shares: np.ndarray, factor: float, values: np.ndarray, scales: np.ndarray, first: int, last: int, work: Any,
-    y: np.ndarray, add: bool,
+    y: np.ndarray,
 ) -> None:  # fmt: skip
-    """Factor * sum of share * value of the positions from first to last into y, (D,), or onto it; shares are changed.
+    """Factor * sum of share * value of the positions from first to last onto y, (D,); shares are changed.
 
     values: (columns / lanes, positions, lanes) or (columns / lanes, positions / 2, 2 * lanes), lanes at most 64.
     """
@@ -133,8 +133,7 @@ def mix(
     for part in range(values.shape[0]):
         multiply_one(values[part], first // pair, depth, operands[0], sums[0])
         for d in range(part * lanes, min(y.shape[0], (part + 1) * lanes)):
-            before = y[d] if add else FLOAT(0)
-            y[d] = before + FLOAT(sums[0, d - part * lanes]) * factor
+            y[d] += FLOAT(sums[0, d - part * lanes]) * factor
 
 
 @compiled
@@ -198,6 +197,7 @@ def attend(
     reach = min(seen, distances)
     near, scores = spare[0][0][:reach], spare[0][1][:seen]
     wrapped = max(0, reach - 1 - slot)  # of the nearest positions, those at the ring's end
+    y[:] = 0
     for h in range(heads):
         low, high = h * head_width, (h + 1) * head_width
         q, k, v = qkv[low:high], qkv[y.shape[0] + low : y.shape[0] + high], qkv[2 * y.shape[0] + low :][:head_width]
@@ -211,7 +211,7 @@ def attend(
         add(scores[window - wrapped :], near[:wrapped])
         add(scores[slot + 1 - reach + wrapped :], near[wrapped:])
         factor = FLOAT(1) / exponentials(scores, spare[1][:seen])
-        mix(scores, factor, values[h], value_scales[h], 0, seen, work, y[low:high], False)
+        mix(scores, factor, values[h], value_scales[h], 0, seen, work, y[low:high])
 
 
 @compiled
@@ -230,6 +230,7 @@ def hear(
     first, last, others, end = audible
     timed, count = last - first, last - first + end - others
     scores = spare[0][0][:count]
+    y[:] = 0
     for h in range(heads):
         low, high = h * head_width, (h + 1) * head_width
         turn(q[low:high], rotation)
@@ -240,9 +241,9 @@ def hear(
             score(operands[:1], factor, keys[h], key_scales[h], others, end, sums, scores[timed:])
         factor = FLOAT(1) / exponentials(scores, spare[1][:count])
         if timed:
-            mix(scores, factor, values[h], value_scales[h], first, last, work, y[low:high], False)
+            mix(scores, factor, values[h], value_scales[h], first, last, work, y[low:high])
         if count > timed:
-            mix(scores[timed:], factor, values[h], value_scales[h], others, end, work, y[low:high], timed > 0)
+            mix(scores[timed:], factor, values[h], value_scales[h], others, end, work, y[low:high])
 
 
 @compiled

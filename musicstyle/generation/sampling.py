@@ -1,4 +1,4 @@
-"""From logits to an id: a ladder of small compiled functions over one variation's ids.
+"""From logits to an id: a ladder of small functions over one variation's ids.
 
 Between the steps stand weights, probabilities that need not sum to 1: what is not kept has weight 0. Ids exactly as
 likely as the last one kept are kept with it.
@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from musicstyle.compiling import compiled
 
-
-@compiled
 def keep_top_k(weights: np.ndarray, k: int) -> np.ndarray:
     """Only the k likeliest of (ids,); all are kept if k is 0."""
     if k == 0 or k >= weights.shape[0]:
@@ -19,7 +16,6 @@ def keep_top_k(weights: np.ndarray, k: int) -> np.ndarray:
     return np.where(weights < np.sort(weights)[-k], 0.0, weights)
 
 
-@compiled
 def keep_top_p(weights: np.ndarray, p: float) -> np.ndarray:
     """Only the fewest likeliest of (ids,) that together have at least the share p of all weight.
 
@@ -34,7 +30,6 @@ def keep_top_p(weights: np.ndarray, p: float) -> np.ndarray:
     return np.where(weights < likely[(before < p * total).sum() - 1], 0.0, weights)
 
 
-@compiled
 def plausible(logits: np.ndarray, allowed: np.ndarray, p: float) -> np.ndarray:
     """Which of (ids,) are allowed and at least p times as likely as the likeliest of those, bool.
 
@@ -42,10 +37,9 @@ def plausible(logits: np.ndarray, allowed: np.ndarray, p: float) -> np.ndarray:
     bound what a difference of two models may choose.
     """
     heard = np.where(allowed, logits.astype(np.float64), -np.inf)
-    return allowed & (heard >= heard.max() + np.log(p))
+    return allowed & (np.exp(heard - heard.max()) >= p)
 
 
-@compiled
 def distribution(
     logits: np.ndarray, mix: np.ndarray, allowed: np.ndarray, temperature: float, top_k: int, top_p: float, min_p: float
 ) -> np.ndarray:
@@ -63,18 +57,15 @@ def distribution(
     Returns:
         Weights, (ids,) float64. Normalising rows of logits before they are mixed would not change them.
     """
-    guided = np.zeros(logits.shape[1])
-    for row in range(logits.shape[0]):
-        guided += mix[row] * logits[row]
-    guided = np.where(plausible(logits[0], allowed, min_p), guided, -np.inf)
+    guided = np.where(plausible(logits[0], allowed, min_p), (mix[:, None] * logits).sum(axis=0), -np.inf)
     guided -= guided.max()
     if temperature == 0:
         return np.where(np.arange(guided.shape[0]) == guided.argmax(), 1.0, 0.0)
-    weights = np.exp(guided / temperature)
+    with np.errstate(over="ignore"):  # of a temperature next to 0
+        weights = np.exp(guided / temperature)
     return keep_top_p(keep_top_k(weights, top_k), top_p)
 
 
-@compiled
 def draw(weights: np.ndarray, uniform: float) -> int:
     """One id of (ids,): the one in whose share of the whole a number from 0 to below 1 falls."""
     ids = np.flatnonzero(weights)
