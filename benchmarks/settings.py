@@ -1,12 +1,15 @@
 """Which settings to generate with: melody kept and style reached, over a grid, on validation pairs; prints JSON lines.
 
     python benchmarks/settings.py [--checkpoint DIR] [--pairs 20] [--seconds 20] [--choice 1] [--skip 0]
+        [--styles DIR] [--sequenced]
         [--melody-strength 1 2 3] [--style-strength 1 2] [--motif-strength 0 1]
         [--temperature 1] [--top-p 0.95] [--min-p 0] [--ensemble 1 3]
 
 What isn't given is as in GenerationOptions. Every setting plays the same tunes in the styles of the same performances
 with the same seeds. Pairs are the first of a random order (--choice) of all validation performances, after --skip of
-them: settings chosen on some pairs can be judged on others of the same order. share_50 and share_100: of the melody's
+them: settings chosen on some pairs can be judged on others of the same order. Styles from elsewhere: --styles takes the
+MIDI files below a folder, --sequenced puts performances on a grid of GRID seconds, all notes as loud, as a sequencer
+writes them. share_50 and share_100: of the melody's
 notes that sound (`musicstyle eval melody`); hit_rate: of pairs in which a piece is nearer to the half of its
 performance that was not heard than to another's (`musicstyle eval style`); own: the mean overlapping area with it;
 heard: both by the half that was heard; real: the same of real playing, as long. density, length and sounding: how many
@@ -42,8 +45,10 @@ from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.music.melody import piano_melody
 from musicstyle.music.notes import Notes
 
+GRID = 0.125  # seconds, for --sequenced
+LOUDNESS = 100
 SWEPT = ("melody_strength", "style_strength", "motif_strength", "temperature", "top_p", "min_p", "ensemble")
-GRID = {name: [getattr(GenerationOptions(), name)] for name in SWEPT}
+SETTINGS = {name: [getattr(GenerationOptions(), name)] for name in SWEPT}
 
 
 def main() -> None:
@@ -53,13 +58,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--choice", type=int, default=1, help="seed of the order of tunes and performances")
     parser.add_argument("--skip", type=int, default=0, help="so many of either first")
+    parser.add_argument("--styles", type=Path, help="folder of other styles")
+    parser.add_argument("--sequenced", action="store_true", help="styles on a grid, all notes as loud")
     parser.add_argument("--seed", type=int, default=1, help="of the first piece; the others count on")
-    for name, values in GRID.items():
+    for name, values in SETTINGS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(values[0]), nargs="+", default=values)
     options = parser.parse_args()
     torch.set_num_threads(1)
     stop = options.skip + options.pairs
-    halves = [Halves.of(path) for path in styles(stop, options.choice)[options.skip :]]
+    halves = [Halves.of(path) for path in styles(stop, options.choice, options.styles)[options.skip :]]
+    if options.sequenced:
+        halves = [Halves(half.name, sequenced(half.heard), sequenced(half.judge)) for half in halves]
     melodies = tunes(stop, options.choice)[options.skip :]
     if len(halves) < 2 or not melodies:
         parser.error(f"--skip {options.skip} leaves {len(halves)} performances and {len(melodies)} tunes")
@@ -69,8 +78,8 @@ def main() -> None:
     by_line = together([piano_melody(notes) for notes in real], real)
     known = {**judge(real, halves), "together": by_line, "sonority": sonority(real), "recurrence": recurrence(real)}
     print(json.dumps({"pairs": len(halves), "real": known}), flush=True)
-    for values in itertools.product(*(getattr(options, name) for name in GRID)):
-        setting = dict(zip(GRID, values, strict=True))
+    for values in itertools.product(*(getattr(options, name) for name in SETTINGS)):
+        setting = dict(zip(SETTINGS, values, strict=True))
         print(json.dumps({**setting, **measure(player, halves, melodies, lengths, setting, options.seed)}), flush=True)
 
 
@@ -107,6 +116,14 @@ def measure(
         "recurrence": recurrence(played),
         "tokens_per_second": round(tokens / seconds),
     }
+
+
+def sequenced(notes: Notes) -> Notes:
+    """A performance as a sequencer would write it."""
+    start, end = (np.round(seconds / GRID) * GRID for seconds in (notes.start, notes.end))
+    _, once = np.unique(np.stack((start, notes.pitch)), axis=1, return_index=True)
+    end = np.maximum(end, start + GRID)
+    return Notes.from_arrays(start[once], end[once], notes.pitch[once], np.full(len(once), LOUDNESS))
 
 
 def ratio(of: Callable[[Notes], float], played: list[Notes], real: list[Notes]) -> float:

@@ -143,6 +143,14 @@ def test_a_retry_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "seed 7 gave no notes worth keeping; seed 8 was taken" in result.stderr
 
 
+def test_a_style_that_is_not_exaggerated_as_asked_is_said(folder: Path) -> None:
+    short, long = (
+        generate("--style", f"{name}.mid", "--seconds", "1", "--style-strength", "3") for name in ("short", "etude")
+    )
+    assert "its strength is 1.3, not 3" in short.stderr
+    assert "its strength" not in long.stderr
+
+
 def test_a_first_piece_is_not_told_as_slow(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def at_once(tell: Callable[[], None]) -> Iterator[None]:

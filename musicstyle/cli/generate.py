@@ -30,6 +30,7 @@ SEEDS = 1_000_000  # short enough to type again
 A_FILE = click.Path(path_type=Path)
 DEFAULTS = GenerationOptions()
 MOST_VARIATIONS = 64
+MUCH_LESS = 0.9  # of the style strength that was asked for: worth a line
 COMPILING = "compiling for this processor, once: about 10 s"
 NEEDS = {  # settings that mean nothing without an input
     "melody": ("melody_track", "melody_strength", "keep_melody", "tempo", "transpose"),
@@ -285,6 +286,9 @@ def _tell(outs: list[Path], made: list[Generation], seed: int, *, compiled: bool
         say(_ranking(first))
         for path, one in zip(outs, made, strict=True):
             say(f"{path}: seed {one.seed}{_measured(one)}")
+    asked = first.settings["style_strength"]
+    if (came := first.settings.get("style_strength_as_known", asked)) < MUCH_LESS * asked:
+        say(f"the style is short, or unlike what the weights learned from: its strength is {came:.1f}, not {asked:g}")
     if moved := first.settings.get("heard_transposed_by"):
         way = "lower" if moved < 0 else "higher"
         say(f"heard {abs(moved)} semitones {way}, in the register of the style, and moved back")

@@ -190,12 +190,15 @@ class StyleTransfer:
         tune = None if melody is None else read_melody(melody, melody_track)
         style_notes = None if style is None or isinstance(style, Tensor) else _piano_notes(style)
         embedding = self._checked(style) if isinstance(style, Tensor) else None
-        as_known = options
+        known = 1.0
         if style_notes is not None:
             crops = self._crops(style_notes)
             embedding = self._spread(crops)
             known = min(1.0, len(crops[0]) / self._crop_tokens)
-            as_known = dataclasses.replace(options, style_strength=as_known_strength(options.style_strength, known))
+        if embedding is not None:
+            embedding, left = self.model.truncation(embedding)
+            known *= float(left.mean())
+        as_known = dataclasses.replace(options, style_strength=as_known_strength(options.style_strength, known))
         primer = None if prime is None else _piano_notes(prime, "primer")
         plan = make_plan(tune, style_notes, primer, options)
         names = {"style": _name(style), "melody": _name(melody), "melody_track": melody_track, "prime": _name(prime)}
@@ -336,9 +339,10 @@ def _piano_notes(source: Source, role: str = "style") -> Notes:
 
 
 def as_known_strength(strength: float, known: float) -> float:
-    """Guidance towards a style of which `known`, 0..1, of a full crop is heard: the less, the less it exaggerates.
+    """Guidance towards a style of which `known`, 0..1, is known: the less, the less it exaggerates.
 
-    What is counted in a few notes is those notes more than a style; exaggerated, it costs the tune and gains no style.
+    What is counted in a few notes is those notes more than a style, and what a style far from all that was learned from
+    asks for is not known either; exaggerated, both cost the tune and gain no style.
     """
     return 1 + (strength - 1) * known if strength > 1 else strength
 

@@ -24,6 +24,7 @@ from musicstyle.model.encoders import PAD, Encoder, MelodyEncoder, masked_mean
 from musicstyle.model.habits import Habits, said
 from musicstyle.model.layers import initialise
 from musicstyle.model.motifs import Motifs
+from musicstyle.model.truncation import Truncation
 
 STYLE_FEATURES = 8
 STYLE = ("style", "style_clock", "style_habits")  # of a batch, as `Autoencoder.encode_style` takes them
@@ -86,6 +87,7 @@ class Autoencoder(nn.Module):
         self.style_encoder = Encoder(c, c.style_layers)
         self.no_style = nn.Parameter(torch.empty(c.width))
         self.style_head = nn.Linear(c.width, STYLE_FEATURES)
+        self.truncation = Truncation(c.width)
         if c.style_counts:
             self.style_counts = nn.Linear(c.vocabulary_size, c.width, bias=False)
         if c.style_habits:
@@ -217,7 +219,13 @@ class Autoencoder(nn.Module):
         style = self.encode_style(*(batch[name] for name in STYLE)) if self.config.hears_style else None
         melody = batch["melody"] if self.config.hears_melody else None
         condition = self.condition(melody, style, batch["use_melody"], batch["use_style"])
-        return self.predict(batch, condition), None if style is None else self.style_head(style[:, : self.config.width])
+        logits = self.predict(batch, condition)
+        if style is None:
+            return logits, None
+        heard = style[:, : self.config.width]
+        if self.training:
+            self.truncation.learn(heard)
+        return logits, self.style_head(heard)
 
     def predict(self, batch: dict[str, Tensor], condition: Condition) -> Tensor:
         """Logits of every target id of a batch, each given those before it; minus infinity for what is impossible.
