@@ -21,7 +21,9 @@ from musicstyle.generation.plan import make_plan, register_shift
 from musicstyle.generation.ranking import measure
 from musicstyle.generation.rules import (
     A_HAND,
+    CHORD_STEPS,
     EARLY_STEPS,
+    FINGERS,
     HELD_STEPS,
     LATE_STEPS,
     LONGEST_STEPS,
@@ -37,7 +39,7 @@ from musicstyle.music.melody import extract_melody, frames_to_melody, melody_fra
 from musicstyle.music.motifs import recalled
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import decode, elapsed_steps, encode, held_before, held_steps
-from musicstyle.music.vocabulary import EOS, KEYS, NOTE_OFF, NOTE_ON, PERFORMANCE, TIME_SHIFT
+from musicstyle.music.vocabulary import EOS, KEYS, NOTE_OFF, NOTE_ON, PERFORMANCE, TIME_SHIFT, VELOCITY
 
 SMALL = ModelConfig(
     width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=24,
@@ -94,7 +96,9 @@ def canonical(ids: np.ndarray) -> bool:
     count=st.integers(1, 25),
     keys=st.integers(1, 4),
     bias=st.sampled_from([0.0, 3.0]),
-    limits=st.builds(Limits, st.sampled_from([HELD_STEPS, 30, LONGEST_STEPS]), st.sampled_from([1, 3, KEYS])),
+    limits=st.builds(
+        Limits, st.sampled_from([HELD_STEPS, 30, LONGEST_STEPS]), st.sampled_from([1, 3, KEYS]), st.sampled_from([1, 3])
+    ),
 )
 def test_a_random_walk_leaves_no_duty_undone_and_stays_canonical(
     seed: int, count: int, keys: int, bias: float, limits: Limits
@@ -124,10 +128,16 @@ def test_a_random_walk_leaves_no_duty_undone_and_stays_canonical(
 
 
 @settings(max_examples=30)
-@given(seed=st.integers(0, 10_000), longest=st.integers(HELD_STEPS, 80), most=st.integers(1, 12))
-def test_a_random_walk_stays_within_what_a_style_does(seed: int, longest: int, most: int) -> None:
+@given(
+    seed=st.integers(0, 10_000),
+    longest=st.integers(HELD_STEPS, 80),
+    most=st.integers(1, 12),
+    chord=st.integers(1, FINGERS),
+)
+def test_a_random_walk_stays_within_what_a_style_does(seed: int, longest: int, most: int, chord: int) -> None:
     """Whoever draws, as long as it likes to strike keys and seldom lets them go."""
-    rng, grammar, down = np.random.default_rng(seed), Grammar(600, 630, Limits(longest, most)), dict[int, int]()
+    rng, grammar, down = np.random.default_rng(seed), Grammar(600, 630, Limits(longest, most, chord)), dict[int, int]()
+    strikes: list[int] = []
     liked = {NOTE_OFF: 0.01, NOTE_ON: 5.0, TIME_SHIFT: 1.0}
     weight = np.ones(PERFORMANCE.size)
     for kind, likes in liked.items():
@@ -138,13 +148,17 @@ def test_a_random_walk_stays_within_what_a_style_does(seed: int, longest: int, m
         too_many = lasted[: max(len(down) - most, 0)] if first else []
         must_end = any(steps >= HELD_STEPS for steps in too_many) or any(steps >= longest for steps in lasted)
         kinds = {PERFORMANCE.decode(int(i))[0] for i in np.flatnonzero(allowed) if i != EOS}
-        assert (kinds == {NOTE_OFF}) == must_end or grammar.clock >= 600
+        full = sum(grammar.clock - struck < CHORD_STEPS for struck in strikes) >= chord
+        assert (kinds == {NOTE_OFF}) == must_end or full or grammar.clock >= 600
+        # In a moment that has come nothing else may be left to do.
+        assert not full or not kinds & {NOTE_ON, VELOCITY} or not kinds & {NOTE_OFF, TIME_SHIFT}
         event_id = int(rng.choice(PERFORMANCE.size, p=allowed * weight / (allowed * weight).sum()))
         if event_id != EOS:
             kind, key = PERFORMANCE.decode(event_id)
             first = kind == TIME_SHIFT or (first and kind != NOTE_ON)
             if kind == NOTE_ON:
                 down[key] = grammar.clock
+                strikes.append(grammar.clock)
             elif kind == NOTE_OFF:
                 del down[key]
         grammar.accept(event_id)
@@ -158,10 +172,26 @@ def test_the_limits_of_a_style_are_those_of_99_of_its_100_notes() -> None:
     style = Notes.from_arrays(start, start + length, 40 + np.arange(200) % 30, np.full(200, 64))
     limits = Limits.of(style)
     assert 55 <= limits.longest_steps < 800
-    assert limits.most_keys == 7
-    assert Limits.of(style[:1]) == Limits(55, A_HAND)
+    assert (limits.most_keys, limits.most_struck) == (7, A_HAND)
+    assert Limits.of(style[:1]) == Limits(55, A_HAND, A_HAND)
     click, drone = (Notes.from_arrays([0.0], [end], [60], [64]) for end in (0.01, 60.0))
-    assert (Limits.of(click), Limits.of(drone)) == (Limits(HELD_STEPS, A_HAND), Limits(LONGEST_STEPS, A_HAND))
+    assert Limits.of(click) == Limits(HELD_STEPS, A_HAND, A_HAND)
+    assert Limits.of(drone) == Limits(LONGEST_STEPS, A_HAND, A_HAND)
+
+
+@pytest.mark.parametrize(("rolled_seconds", "expected"), [(0.0, 8), (0.005, 8), (0.02, A_HAND), (0.1, A_HAND)])
+def test_notes_that_are_struck_within_50_ms_are_a_chord(rolled_seconds: float, expected: int) -> None:
+    start = np.repeat(np.arange(9.0), 8) + np.tile(np.arange(8) * rolled_seconds, 9)
+    chords = Notes.from_arrays(start, start + 0.3, np.tile(40 + 3 * np.arange(8), 9), np.full(72, 64))
+    assert Limits.of(chords).most_struck == expected
+
+
+def test_no_style_has_more_than_ten_fingers() -> None:
+    start = np.repeat(np.arange(9.0), 12)
+    assert (
+        Limits.of(Notes.from_arrays(start, start + 0.3, np.tile(40 + np.arange(12), 9), np.full(108, 64))).most_struck
+        == FINGERS
+    )
 
 
 def test_a_piece_keeps_to_the_limits_of_its_style(player: StyleTransfer) -> None:

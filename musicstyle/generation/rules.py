@@ -39,6 +39,8 @@ LATE_STEPS = 5  # and 50 ms after it, as far as the 100 ms frame in which the mo
 HELD_STEPS = 10  # and is held so long, if it is that long: a click of 10 ms would be struck and not heard
 LONGEST_STEPS = 1000  # no key is down longer: of a thousand notes of MAESTRO one is (pedal folded in)
 A_HAND = 5  # keys at once that any style may have: fewer, and what is let go for another key is struck again and again
+CHORD_STEPS = 5  # what is struck within 50 ms is struck as one
+FINGERS = 10
 USUAL_PERCENT = 99  # of a style's notes, by which it is known what it never does
 _NEVER = int(np.iinfo(np.int64).max)
 
@@ -55,27 +57,39 @@ def _up_to_lowest(keys: int) -> int:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long keys are down and how many at once, at most.
+    """How long keys are down, how many at once, and how many are struck as one, at most.
 
     Attributes:
         longest_steps: A key that was down so long is let go.
         most_keys: Before anything is struck, the oldest of more keys than these are let go, if they had HELD_STEPS.
+        most_struck: Within CHORD_STEPS no more keys are struck, but for those that are due.
     """
 
     longest_steps: int = LONGEST_STEPS
     most_keys: int = KEYS
+    most_struck: int = FINGERS
 
     @classmethod
     def of(cls, style: Notes) -> Limits:
-        """What USUAL_PERCENT of a performance's notes keep to: how long they sound, and how many when each is struck.
+        """What USUAL_PERCENT of a performance's notes keep to: how long they sound, how many when each is struck, and
+        how many are struck with it or just before.
 
-        At least HELD_STEPS and A_HAND. Guidance exaggerates a style: without limits, that of a pedal ends in a piece
-        that never changes it.
+        At least HELD_STEPS and A_HAND, at most FINGERS. Guidance exaggerates a style: without limits, that of a pedal
+        ends in a piece that never changes it, that of chords in piles of them.
         """
         start, end = style.steps()
-        sounding = np.searchsorted(np.sort(start), start, "right") - np.searchsorted(np.sort(end), start, "right")
-        longest, most = np.percentile(end - start, USUAL_PERCENT), np.percentile(sounding, USUAL_PERCENT)
-        return cls(int(np.clip(longest, HELD_STEPS, LONGEST_STEPS)), int(np.clip(most, A_HAND, KEYS)))
+        start, end = np.sort(start), end[np.argsort(start, kind="stable")]
+        begun = np.searchsorted(start, start, "right")
+        sounding, chord = (
+            begun - np.searchsorted(np.sort(end), start, "right"),
+            begun - np.searchsorted(start, start - CHORD_STEPS, "right"),
+        )
+        longest, most, struck = (np.percentile(of, USUAL_PERCENT) for of in (end - start, sounding, chord))
+        return cls(
+            int(np.clip(longest, HELD_STEPS, LONGEST_STEPS)),
+            int(np.clip(most, A_HAND, KEYS)),
+            int(np.clip(struck, A_HAND, FINGERS)),
+        )
 
 
 NO_LIMITS = Limits()
@@ -164,6 +178,7 @@ class Grammar:
         self.duties: Duties | None = None
         self._bin = 0  # none yet: the first NOTE_ON is always preceded by a VELOCITY
         self._last_off = self._last_on = -1  # key of the last NOTE_OFF and NOTE_ON within this step
+        self._chord: list[int] = []  # when each key was struck that was within CHORD_STEPS
         self._struck = -1  # the last key that was, whenever
         self._after = row_after(PAD)
         self._velocity_stands = False
@@ -222,6 +237,10 @@ class Grammar:
             return 0, can_end & _up_to_lowest(must_end), self.clock
         if due:
             can_begin &= _up_to_lowest(due)
+        # With a VELOCITY a strike has been begun; and in a moment that has come, something must be done.
+        free = self._velocity_stands or not (self._may_shift or can_end)
+        if len(self._chord) >= self.limits.most_struck and (due or not free):
+            can_begin &= due
         return can_begin, can_end, latest
 
     def _outworn(self) -> int:
@@ -245,6 +264,7 @@ class Grammar:
         if kind == TIME_SHIFT:
             self.clock += value
             self._last_off = self._last_on = -1
+            self._chord = [struck for struck in self._chord if self.clock - struck < CHORD_STEPS]
             self._may_shift = value == MAX_SHIFT_STEPS
         else:
             self._may_shift = True
@@ -262,6 +282,7 @@ class Grammar:
         self._sounds |= 1 << key
         self._down.pop(key, None)
         self._down[key] = self.clock
+        self._chord.append(self.clock)
         if self.duties is not None:
             self.duties.struck(key, self.clock)
 
