@@ -43,12 +43,12 @@ PUBLISHED_SIMILARITY = {"both": 0.67, "style": 0.66, "melody": 0.64, "none": 0.4
 # The rule by which each part is answered, to be raised when it changes, and what it is asked; another answer is wanted
 # if one of these changes.
 ASKED: dict[str, tuple[int, tuple[str, ...]]] = {
-    "melody": (7, ("seed", "seconds", "tunes", "strengths", "samples")),
-    "style": (8, ("seed", "seconds", "styles")),
-    "interpolation": (7, ("seed", "seconds", "lines", "mixes", "repeats")),
+    "melody": (8, ("seed", "seconds", "tunes", "strengths", "samples")),
+    "style": (9, ("seed", "seconds", "styles")),
+    "interpolation": (8, ("seed", "seconds", "lines", "mixes", "repeats")),
     "likelihood": (3, ("seed", "nll_split", "nll_limit", "nll_tokens")),
     "embedding": (3, ("seed", "crops")),
-    "memorisation": (7, ("seed", "seconds", "tunes")),
+    "memorisation": (8, ("seed", "seconds", "tunes")),
 }
 OF_THE_CORPUS = ("likelihood", "embedding", "memorisation")
 PLAYED = ("melody", "style", "interpolation", "memorisation")

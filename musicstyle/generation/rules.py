@@ -77,13 +77,10 @@ class Limits:
         At least HELD_STEPS and A_HAND, at most FINGERS. Guidance exaggerates a style: without limits, that of a pedal
         ends in a piece that never changes it, that of chords in piles of them.
         """
-        start, end = style.steps()
-        start, end = np.sort(start), end[np.argsort(start, kind="stable")]
+        start, end = style.steps()  # in the order of the former
         begun = np.searchsorted(start, start, "right")
-        sounding, chord = (
-            begun - np.searchsorted(np.sort(end), start, "right"),
-            begun - np.searchsorted(start, start - CHORD_STEPS, "right"),
-        )
+        sounding = begun - np.searchsorted(np.sort(end), start, "right")
+        chord = begun - np.searchsorted(start, start - CHORD_STEPS, "right")
         longest, most, struck = (np.percentile(of, USUAL_PERCENT) for of in (end - start, sounding, chord))
         return cls(
             int(np.clip(longest, HELD_STEPS, LONGEST_STEPS)),
