@@ -27,6 +27,7 @@ from musicstyle.generation.rules import (
     HELD_STEPS,
     LATE_STEPS,
     LONGEST_STEPS,
+    TWO_HANDS,
     Duties,
     Grammar,
     Limits,
@@ -203,7 +204,7 @@ def test_a_piece_keeps_to_the_limits_of_its_style(player: StyleTransfer) -> None
     notes, _ = decode(ids)
     start, end = notes.steps()
     assert (end - start).max() <= limits.longest_steps
-    assert make_plan(tune(), None, None, player.default_options()).limits == Limits(LONGEST_STEPS, KEYS)
+    assert make_plan(tune(), None, None, player.default_options()).limits == TWO_HANDS
 
 
 @pytest.mark.parametrize(("strength", "expected"), [(3.5, 1 + 2.5 / 4), (1.0, 1.0), (0.5, 0.5), (0.0, 0.0)])
@@ -227,7 +228,7 @@ def test_a_style_at_strength_0_leaves_no_trace(player: StyleTransfer) -> None:
         player.generate(style, tune(), seed=3, style_strength=0.0).notes for style in (performance(1), None)
     )
     assert ignored.equals(without)
-    assert make_plan(tune(), performance(1), None, player.default_options(style_strength=0.0)).limits == Limits()
+    assert make_plan(tune(), performance(1), None, player.default_options(style_strength=0.0)).limits == TWO_HANDS
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -13,7 +13,7 @@ import numpy as np
 
 from musicstyle.errors import UsageError
 from musicstyle.generation.options import GenerationOptions
-from musicstyle.generation.rules import NO_LIMITS, Duties, Grammar, Limits
+from musicstyle.generation.rules import TWO_HANDS, Duties, Grammar, Limits
 from musicstyle.generation.timing import Timekeeper, in_time
 from musicstyle.music.melody import extract_melody, melody_frames
 from musicstyle.music.notes import Notes
@@ -131,7 +131,7 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
     if asked is not None:
         asked = asked.shift(begin / STEPS_PER_SECOND)
     heard = None if asked is None else _melody_ids(start, asked.transpose(shift), begin)
-    limits = NO_LIMITS if style is None or options.style_strength == 0 else Limits.of(style)
+    limits = TWO_HANDS if style is None or options.style_strength == 0 else Limits.of(style)
     if asked is not None:
         asked = asked.crop(0.0, begin / STEPS_PER_SECOND + seconds)
     return Plan(asked, heard, ids, primer_steps, begin, end, shift, options.keep_melody, limits)

@@ -67,7 +67,7 @@ class Limits:
 
     longest_steps: int = LONGEST_STEPS
     most_keys: int = KEYS
-    most_struck: int = FINGERS
+    most_struck: int = KEYS
 
     @classmethod
     def of(cls, style: Notes) -> Limits:
@@ -90,6 +90,7 @@ class Limits:
 
 
 NO_LIMITS = Limits()
+TWO_HANDS = Limits(most_struck=FINGERS)
 
 
 class Duties:
