@@ -8,10 +8,10 @@
 What isn't given is as in GenerationOptions. Every setting plays the same tunes in the styles of the same performances
 with the same seeds. Pairs are the first of a random order (--choice) of all validation performances, after --skip of
 them: settings chosen on some pairs can be judged on others of the same order. Styles from elsewhere: --styles takes the
-MIDI files below a folder, --sequenced puts performances on a grid of GRID seconds, all notes as loud, as a sequencer
-writes them. share_50 and share_100: of the melody's
-notes that sound (`musicstyle eval melody`); hit_rate: of pairs in which a piece is nearer to the half of its
-performance that was not heard than to another's (`musicstyle eval style`); own: the mean overlapping area with it;
+MIDI files below a folder, --sequenced puts performances on a grid of GRID seconds, all notes as loud, as a
+sequencer writes them. share_50 and share_100: of the melody's notes that sound (`musicstyle eval melody`); hit_rate: of
+pairs in which a piece is nearer to the half of its performance that was not heard than to another's (`musicstyle eval
+style`); own: the mean overlapping area with it;
 heard: both by the half that was heard; real: the same of real playing, as long. density, length and sounding: how many
 notes, the median one's length, and how many sound at once, each for one of real playing as long, the median over the
 pieces. together: how what is played besides the tune goes with it (together.py); of real playing, besides the line that

@@ -71,9 +71,9 @@ class Limits:
 
     @classmethod
     def of(cls, style: Notes) -> Limits:
-        """What USUAL_PERCENT of a performance's notes keep to: how long they sound, how many when each is struck, and
-        how many are struck with it or just before.
+        """What USUAL_PERCENT of a performance's notes keep to.
 
+        How long they sound, how many do when each is struck, and how many are struck with it or just before.
         At least HELD_STEPS and A_HAND, at most FINGERS. Guidance exaggerates a style: without limits, that of a pedal
         ends in a piece that never changes it, that of chords in piles of them.
         """
