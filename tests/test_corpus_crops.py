@@ -25,6 +25,7 @@ from musicstyle.corpus.crops import (
 )
 from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, one_voice, other_place
 from musicstyle.corpus.prepare import prepare
+from musicstyle.corpus.sequencer import GRIDS, LOUDNESSES, SHARE_AS_LOUD, Sequencer
 from musicstyle.corpus.store import Corpus
 from musicstyle.errors import CorpusError
 from musicstyle.music.grammar import possible
@@ -178,18 +179,22 @@ def test_a_cut_is_the_beginning_of_everything_that_follows(corpus: Corpus, token
     piece = data.draw(st.integers(0, len(corpus) - 1))
     first = data.draw(st.integers(0, int(corpus.pieces.count[piece]) - 1))
     stretch = data.draw(st.sampled_from(STRETCHES))
-    crop = cut(corpus, piece, first, tokens, change=Change(stretch))
+    sequencer = data.draw(st.none() | st.builds(Sequencer, st.floats(*GRIDS), st.none() | st.integers(1, 127)))
+    crop = cut(corpus, piece, first, tokens, change=Change(stretch, sequencer=sequencer))
     rest = corpus.notes(piece, first)
-    everything = encode(rest.shift(-rest.start[0]).stretch(stretch))
+    number = np.arange(len(rest))
+    rest = rest.shift(-rest.start[0]).stretch(stretch)
+    if sequencer:
+        rest, number = sequencer.write(rest)
+    everything = encode(rest)
     np.testing.assert_array_equal(crop.ids, everything[:tokens])
     assert crop.complete == (len(everything) <= tokens)
     assert first < crop.last <= corpus.pieces.count[piece]
     heard = np.count_nonzero(np.isin(crop.ids, PERFORMANCE.ids(NOTE_ON)))
     assert len(crop.notes) == len(crop.melody) == heard
     assert crop.notes.duration_seconds <= max(crop.steps / 100, crop.notes.start.max() if heard else 0)
-    np.testing.assert_array_equal(
-        crop.melody, corpus.records(piece, first)["melody"][: crop.last - first][: len(crop.melody)]
-    )
+    np.testing.assert_array_equal(crop.melody, corpus.records(piece, first)["melody"][number[:heard]])
+    assert crop.last == first + (number[:heard].max() if heard else 0) + 1
 
 
 @given(reach=st.integers(0, 9), where=st.floats(0, 1, exclude_max=True), data=st.data())
@@ -413,6 +418,58 @@ def test_the_line_is_the_melody_as_often_as_asked(corpus: Corpus) -> None:
     assert same(judged, next(evaluation_batches(corpus, "train", OPTIONS)))
 
 
+@given(seed=st.integers(0, 99), grid=st.floats(0.03, 0.5), loudness=st.none() | st.integers(1, 127))
+def test_a_sequencer_writes_on_lines(seed: int, grid: float, loudness: int | None) -> None:
+    """The lines are whole numbers of grids from 0; what is left out was struck on a line where its key had been."""
+    notes, sequencer = tune(seed, 60, 50, 60), Sequencer(grid, loudness)
+    written, kept = sequencer.write(notes)
+    for seconds in (written.start, written.end):
+        np.testing.assert_allclose(seconds / grid, np.round(seconds / grid), atol=1e-9)
+    assert np.abs(written.start - notes.start[kept]).max() <= grid / 2 + 1e-9
+    assert ((written.end - written.start) > 0.99 * grid).all()
+    np.testing.assert_array_equal(written.pitch, notes.pitch[kept])
+    np.testing.assert_array_equal(written.velocity, notes.velocity[kept] if loudness is None else loudness)
+    places = list(zip(np.round(written.start / grid), written.pitch, strict=True))
+    assert len(set(places)) == len(places)
+    assert set(places) == set(zip(np.round(notes.start / grid), notes.pitch, strict=True))
+    again, all_of_them = sequencer.write(written)
+    assert again.equals(written, tolerance_seconds=1e-9)
+    assert len(all_of_them) == len(written)
+    assert written.equals(Notes.from_arrays(*written.columns()))
+
+
+def test_sequencers_are_drawn_from_their_ranges() -> None:
+    drawn = [Sequencer.drawn(np.random.default_rng(seed)) for seed in range(1000)]
+    grids = np.array([one.grid for one in drawn])
+    assert GRIDS[0] <= grids.min() < grids.max() <= GRIDS[1]
+    assert np.median(grids) == pytest.approx(np.sqrt(GRIDS[0] * GRIDS[1]), rel=0.05)
+    loud = [one.loudness for one in drawn if one.loudness is not None]
+    assert len(loud) == pytest.approx(1000 * SHARE_AS_LOUD, abs=50)
+    assert {min(loud), max(loud)} <= set(range(LOUDNESSES[0], LOUDNESSES[1] + 1))
+
+
+@pytest.mark.parametrize("style_input", ["same", "other"])
+def test_so_many_crops_are_as_a_sequencer_writes_them(corpus: Corpus, style_input: str) -> None:
+    """Style and target on one grid, the style in its own tempo; never without the style, and never to be judged on."""
+    options = replace(OPTIONS, sequenced=0.3, style_input=style_input, drop_style=0.5, tokens=60)  # type: ignore[arg-type]
+    drawn = [batch(corpus, "train", step, options) for step in range(40)]
+    written = np.concatenate([one["sequenced"] for one in drawn])
+    assert written.mean() == pytest.approx(0.3, abs=0.09)
+    assert np.concatenate([one["use_style"] for one in drawn])[written].all()
+    played = np.concatenate([one["use_style"] for one in drawn])[~written]
+    assert played.mean() == pytest.approx(0.5, abs=0.12)
+    as_loud = {True: 0, False: 0}
+    for one in drawn:
+        for row in np.flatnonzero(one["sequenced"]):
+            loudness = [np.unique(decode(ids[ids > EOS])[0].velocity) for ids in (one["ids"][row], one["style"][row])]
+            if len(loudness[0]) and len(loudness[1]):
+                as_loud[len(loudness[0]) == len(loudness[1]) == 1 and loudness[0][0] == loudness[1][0]] += 1
+    assert as_loud[True] > as_loud[False] > 0
+    judged = next(evaluation_batches(corpus, "train", options))
+    assert not judged["sequenced"].any()
+    assert same(judged, next(evaluation_batches(corpus, "train", replace(options, sequenced=0.0))))
+
+
 def pad(melody: np.ndarray) -> np.ndarray:
     return np.pad(melody, (0, 1000 - len(melody)))
 
@@ -424,7 +481,7 @@ def test_the_line_of_a_crop_has_what_the_pedal_hides() -> None:
         np.append(start, 0.0), np.append(np.full(6, 3.0), 3.0), [79, 77, 76, 74, 72, 71, 43], [90] * 6 + [50]
     )
     ids = encode(tune_and_bass)
-    crop = cut_notes(tune_and_bass, melody_flags(tune_and_bass), ids, len(ids))
+    crop = cut_notes(tune_and_bass, melody_flags(tune_and_bass), ids, len(ids), np.arange(7))
     onsets = {
         extractor: [MELODY.decode(i)[1] for i in crop_melody(crop, extractor) if MELODY.decode(i)[0] == PITCH]
         for extractor in ("published", "line")
@@ -521,13 +578,13 @@ def test_long_notes_do_not_lose_the_ids_behind_them(tmp_path: Path) -> None:
 
 def test_a_crop_of_notes_is_cut_where_its_ids_are() -> None:
     notes = Notes.from_arrays([0, 0, 0.5, 1], [2, 0.25, 0.75, 3], [60, 72, 64, 67], [100, 100, 100, 100])
-    crop = cut_notes(notes, np.array([False, True, True, True]), encode(notes), 6)
+    crop = cut_notes(notes, np.array([False, True, True, True]), encode(notes), 6, np.arange(10, 14))
     # VELOCITY, NOTE_ON, NOTE_ON, TIME_SHIFT, NOTE_OFF, TIME_SHIFT
     assert [PERFORMANCE.decode(event)[1] for event in crop.ids] == [25, 60, 72, 25, 72, 25]
     assert crop.notes.pitch.tolist() == [60, 72]
     assert crop.notes.end.tolist() == [0.5, 0.25]
     assert crop.melody.tolist() == [False, True]
-    assert (crop.last, crop.steps, crop.complete) == (2, 50, False)
+    assert (crop.last, crop.steps, crop.complete) == (12, 50, False)
 
 
 def test_notes_for_follows_the_density_of_the_piece(corpus: Corpus) -> None:
@@ -548,6 +605,7 @@ def test_notes_for_follows_the_density_of_the_piece(corpus: Corpus) -> None:
         ({"drop_style": 1.5}, "drop_style is 1.5"),
         ({"drop_melody": float("nan")}, "drop_melody is nan"),
         ({"line_melody": -0.1}, "line_melody is -0.1"),
+        ({"sequenced": 1.01}, "sequenced is 1.01"),
     ],
 )
 def test_impossible_options_are_refused(wrong: dict[str, object], message: str) -> None:
@@ -590,8 +648,11 @@ def test_a_teacher_hears_each_row_in_another_key_whatever_rows_are_drawn(corpus:
         moved, held = heard["teacher_ids"][row], heard["teacher_held"][row]
         before = held_steps(moved)
         assert np.array_equal(held[1:], before[:-1])
-        assert np.array_equal(heard["teacher_places"][row], places(moved, held))
-        assert np.array_equal(heard["teacher_recalled"][row], recalled(moved, held))
+        # Habits and motifs say the same in any key, of every id that fits into both.
+        table = heard["teacher_table"][row]
+        fits = performance_table(-shift)[table] == np.arange(len(table))
+        assert np.array_equal(places(moved, held)[:, table[fits]], whole["places"][row][:, fits])
+        assert np.array_equal(recalled(moved, held)[..., table[fits]], whole["recalled"][row][..., fits])
     for step in range(20):
         tables = for_teacher(batch(corpus, "train", step, options), step, options)["teacher_table"]
         assert all((table[notes[40]] != notes[40]) for table in tables)

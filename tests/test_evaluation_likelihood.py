@@ -202,7 +202,7 @@ def test_an_ensemble_of_keys_does_not_know_in_which_of_them_the_piece_stands(mod
     rng = np.random.default_rng(4)
     start = np.cumsum(rng.choice([0.1, 0.3], 40))
     notes = Notes.from_arrays(start, start + 0.2, rng.integers(50, 70, 40), rng.integers(30, 90, 40))
-    rest = (encode(notes)[:30], np.zeros(8, np.float32), True, True)
+    rest = (encode(notes)[:30], np.zeros(8, np.float32), True, True, False)
     low, high = (
         collate([Example(encode(piece)[:60], melody_frames(extract_melody(piece)), *rest)], OPTIONS)
         for piece in (notes, notes.transpose(2))

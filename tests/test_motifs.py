@@ -30,6 +30,8 @@ from musicstyle.music.motifs import (
     WAITS,
     class_of,
     level_opinions,
+    longest_run,
+    longest_runs,
     note_opinion,
     recalled,
     release_opinion,
@@ -112,6 +114,13 @@ def _opine(row: np.ndarray, voice: int, notes: list[dict[str, int]], clock: int)
         if note["down"] and not was["down"] and was["length"]:
             share = (clock - note["clock"] + 1) / (was["length"] + 1)
             row[OFF[note["key"] - 21]] = first + RELEASES + sum(share >= least for least in (0.37, 0.7, 0.9, 1.1, 1.4))
+
+
+@given(keys=st.integers(1, 4).flatmap(lambda span: st.lists(st.integers(40, 40 + span), max_size=60)))
+def test_runs_of_all_notes_are_those_of_each(keys: list[int]) -> None:
+    intervals = np.diff(keys, prepend=keys[:1])
+    found = list(zip(*(part.tolist() for part in longest_runs(np.array(keys, dtype=np.int64))), strict=True))
+    assert found == [longest_run(intervals[: last + 1]) for last in range(len(keys))]
 
 
 @given(any_notes())

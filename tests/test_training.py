@@ -24,7 +24,7 @@ from lightning_fabric import Fabric
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from musicstyle.corpus.crops import TEACHER_HEARS
+from musicstyle.corpus.crops import TEACHERS
 from musicstyle.corpus.prepare import prepare
 from musicstyle.errors import CheckpointError, ConfigError, TrainingError
 from musicstyle.files import set_aside
@@ -32,7 +32,9 @@ from musicstyle.model import checkpoint
 from musicstyle.model.autoencoder import STYLE, Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
 from musicstyle.model.config import ModelConfig
+from musicstyle.music.habits import places
 from musicstyle.music.midi import write_midi
+from musicstyle.music.motifs import recalled
 from musicstyle.music.notes import Notes
 from musicstyle.training import loop
 from musicstyle.training.batches import SCALE_ROWS, training_batches, training_features, validation_batches
@@ -533,20 +535,18 @@ def taught(corpus: Path, tmp_path: Path) -> TrainingOptions:
 
 
 def test_a_teacher_answers_in_the_key_of_the_batch(corpus: Path, taught: TrainingOptions) -> None:
-    batch = next(training_batches(corpus, taught, 0))
+    batch = next(training_batches(corpus, dataclasses.replace(taught, sequenced=0.0), 0))
     teacher = Teacher(Path(taught.teacher), SMALL, torch.device("cpu"))
     answers = teacher.answers(batch)
     torch.testing.assert_close(answers.sum(dim=-1), torch.ones(3, 48))
     assert not answers[~batch["possible"]].any()
-    condition = teacher.model.condition(
-        batch["teacher_melody"],
-        teacher.model.encode_style(*(batch[name] for name in STYLE)),
-        batch["use_melody"],
-        batch["use_style"],
-    )
-    heard = {name: batch[f"teacher_{name}"] for name in TEACHER_HEARS}
-    heard |= {name: batch[name] for name in ("clock", "everywhere")}
-    logits = teacher.model.predict(heard, condition).detach()
+    # Oracle: the model hears a batch that is in the other key throughout.
+    moved = {name: batch[TEACHERS + name] for name in ("ids", "melody", "held")}
+    rows = [(ids.numpy(), held.numpy()) for ids, held in zip(moved["ids"], moved["held"], strict=True)]
+    for name, of in (("places", places), ("recalled", recalled)):
+        moved[name] = torch.from_numpy(np.stack([of(*row) for row in rows]))
+    heard = {name: values for name, values in (batch | moved).items() if name != "possible"}
+    logits = teacher.model(heard)[0].detach()
     for row in range(3):
         for place in (0, 20, 47):
             if (target := int(batch["ids"][row, place])) == 0:
@@ -556,6 +556,15 @@ def test_a_teacher_answers_in_the_key_of_the_batch(corpus: Path, taught: Trainin
             assert answers[row, place, target] == pytest.approx(
                 float(there[(may == target).nonzero().item()]), rel=1e-4
             )
+
+
+def test_of_what_a_sequencer_wrote_a_teacher_knows_what_was_played(corpus: Path, taught: TrainingOptions) -> None:
+    written = next(training_batches(corpus, dataclasses.replace(taught, sequenced=0.5, seed=3), 0))
+    assert {*written["sequenced"].tolist()} == {True, False}
+    answers = Teacher(Path(taught.teacher), SMALL, torch.device("cpu")).answers(written)
+    certain = torch.nn.functional.one_hot(written["ids"], 310).float()
+    for row, as_played in enumerate(written["sequenced"].tolist()):
+        assert torch.equal(answers[row], certain[row]) == as_played
 
 
 def test_what_a_teacher_teaches_is_least_where_the_pupil_says_the_same() -> None:

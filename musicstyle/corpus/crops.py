@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, other_place, transpositions
+from musicstyle.corpus.sequencer import Sequencer
 from musicstyle.corpus.store import Corpus
 from musicstyle.music.grammar import possible
 from musicstyle.music.habits import EVERYWHERE, habits, places
@@ -35,7 +36,7 @@ TRANSPOSITION = 3  # semitones, up or down, of the target
 STYLE_STRETCH = 0.05  # the style crop's times change by up to this part
 STYLE_TRANSPOSITION = 6
 TEACHER_TRANSPOSITION = 6  # semitones at most from a crop to what a teacher hears of it
-TEACHER_HEARS = ("ids", "melody", "held", "places", "recalled")  # in its own key
+TEACHERS = "teacher_"  # before the names of what a teacher hears
 _NOTES = [PERFORMANCE.kind_index(kind) for kind in (NOTE_ON, NOTE_OFF)]
 
 
@@ -53,6 +54,8 @@ class BatchOptions:
         drop_style: Probability that a row is to be played without its style.
         drop_melody: Probability that a row is to be played without its melody.
         line_melody: Probability that a row's melody is the line that is heard out, in place of the published one.
+        sequenced: Probability that a row, its style too, is as a sequencer would write it; it is never to be played
+            without its style, which alone tells that.
         seed: Not negative.
 
     Raises:
@@ -67,6 +70,7 @@ class BatchOptions:
     drop_style: float = 0.0
     drop_melody: float = 0.0
     line_melody: float = 0.0
+    sequenced: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -76,9 +80,13 @@ class BatchOptions:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
         if self.style_input not in ("other", "same", "either"):
             raise ValueError(f"style_input is {self.style_input!r}; it must be 'other', 'same' or 'either'")
-        for name in ("drop_style", "drop_melody", "line_melody"):
+        for name in ("drop_style", "drop_melody", "line_melody", "sequenced"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in 0..1")
+
+    def as_played(self) -> BatchOptions:
+        """The same with nothing augmented, dropped, written by a sequencer or heard out as a line: to judge on."""
+        return replace(self, augment=False, drop_style=0.0, drop_melody=0.0, line_melody=0.0, sequenced=0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +99,7 @@ class Example:
     style_features: np.ndarray
     use_melody: bool
     use_style: bool
+    sequenced: bool
 
 
 def batch(corpus: Corpus, split: str, step: int, options: BatchOptions, rows: slice = slice(None)) -> Batch:
@@ -117,7 +126,8 @@ def batch(corpus: Corpus, split: str, step: int, options: BatchOptions, rows: sl
         "style_clock" (B, style_tokens) int64, steps elapsed after each of them;
         "style_habits" (B, 2, HABITS) float32, counts and chances of the style crop's habits;
         "style_features" (B, 8) float32, mean similarity features of the style crop, finite;
-        "use_melody", "use_style" (B,) bool, False where the condition is dropped.
+        "use_melody", "use_style" (B,) bool, False where the condition is dropped;
+        "sequenced" (B,) bool, whether the row is as a sequencer would write it.
 
     Raises:
         CorpusError: nothing in that split.
@@ -142,7 +152,7 @@ def evaluation_batches(corpus: Corpus, split: str, options: BatchOptions, count:
     Args:
         corpus: What to draw from.
         split: "train", "validation" or "test".
-        options: Sizes, style input and seed; augmentation, dropping and the line are off whatever it says.
+        options: Sizes, style input and seed; augmentation, dropping, the line and sequencers are off whatever it says.
         count: So many crops, one from each of as many equal parts of the split, full wherever the piece is
             long enough. None: the whole split, crop after crop, but for a few notes
             of chords that a crop's end divides.
@@ -156,7 +166,7 @@ def evaluation_batches(corpus: Corpus, split: str, options: BatchOptions, count:
     """
     if count is not None and count < 1:
         raise ValueError(f"count is {count}; it must be 1 or more, or None for all")
-    options = replace(options, augment=False, drop_style=0.0, drop_melody=0.0, line_melody=0.0)
+    options = options.as_played()
     places = _every_crop(corpus, split, options) if count is None else _spread(corpus, split, options, count)
     examples: list[Example] = []
     for number, (piece, first) in enumerate(places):
@@ -178,7 +188,8 @@ def collate(examples: Sequence[Example], options: BatchOptions) -> Batch:
         "ids": ids,
         "clock": np.concatenate([np.zeros_like(elapsed[:, :1]), elapsed[:, :-1]], axis=1),
         "held": held,
-        **_opinions(ids, held),
+        "places": np.stack([places(*row) for row in zip(ids, held, strict=True)]),
+        "recalled": np.stack([recalled(*row) for row in zip(ids, held, strict=True)]),
         "everywhere": np.tile(EVERYWHERE, (len(ids), 1)),
         "possible": np.stack([possible(*row) for row in zip(ids, held > 0, strict=True)]),
         "melody": _pad([example.melody for example in examples], max(len(example.melody) for example in examples)),
@@ -188,41 +199,37 @@ def collate(examples: Sequence[Example], options: BatchOptions) -> Batch:
         "style_features": np.stack([example.style_features for example in examples]),
         "use_melody": np.array([example.use_melody for example in examples]),
         "use_style": np.array([example.use_style for example in examples]),
+        "sequenced": np.array([example.sequenced for example in examples]),
     }
 
 
 def transposed(batch: Batch, semitones: Sequence[int]) -> Batch:
     """A batch whose rows are so many semitones higher, as the decoder hears and says them.
 
-    The style stays, as it is heard in any key; "possible" is left out.
+    Style, habits and motifs stay as they are: they are those of any key.
+
+    Returns:
+        "ids", "melody" and "held" of the same shapes; "table" (B, 310) int64, what each id of the batch is there.
     """
     rows = list(zip(semitones, batch["ids"], batch["melody"], batch["held"], strict=True))
-    moved = {name: values for name, values in batch.items() if name != "possible"}
-    moved["ids"] = np.stack([performance_table(key)[ids] for key, ids, _, _ in rows])
-    moved["melody"] = np.stack([melody_table(key)[melody] for key, _, melody, _ in rows])
-    moved["held"] = np.stack([held_transposed(held, key) for key, _, _, held in rows])
-    return moved | _opinions(moved["ids"], moved["held"])
-
-
-def _opinions(ids: np.ndarray, held: np.ndarray) -> Batch:
-    """Who speaks for each id at each place of these rows: habits and motifs, as `batch` has them."""
-    rows = list(zip(ids, held, strict=True))
-    return {"places": np.stack([places(*row) for row in rows]), "recalled": np.stack([recalled(*row) for row in rows])}
+    return {
+        "ids": np.stack([performance_table(key)[ids] for key, ids, _, _ in rows]),
+        "melody": np.stack([melody_table(key)[melody] for key, _, melody, _ in rows]),
+        "held": np.stack([held_transposed(held, key) for key, _, _, held in rows]),
+        "table": np.stack([performance_table(key) for key in semitones]),
+    }
 
 
 def for_teacher(batch: Batch, step: int, options: BatchOptions, rows: slice = slice(None)) -> Batch:
     """What a teacher hears of some rows of the batch of a step: each in another key, drawn among those it fits into.
 
     Returns:
-        TEACHER_HEARS, each with "teacher_" before its name; "teacher_table" (B, 310) int64, what each id is in the
-        teacher's key.
+        What `transposed` gives, each with TEACHERS before its name.
     """
     numbers = range(options.batch_size)[rows]
     drawn = [np.random.default_rng([options.seed, step, row, 1]) for row in numbers]
     semitones = [_another_key(ids, rng) for ids, rng in zip(batch["ids"], drawn, strict=True)]
-    moved = transposed(batch, semitones)
-    heard = {f"teacher_{name}": moved[name] for name in TEACHER_HEARS}
-    return {**heard, "teacher_table": np.stack([performance_table(key) for key in semitones])}
+    return {TEACHERS + name: values for name, values in transposed(batch, semitones).items()}
 
 
 def _another_key(ids: np.ndarray, rng: np.random.Generator) -> int:
@@ -269,8 +276,10 @@ def example_at(corpus: Corpus, piece: int, first: int, rng: np.random.Generator,
     """The example whose crop begins at note `first` of a piece; `rng` draws what is left to chance."""
     stretch = STRETCHES[rng.integers(len(STRETCHES))]
     change = Change(stretch, TRANSPOSITION, rng.random()) if options.augment else Change()
+    if options.sequenced and rng.random() < options.sequenced:  # else nothing is drawn, so that crops stay
+        change = replace(change, sequencer=Sequencer.drawn(rng))
     target = cut(corpus, piece, first, options.tokens, change=change)
-    style = _style(corpus, piece, first, target, rng, options)
+    style = _style(corpus, piece, first, target, change.sequencer, rng, options)
     at_end = target.complete and len(target.ids) < options.tokens  # there is room for EOS
     use_melody, use_style = (bool(rng.random() >= share) for share in (options.drop_melody, options.drop_style))
     melody = crop_melody(target, "line" if rng.random() < options.line_melody else "published")
@@ -280,20 +289,29 @@ def example_at(corpus: Corpus, piece: int, first: int, rng: np.random.Generator,
         style=style.ids,
         style_features=mean_features(style.notes),
         use_melody=use_melody,
-        use_style=use_style,
+        use_style=use_style or bool(change.sequencer),
+        sequenced=bool(change.sequencer),
     )
 
 
 def _style(
-    corpus: Corpus, piece: int, first: int, target: Crop, rng: np.random.Generator, options: BatchOptions
+    corpus: Corpus,
+    piece: int,
+    first: int,
+    target: Crop,
+    sequencer: Sequencer | None,
+    rng: np.random.Generator,
+    options: BatchOptions,
 ) -> Crop:
     stretch = rng.uniform(1 - STYLE_STRETCH, 1 + STYLE_STRETCH)
     change = Change(stretch, STYLE_TRANSPOSITION, rng.random()) if options.augment else Change()
+    change = replace(change, sequencer=sequencer)
     same = options.style_input == "same" or (options.style_input == "either" and rng.random() < 0.5)
     if same:  # transposed only: the paper speaks of tempo too, its code does not touch it
         semitones = change.semitones(target.notes.pitch) if len(target.notes) else 0
         ids = performance_table(semitones)[target.ids]
-        return cut_notes(target.notes.transpose(semitones), target.melody, ids, options.style_tokens)
+        notes = target.notes.transpose(semitones)
+        return cut_notes(notes, target.melody, ids, options.style_tokens, np.arange(len(notes)))
     room = notes_for(corpus, piece, options.style_tokens)
     start, stop = other_place(int(corpus.pieces.count[piece]), first, target.last, room, rng)
     return cut(corpus, piece, start, options.style_tokens, last=stop, change=change)

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,6 @@ from musicstyle.errors import CorpusError
 from musicstyle.generation.options import ENSEMBLE
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.music.performance import encode
-from musicstyle.music.transposed import performance_table
 from musicstyle.music.vocabulary import NOTE_OFF, NOTE_ON, PAD, PERFORMANCE, TIME_SHIFT, VELOCITY
 from musicstyle.music.works import works
 from musicstyle.training.batches import as_tensors
@@ -152,8 +151,7 @@ def measure_likelihood(
         model: In evaluation mode.
         corpus: Prepared notes.
         split: "train", "validation" or "test".
-        options: batch_size, tokens, style_tokens, style_input and seed; nothing is augmented or dropped, and the melody
-            is the published one, whatever it says.
+        options: batch_size, tokens, style_tokens, style_input and seed; crops are as played, whatever it says.
         ensemble: In how many keys each crop is heard; see `GenerationOptions`.
         crops: From each piece.
         limit: So many pieces, a seeded choice; None: all.
@@ -162,7 +160,7 @@ def measure_likelihood(
     Raises:
         CorpusError: No piece of the split is as long as a crop.
     """
-    options = replace(options, augment=False, drop_style=0.0, drop_melody=0.0, line_melody=0.0)
+    options = options.as_played()
     pieces, dropped = eligible(corpus, split, options, limit)
     modes = served_modes(model.config)
     nats, counts = np.zeros((len(modes), len(pieces), 5)), np.zeros((len(pieces), 5))
@@ -192,16 +190,12 @@ def ensemble_logits(
         modes: Of those that the model serves.
         semitones: The keys, from the piece's own.
 
-    Yields:
-        (batch, length, vocabulary_size) float32, minus infinity for what is impossible.
+    Returns:
+        What `logits_by_mode` yields.
     """
-    device = next(model.parameters()).device
-    tables = [torch.tensor(performance_table(key), device=device) for key in semitones]
-    heard = [as_tensors(transposed(batch, [key] * len(batch["ids"]))) for key in semitones]
-    possible = torch.from_numpy(batch["possible"]).to(device)
-    for each in zip(*(logits_by_mode(model, one, modes) for one in heard), strict=True):
-        mean = torch.stack([logits[..., table] for logits, table in zip(each, tables, strict=True)]).mean(dim=0)
-        yield mean.masked_fill(~possible, float("-inf"))
+    own = as_tensors(batch)
+    keys = [as_tensors(transposed(batch, [key] * len(batch["ids"]))) for key in semitones]
+    return logits_by_mode(model, own, modes, keys)
 
 
 def eligible(corpus: Corpus, split: str, options: BatchOptions, limit: int | None = None) -> tuple[np.ndarray, int]:

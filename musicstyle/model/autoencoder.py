@@ -219,7 +219,7 @@ class Autoencoder(nn.Module):
         style = self.encode_style(*(batch[name] for name in STYLE)) if self.config.hears_style else None
         melody = batch["melody"] if self.config.hears_melody else None
         condition = self.condition(melody, style, batch["use_melody"], batch["use_style"])
-        logits = self.predict(batch, condition)
+        logits = self.with_opinions(self.decode_targets(batch, condition), batch, condition)
         if style is None:
             return logits, None
         heard = style[:, : self.config.width]
@@ -227,18 +227,35 @@ class Autoencoder(nn.Module):
             self.truncation.learn(heard)
         return logits, self.style_head(heard)
 
-    def predict(self, batch: dict[str, Tensor], condition: Condition) -> Tensor:
-        """Logits of every target id of a batch, each given those before it; minus infinity for what is impossible.
+    def decode_targets(
+        self, batch: dict[str, Tensor], condition: Condition, key: dict[str, Tensor] | None = None
+    ) -> Tensor:
+        """What the decoder says of every target id of a batch, given those before it.
 
         Args:
-            batch: ids, clock, held, places, everywhere, recalled, possible, as for `forward`; without possible, all is.
+            batch: ids, clock, held, as for `forward`.
+            condition: From `condition`, of the key's melody.
+            key: ids and held in the key to hear them in, and table, what each id of the batch is there, (batch,
+                vocabulary_size); None: as they are.
+
+        Returns:
+            Logits, (batch, length, vocabulary_size), of the batch's own ids.
+        """
+        heard = key or batch
+        logits = self.decode(F.pad(heard["ids"][:, :-1], (1, 0), value=PAD), batch["clock"], heard["held"], condition)
+        return logits.gather(2, key["table"][:, None].expand_as(logits)) if key else logits
+
+    def with_opinions(self, logits: Tensor, batch: dict[str, Tensor], condition: Condition) -> Tensor:
+        """The decoder's logits with what habits and motifs add; minus infinity for what is impossible.
+
+        Args:
+            logits: From `decode_targets`, in whatever key.
+            batch: places, everywhere, recalled, possible, as for `forward`; without possible, all is.
             condition: From `condition`.
 
         Returns:
             (batch, length, vocabulary_size).
         """
-        shifted = F.pad(batch["ids"][:, :-1], (1, 0), value=PAD)
-        logits = self.decode(shifted, batch["clock"], batch["held"], condition)
         if condition.habits is not None:
             logits = logits + said(condition.habits, batch["places"], batch["everywhere"])
         if self.config.motifs:

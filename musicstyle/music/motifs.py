@@ -128,9 +128,17 @@ def longest_runs(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Numbers of notes, (n,), and lengths, (n,).
     """
     intervals = np.diff(keys, prepend=keys[:1])
-    found = [longest_run(intervals[: note + 1]) for note in range(len(keys))]
-    sources, runs = np.array(found, dtype=np.int64).reshape(-1, 2).T
-    return sources, runs
+    same = np.tril(intervals[:, None] == intervals, -1)
+    same[:, :1] = False
+    # Each round counts the pairs of notes to which one interval more led likewise.
+    length, still = same.astype(np.int8), same
+    for _ in range(LONGEST - 1):
+        longer = np.zeros_like(same)
+        longer[1:, 1:] = same[1:, 1:] & still[:-1, :-1]
+        length, still = length + longer, longer
+    runs = length.max(axis=1, initial=0)
+    latest = len(keys) - 1 - np.argmax(length[:, ::-1], axis=1) if len(keys) else runs
+    return np.where(runs > 0, latest, 0), runs.astype(np.int64)
 
 
 def longest_run(intervals: np.ndarray) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -69,14 +69,39 @@ def style_error(guess: Tensor, features: Tensor, mean: Tensor, deviation: Tensor
 
 
 @torch.inference_mode()
-def logits_by_mode(model: Autoencoder, batch: dict[str, Tensor], modes: tuple[str, ...]) -> Iterator[Tensor]:
-    """Logits of every target of a batch in each mode, (batch, length, vocabulary_size) float32."""
+def logits_by_mode(
+    model: Autoencoder,
+    batch: dict[str, Tensor],
+    modes: tuple[str, ...],
+    keys: Sequence[dict[str, Tensor] | None] = (None,),
+) -> Iterator[Tensor]:
+    """Logits of every target of a batch in each mode.
+
+    Args:
+        model: In evaluation mode.
+        batch: As `Autoencoder.forward` takes it.
+        modes: Of those that the model serves.
+        keys: The batch as musicstyle.corpus.crops.transposed has it, in the keys to hear it in: the mean of what the
+            decoder says in them is taken. None: as it is.
+
+    Yields:
+        (batch, length, vocabulary_size) float32, minus infinity for what is impossible.
+    """
     device = next(model.parameters()).device
-    batch = {name: values.to(device) for name, values in batch.items()}
+    batch = _on(device, batch)
+    keys = [key and _on(device, key) for key in keys]
     style = model.encode_style(*(batch[name] for name in STYLE)) if model.config.hears_style else None
     for mode in modes:
-        use_melody, use_style = (torch.full_like(batch["use_melody"], used) for used in MODES[mode])
-        yield model.predict(batch, model.condition(batch["melody"], style, use_melody, use_style)).float()
+        use = [torch.full_like(batch["use_melody"], used) for used in MODES[mode]]
+        said = []
+        for key in keys:
+            condition = model.condition((key or batch)["melody"], style, *use)
+            said.append(model.decode_targets(batch, condition, key))
+        yield model.with_opinions(torch.stack(said).mean(dim=0), batch, condition).float()
+
+
+def _on(device: torch.device, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: values.to(device) for name, values in batch.items()}
 
 
 def token_nll(logits: Tensor, ids: Tensor) -> Tensor:

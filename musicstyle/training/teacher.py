@@ -13,10 +13,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from musicstyle.corpus.crops import TEACHER_HEARS
+from musicstyle.corpus.crops import TEACHERS
 from musicstyle.errors import ConfigError
+from musicstyle.model.autoencoder import STYLE
 from musicstyle.model.checkpoint import load_checkpoint, read_config
 from musicstyle.model.config import ModelConfig
 
@@ -52,6 +54,8 @@ class Teacher:
     def answers(self, batch: dict[str, Tensor]) -> Tensor:
         """How likely it holds every id at every place of a training batch, in the key of the batch.
 
+        Rows that a sequencer wrote it may never have learned of: there what was played is the answer.
+
         Args:
             batch: As `Autoencoder.forward` takes it, and what the teacher hears
                 (musicstyle.corpus.crops.for_teacher).
@@ -59,8 +63,9 @@ class Teacher:
         Returns:
             (batch, length, vocabulary_size) float32; 0 for what is impossible.
         """
-        heard = {name: values for name, values in batch.items() if name != "possible"}  # that of the batch's own key
-        heard |= {name: batch[f"teacher_{name}"] for name in TEACHER_HEARS}
-        logits = self.model(heard)[0].float()
-        logits = logits.gather(2, batch["teacher_table"][:, None].expand_as(logits))
-        return logits.masked_fill(~batch["possible"], float("-inf")).softmax(dim=-1)
+        key = {name.removeprefix(TEACHERS): values for name, values in batch.items() if name.startswith(TEACHERS)}
+        style = self.model.encode_style(*(batch[name] for name in STYLE)) if self.model.config.hears_style else None
+        condition = self.model.condition(key["melody"], style, batch["use_melody"], batch["use_style"])
+        logits = self.model.with_opinions(self.model.decode_targets(batch, condition, key), batch, condition)
+        answers = logits.float().softmax(dim=-1)
+        return torch.where(batch["sequenced"][:, None, None], F.one_hot(batch["ids"], answers.shape[-1]), answers)
