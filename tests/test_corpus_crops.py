@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from musicstyle.corpus import crops
 from musicstyle.corpus.crops import (
+    BEGINNING,
     STRETCHES,
     TRANSPOSITION,
     BatchOptions,
@@ -450,14 +451,17 @@ def test_sequencers_are_drawn_from_their_ranges() -> None:
 
 @pytest.mark.parametrize("style_input", ["same", "other"])
 def test_so_many_crops_are_as_a_sequencer_writes_them(corpus: Corpus, style_input: str) -> None:
-    """Style and target on one grid, the style in its own tempo; never without the style, and never to be judged on."""
+    """Style and target as loud; never to be judged on. Without the style, how they begin is not learned."""
     options = replace(OPTIONS, sequenced=0.3, style_input=style_input, drop_style=0.5, tokens=60)  # type: ignore[arg-type]
     drawn = [batch(corpus, "train", step, options) for step in range(40)]
     written = np.concatenate([one["sequenced"] for one in drawn])
     assert written.mean() == pytest.approx(0.3, abs=0.09)
-    assert np.concatenate([one["use_style"] for one in drawn])[written].all()
-    played = np.concatenate([one["use_style"] for one in drawn])[~written]
-    assert played.mean() == pytest.approx(0.5, abs=0.12)
+    heard, ids, targets = (np.concatenate([one[name] for one in drawn]) for name in ("use_style", "ids", "targets"))
+    begins = np.where(written & ~heard, (ids != PAD).sum(axis=1) // BEGINNING, 0)
+    assert heard[written].mean() == pytest.approx(0.5, abs=0.12)
+    np.testing.assert_array_equal(targets, np.where(np.arange(60) < begins[:, None], PAD, ids))
+    assert (targets != PAD).any(axis=1).all()
+    assert begins.any()
     as_loud = {True: 0, False: 0}
     for one in drawn:
         for row in np.flatnonzero(one["sequenced"]):

@@ -36,6 +36,7 @@ TRANSPOSITION = 3  # semitones, up or down, of the target
 STYLE_STRETCH = 0.05  # the style crop's times change by up to this part
 STYLE_TRANSPOSITION = 6
 TEACHER_TRANSPOSITION = 6  # semitones at most from a crop to what a teacher hears of it
+BEGINNING = 4  # the first of so many equal parts of a crop
 TEACHERS = "teacher_"  # before the names of what a teacher hears
 _NOTES = [PERFORMANCE.kind_index(kind) for kind in (NOTE_ON, NOTE_OFF)]
 
@@ -54,8 +55,7 @@ class BatchOptions:
         drop_style: Probability that a row is to be played without its style.
         drop_melody: Probability that a row is to be played without its melody.
         line_melody: Probability that a row's melody is the line that is heard out, in place of the published one.
-        sequenced: Probability that a row, its style too, is as a sequencer would write it; it is never to be played
-            without its style, which alone tells that.
+        sequenced: Probability that a row, its style too, is as a sequencer would write it.
         seed: Not negative.
 
     Raises:
@@ -114,6 +114,8 @@ def batch(corpus: Corpus, split: str, step: int, options: BatchOptions, rows: sl
 
     Returns:
         "ids" (B, tokens) int64 performance ids, EOS where the crop reaches the piece's end, PAD after;
+        "targets" (B, tokens) int64, those to be learned, PAD for others: without its style, how a row that a sequencer
+        wrote goes on is learned, not how it begins, lest a model begin so when it is given no style;
         "clock" (B, tokens) int64, 10 ms steps elapsed before each id;
         "held" (B, tokens, 88) int32 steps each key has been down then, plus 1; 0 for a key that is up;
         "places" (B, tokens, 310) int16, which habit of the style speaks for each id there (musicstyle.music.habits);
@@ -186,6 +188,7 @@ def collate(examples: Sequence[Example], options: BatchOptions) -> Batch:
     held = np.stack([held_before(row) for row in ids])
     return {
         "ids": ids,
+        "targets": np.stack([_to_learn(*row) for row in zip(ids, examples, strict=True)]),
         "clock": np.concatenate([np.zeros_like(elapsed[:, :1]), elapsed[:, :-1]], axis=1),
         "held": held,
         "places": np.stack([places(*row) for row in zip(ids, held, strict=True)]),
@@ -201,6 +204,11 @@ def collate(examples: Sequence[Example], options: BatchOptions) -> Batch:
         "use_style": np.array([example.use_style for example in examples]),
         "sequenced": np.array([example.sequenced for example in examples]),
     }
+
+
+def _to_learn(ids: np.ndarray, example: Example) -> np.ndarray:
+    begins = len(example.ids) // BEGINNING if example.sequenced and not example.use_style else 0
+    return np.where(np.arange(len(ids)) < begins, PAD, ids)
 
 
 def transposed(batch: Batch, semitones: Sequence[int]) -> Batch:
@@ -289,7 +297,7 @@ def example_at(corpus: Corpus, piece: int, first: int, rng: np.random.Generator,
         style=style.ids,
         style_features=mean_features(style.notes),
         use_melody=use_melody,
-        use_style=use_style or bool(change.sequencer),
+        use_style=use_style,
         sequenced=bool(change.sequencer),
     )
 

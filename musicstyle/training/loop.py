@@ -216,12 +216,12 @@ class Trainer:
                 group["lr"] = group["initial_lr"] * factor
         model.train()
         logits, guess = model(batch)
-        total, count = nll_sum(logits, batch["ids"])
+        total, count = nll_sum(logits, batch["targets"])
         learned = total
         if self.teacher is not None:
             with self.fabric.autocast():
                 answers = self.teacher.answers(batch)
-            learned = torch.lerp(total, taught_nll_sum(logits, answers, batch["ids"]), o.teacher_share)
+            learned = torch.lerp(total, taught_nll_sum(logits, answers, batch["targets"]), o.teacher_share)
         # Gradients are averaged over the processes: so each id weighs the same, whichever has it.
         objective = learned * self.fabric.world_size / self._sum_of_processes(count.float())
         if guess is not None:
