@@ -78,6 +78,11 @@ def set_aside(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.replaced")
 
 
+def is_kept(folder: Path) -> bool:
+    """Whether it stands in its place, or aside."""
+    return folder.exists() or set_aside(folder).exists()
+
+
 def put_back(folder: Path) -> None:
     """Put a folder that was set aside into its place, if nothing stands there."""
     if not folder.exists() and set_aside(folder).exists():

@@ -436,7 +436,7 @@ def test_a_process_that_was_killed_is_no_traceback(
     assert failed.exit_code == 1
     last = failed.stderr.splitlines()[-1]
     assert last.startswith(
-        "musicstyle: error: a process of the run was killed (out of memory?); saved at step 2, go on"
+        "musicstyle: error: a process of the run was killed (out of memory, or of /dev/shm?); saved at step 2, go on"
     )
 
 

@@ -426,11 +426,15 @@ def test_a_sequencer_writes_on_lines(seed: int, grid: float, loudness: int | Non
     written, kept = sequencer.write(notes)
     for seconds in (written.start, written.end):
         np.testing.assert_allclose(seconds / grid, np.round(seconds / grid), atol=1e-9)
+    places = list(zip(np.round(written.start / grid), written.pitch, strict=True))
     assert np.abs(written.start - notes.start[kept]).max() <= grid / 2 + 1e-9
     assert ((written.end - written.start) > 0.99 * grid).all()
     np.testing.assert_array_equal(written.pitch, notes.pitch[kept])
+    ends = np.maximum(np.round(notes.end / grid), np.round(notes.start / grid) + 1)
+    for note in range(len(written)):
+        together = (notes.pitch == written.pitch[note]) & (np.round(notes.start / grid) == places[note][0])
+        assert np.round(written.end[note] / grid) == ends[together].max()
     np.testing.assert_array_equal(written.velocity, notes.velocity[kept] if loudness is None else loudness)
-    places = list(zip(np.round(written.start / grid), written.pitch, strict=True))
     assert len(set(places)) == len(places)
     assert set(places) == set(zip(np.round(notes.start / grid), notes.pitch, strict=True))
     again, all_of_them = sequencer.write(written)
@@ -589,6 +593,12 @@ def test_a_crop_of_notes_is_cut_where_its_ids_are() -> None:
     assert crop.notes.end.tolist() == [0.5, 0.25]
     assert crop.melody.tolist() == [False, True]
     assert (crop.last, crop.steps, crop.complete) == (12, 50, False)
+
+
+def test_crops_of_a_single_id_are_drawn(corpus: Corpus) -> None:
+    for style_input in ("same", "other"):
+        options = BatchOptions(batch_size=20, tokens=1, style_tokens=1, style_input=style_input, sequenced=0.5)  # type: ignore[arg-type]
+        assert (batch(corpus, "train", 0, options)["ids"] != PAD).all()
 
 
 def test_notes_for_follows_the_density_of_the_piece(corpus: Corpus) -> None:

@@ -86,9 +86,10 @@ EVERY = [
 )
 def test_shapes_causality_padding_and_cache(config: ModelConfig) -> None:
     model, batch = awake(config), make_batch()
-    logits, guess = model(batch)
+    logits, guess, styles = model(batch)
     assert logits.shape == (3, 17, 310)
-    assert guess is None if not config.hears_style else guess.shape == (3, 8)
+    shapes = tuple(None if part is None else part.shape for part in (guess, styles))
+    assert shapes == ((3, 8), (3, config.width)) if config.hears_style else (None, None)
 
     later = {**batch, "ids": batch["ids"].clone()}
     later["ids"][:, 10:] = 2
@@ -121,24 +122,24 @@ def test_shapes_causality_padding_and_cache(config: ModelConfig) -> None:
 @pytest.mark.parametrize("mode", get_args(Combination))
 def test_style_and_melody_change_the_logits_and_only_of_their_row(base: ModelConfig, mode: Combination) -> None:
     model, batch = awake(dataclasses.replace(base, combine=mode)).double(), make_batch()
-    logits, _ = model(batch)
+    logits, *_ = model(batch)
     for changed in (
         {**batch, "style": torch.cat((batch["style"][:1], batch["style"][1:].flip(1)))},
         {**batch, "melody": torch.cat((batch["melody"][:1], batch["melody"][1:].flip(1)))},
         {**batch, "use_style": torch.tensor([True, False, False])},
         {**batch, "use_melody": torch.tensor([True, False, False])},
     ):
-        other, _ = model(changed)
+        other, *_ = model(changed)
         torch.testing.assert_close(other[0], logits[0], rtol=0, atol=1e-9)
         assert (other[1:] - logits[1:]).abs().amax(dim=(1, 2)).min() > 1e-6
 
 
 def test_what_is_impossible_has_no_share() -> None:
     model, batch = awake(SMALL), make_batch()
-    every, _ = model(batch)
+    every, *_ = model(batch)
     batch["possible"] = torch.rand(3, 17, 310, generator=torch.Generator().manual_seed(2)) < 0.5
     batch["possible"].scatter_(2, batch["ids"][..., None], value=True)
-    some, _ = model(batch)
+    some, *_ = model(batch)
     assert (some.softmax(-1) > 0).equal(batch["possible"])
     torch.testing.assert_close(some[batch["possible"]], every[batch["possible"]], rtol=0, atol=0)
 
@@ -164,9 +165,9 @@ def test_fewer_melodies_are_heard_in_turn(mode: Combination) -> None:
 def test_a_withheld_condition_says_nothing() -> None:
     model, batch = awake(SMALL), make_batch()
     none = torch.zeros(3, dtype=torch.bool)
-    silent, _ = model({**batch, "use_melody": none, "use_style": none})
+    silent, *_ = model({**batch, "use_melody": none, "use_style": none})
     shuffled = {**batch, "melody": batch["melody"].flip(1), "style": batch["style"].flip(1)}
-    again, _ = model({**shuffled, "use_melody": none, "use_style": none})
+    again, *_ = model({**shuffled, "use_melody": none, "use_style": none})
     torch.testing.assert_close(silent, again, rtol=0, atol=0)
     shifted = F.pad(batch["ids"][:, :-1], (1, 0))
     absent = model.decode(shifted, batch["clock"], batch["held"], model.condition(None, None, none, none))
@@ -175,8 +176,8 @@ def test_a_withheld_condition_says_nothing() -> None:
 
 def test_the_clock_matters_and_its_origin_decides_which_frames_are_near() -> None:
     model, batch = awake(SMALL), make_batch()
-    logits, _ = model(batch)
-    moved, _ = model({**batch, "clock": batch["clock"] + 10})
+    logits, *_ = model(batch)
+    moved, *_ = model({**batch, "clock": batch["clock"] + 10})
     assert not torch.allclose(logits, moved)
     frames = model._frames_around_now(batch["melody"], torch.full((3, 1), 34))
     expected = torch.stack([batch["melody"][:, 2 + i] + 92 * i for i in range(6)], dim=1)

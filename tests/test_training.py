@@ -41,10 +41,10 @@ from musicstyle.training.batches import SCALE_ROWS, training_batches, training_f
 from musicstyle.training.loop import Report, Trainer, choose_precision, make_fabric
 from musicstyle.training.loss import (
     feature_scale,
-    nll_sum,
+    nll_by_row,
     served_modes,
     style_error,
-    taught_nll_sum,
+    taught_nll_by_row,
     validation_nll,
 )
 from musicstyle.training.optimizers import is_matrix, make_optimizers
@@ -179,7 +179,7 @@ def test_it_learns_to_follow_the_melody(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_ends_the_run(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "nll_sum", lambda logits, _: (logits.sum() * math.nan, torch.tensor(1)))
+    monkeypatch.setattr(loop, "nll_by_row", lambda logits, _: logits.sum(dim=(1, 2)) * math.nan)
     with pytest.raises(TrainingError, match=r"step 1: the loss is nan"):
         run(corpus, tmp_path, OPTIONS)
     assert not (tmp_path / "last").exists()
@@ -449,10 +449,8 @@ def test_one_piece_and_one_validation_crop_do_not_drown_the_training(
 def test_padding_has_no_share_in_the_loss() -> None:
     logits, ids = torch.randn(2, 5, 310), torch.randint(2, 310, (2, 5))
     ids[1, 2:] = 0
-    total, count = nll_sum(logits, ids)
-    by_hand = -logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0][ids != 0].sum()
-    assert count == 7
-    torch.testing.assert_close(total, by_hand)
+    by_hand = -logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0] * (ids != 0)
+    torch.testing.assert_close(nll_by_row(logits, ids), by_hand.sum(dim=1))
 
 
 def test_validation_sums_then_divides(corpus: Path) -> None:
@@ -466,11 +464,11 @@ def test_validation_sums_then_divides(corpus: Path) -> None:
         for name in ("ids", "clock", "held", "places", "everywhere", "recalled", "possible", *STYLE, "use_style")
     }
     with torch.no_grad():
-        logits, _ = model(
+        logits, *_ = model(
             {**together, "melody": torch.zeros(6, 1, dtype=torch.long), "use_melody": torch.zeros(6, dtype=torch.bool)}
         )
-    total, count = nll_sum(logits, together["ids"])
-    assert validation_nll(model, batches, ("style",))["style"] == pytest.approx(float(total / count), abs=1e-5)
+    expected = float(nll_by_row(logits, together["ids"]).sum() / (together["ids"] != 0).sum())
+    assert validation_nll(model, batches, ("style",))["style"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_batches_do_not_depend_on_workers_and_ranks_share_them(corpus: Path) -> None:
@@ -535,7 +533,7 @@ def taught(corpus: Path, tmp_path: Path) -> TrainingOptions:
 
 
 def test_a_teacher_answers_in_the_key_of_the_batch(corpus: Path, taught: TrainingOptions) -> None:
-    batch = next(training_batches(corpus, dataclasses.replace(taught, sequenced=0.0), 0))
+    batch = next(training_batches(corpus, taught, 0))
     teacher = Teacher(Path(taught.teacher), SMALL, torch.device("cpu"))
     answers = teacher.answers(batch)
     torch.testing.assert_close(answers.sum(dim=-1), torch.ones(3, 48))
@@ -558,25 +556,16 @@ def test_a_teacher_answers_in_the_key_of_the_batch(corpus: Path, taught: Trainin
             )
 
 
-def test_of_what_a_sequencer_wrote_a_teacher_knows_what_was_played(corpus: Path, taught: TrainingOptions) -> None:
-    written = next(training_batches(corpus, dataclasses.replace(taught, sequenced=0.5, seed=3), 0))
-    assert {*written["sequenced"].tolist()} == {True, False}
-    answers = Teacher(Path(taught.teacher), SMALL, torch.device("cpu")).answers(written)
-    certain = torch.nn.functional.one_hot(written["ids"], 310).float()
-    for row, as_played in enumerate(written["sequenced"].tolist()):
-        assert torch.equal(answers[row], certain[row]) == as_played
-
-
 def test_what_a_teacher_teaches_is_least_where_the_pupil_says_the_same() -> None:
     logits = torch.randn(2, 5, 7, dtype=torch.float64)
     ids, impossible = torch.randint(1, 5, (2, 5)), torch.zeros(2, 5, 7, dtype=torch.bool)
     impossible[..., 5:], ids[1, 3:] = True, 0
     logits = logits.masked_fill(impossible, -torch.inf)
     certain = torch.nn.functional.one_hot(ids, 7).double()
-    torch.testing.assert_close(taught_nll_sum(logits, certain, ids), nll_sum(logits, ids)[0], check_dtype=False)
+    torch.testing.assert_close(taught_nll_by_row(logits, certain, ids), nll_by_row(logits, ids), check_dtype=False)
     pupil = logits.float().requires_grad_()
     own = pupil.detach().softmax(dim=-1)
-    nats = taught_nll_sum(pupil, own, ids)
+    nats = taught_nll_by_row(pupil, own, ids).sum()
     entropy = torch.distributions.Categorical(own).entropy()[ids != 0].sum()
     torch.testing.assert_close(nats.detach(), entropy)
     (gradient,) = torch.autograd.grad(nats, pupil)

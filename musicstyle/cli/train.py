@@ -140,6 +140,8 @@ def train(
     refuse_two_models(init, resume, preset, given)
     asked = _asked_machine()
     device = find_device(device)
+    if speaks():  # before the other processes begin, which write nothing
+        click.get_current_context().with_resource(claimed(out))
     saved = _saved_facts(out) if resume else {}
     begun = _facts(init) if init else saved
     config = _model_config(preset, given, begun)
@@ -155,8 +157,6 @@ def train(
     if precision == "auto":
         precision = saved.get("training", {}).get("precision", precision)
     again = f"musicstyle train --data {shlex.quote(str(data))} --out {shlex.quote(str(out))}{asked} --resume"
-    if speaks():  # before the other processes begin, which write nothing
-        click.get_current_context().with_resource(claimed(out))
     with _memory_is_named(device):
         trainer = _make_trainer(config, options, corpus, out, (device, precision, devices, nodes), threads)
         _take_up(trainer, init, resume)
@@ -295,7 +295,9 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
             raise
         if trainer.stop:  # the Ctrl-C ended it before it could agree
             raise _stopped(trainer, again) from None
-        raise MusicstyleError(f"a process of the run was killed (out of memory?); {_saved(trainer, again)}") from None
+        raise MusicstyleError(
+            f"a process of the run was killed (out of memory, or of /dev/shm?); {_saved(trainer, again)}"
+        ) from None
     if trainer.stop and speaks():  # the others end well: a child's failure would have Fabric kill the one that saves
         raise _stopped(trainer, again)
     return report

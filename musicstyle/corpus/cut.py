@@ -135,8 +135,8 @@ def cut_notes(notes: Notes, melody: np.ndarray, ids: np.ndarray, tokens: int, nu
     end = elapsed[-1] / STEPS_PER_SECOND if len(elapsed) else 0.0
     # A note that begins just behind its step's time may begin behind the clock's end.
     kept = Notes(kept.start, np.maximum(np.minimum(kept.end, end), kept.start), kept.pitch, kept.velocity)
-    after = int(number[heard].max() if len(kept) else number[0]) + 1
-    return Crop(ids, elapsed, kept, melody[heard], after, complete)
+    last = int(number[heard].max(initial=number[0] if len(number) else 0)) + 1
+    return Crop(ids, elapsed, kept, melody[heard], last, complete)
 
 
 def notes_for(corpus: Corpus, piece: int, tokens: int) -> int:

@@ -36,12 +36,14 @@ class Sequencer:
         return cls(grid, loudness if rng.random() < SHARE_AS_LOUD else None)
 
     def write(self, notes: Notes) -> tuple[Notes, np.ndarray]:
-        """Onsets and ends go to the nearest line, at least one apart; a key is struck once on a line.
+        """Onsets and ends go to the nearest line, at least one apart; a key is struck once on a line, for the longest.
 
         Returns:
             The notes that are left, and which of the given ones each of them was, (notes,).
         """
         start, end = (np.round(seconds / self.grid) * self.grid for seconds in (notes.start, notes.end))
-        _, kept = np.unique(np.stack((start, notes.pitch)), axis=1, return_index=True)
+        _, kept, which = np.unique(np.stack((start, notes.pitch)), axis=1, return_index=True, return_inverse=True)
+        end = np.maximum(end, start + self.grid)
+        np.maximum.at(end, kept[which], end.copy())
         velocity = notes.velocity if self.loudness is None else np.full(len(notes), self.loudness)
-        return Notes(start, np.maximum(end, start + self.grid), notes.pitch, velocity)[kept], kept
+        return Notes(start, end, notes.pitch, velocity)[kept], kept

@@ -142,6 +142,10 @@ class Corpus:
         """
         return self._draw(split)[0]
 
+    def split_or_train(self, split: str) -> str:
+        """The split if there is a piece in it, else "train"."""
+        return split if (self.pieces.split == SPLITS.index(split)).any() else "train"
+
     def ends(self, split: str) -> np.ndarray:
         """Running sum of the notes of `indices(split)`, (n,).
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from musicstyle.corpus.cut import cut, notes_for
-from musicstyle.corpus.store import SPLITS, Corpus
+from musicstyle.corpus.store import Corpus
 from musicstyle.errors import UsageError
 from musicstyle.evaluation.interpolation import Line, relative_distance
 from musicstyle.evaluation.style import Hits, hit_rate
@@ -308,11 +308,6 @@ def refuse_without_style(player: StyleTransfer, lacking: str = "no embedding to 
 def labelled(crops: Crops, names: dict[str, str]) -> np.ndarray:
     """The label of each crop by its file, (n,) strings, empty where unknown."""
     return np.array([names.get(path, "") for path in crops.paths])
-
-
-def a_split(corpus: Corpus, split: str) -> str:
-    """The split if the corpus has a piece in it, else the train split."""
-    return split if (corpus.pieces.split == SPLITS.index(split)).any() else "train"
 
 
 def _hits(areas: np.ndarray) -> Hits:

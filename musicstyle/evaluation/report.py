@@ -19,7 +19,7 @@ import numpy as np
 import musicstyle
 from musicstyle.corpus.crops import BatchOptions
 from musicstyle.errors import CorpusError, UsageError
-from musicstyle.evaluation.experiments import a_split, embed_crops, interpolation_test, play_modes, style_test
+from musicstyle.evaluation.experiments import embed_crops, interpolation_test, play_modes, style_test
 from musicstyle.evaluation.knowledge import knowledge, names_for
 from musicstyle.evaluation.likelihood import PROTOCOL_TOKENS, lengths, measure_likelihood
 from musicstyle.evaluation.material import listed, styles, tunes
@@ -261,7 +261,7 @@ class Report:
 
     def _likelihood(self, report: Callable[[int, int], None]) -> Answer:
         assert self.corpus is not None
-        split = a_split(self.corpus, self.plan.nll_split)
+        split = self.corpus.split_or_train(self.plan.nll_split)
         in_order = np.sort(lengths(self.corpus, self.corpus.indices(split)))
         tokens = min(self.plan.nll_tokens, int(in_order[len(in_order) // 4]))
         options = BatchOptions(
@@ -283,7 +283,7 @@ class Report:
 
     def _embedding(self, report: Callable[[int, int], None]) -> Answer:
         assert self.corpus is not None
-        split = a_split(self.corpus, "validation")
+        split = self.corpus.split_or_train("validation")
         crops = embed_crops(self.player, self.corpus, split, self.plan.crops, progress=report)
         return {"split": split, **knowledge(crops, names_for(self.corpus), self.plan.seed)}
 

@@ -206,26 +206,47 @@ class Autoencoder(nn.Module):
         ids = melody.gather(1, frame.clamp(0, last).flatten(1)).view_as(frame)
         return torch.where(inside, ids, PAD) + offsets * c.melody_vocabulary_size
 
-    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
-        """Logits of every target id of a training batch, and the style head's guess of the style's features.
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Logits of every target id of a training batch, and of each style the style head's guess of its features.
 
         Args:
             batch: ids, clock, held, places, everywhere, recalled, possible, melody, style, style_clock, style_habits,
                 use_melody, use_style, as musicstyle.corpus.crops makes them; without possible, all is.
 
         Returns:
-            (batch, length, vocabulary_size) and (batch, 8), the latter None if the model hears no style.
+            (batch, length, vocabulary_size), (batch, 8), and the style embeddings without the habits, (batch, width);
+            the latter two None if the model hears no style.
         """
         style = self.encode_style(*(batch[name] for name in STYLE)) if self.config.hears_style else None
-        melody = batch["melody"] if self.config.hears_melody else None
-        condition = self.condition(melody, style, batch["use_melody"], batch["use_style"])
-        logits = self.with_opinions(self.decode_targets(batch, condition), batch, condition)
+        logits = self.predict(batch, style, batch["use_melody"], batch["use_style"])
         if style is None:
-            return logits, None
+            return logits, None, None
         heard = style[:, : self.config.width]
-        if self.training:
-            self.truncation.learn(heard)
-        return logits, self.style_head(heard)
+        return logits, self.style_head(heard), heard
+
+    def predict(
+        self,
+        batch: dict[str, Tensor],
+        style: Tensor | None,
+        use_melody: Tensor,
+        use_style: Tensor,
+        key: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Logits of every target id of a batch, each given those before it.
+
+        Args:
+            batch: As for `forward`.
+            style: From `encode_style`; None: no row has a style.
+            use_melody: Rows that hear their melody, (batch,) bool.
+            use_style: Rows that hear their style, (batch,) bool.
+            key: The batch in the key that the decoder is to hear it in, as musicstyle.corpus.crops.transposed has it;
+                None: as it is.
+
+        Returns:
+            (batch, length, vocabulary_size), of the batch's own ids; minus infinity for what is impossible.
+        """
+        condition = self.condition((key or batch)["melody"], style, use_melody, use_style)
+        return self.with_opinions(self.decode_targets(batch, condition, key), batch, condition)
 
     def decode_targets(
         self, batch: dict[str, Tensor], condition: Condition, key: dict[str, Tensor] | None = None
@@ -235,8 +256,7 @@ class Autoencoder(nn.Module):
         Args:
             batch: ids, clock, held, as for `forward`.
             condition: From `condition`, of the key's melody.
-            key: ids and held in the key to hear them in, and table, what each id of the batch is there, (batch,
-                vocabulary_size); None: as they are.
+            key: As for `predict`.
 
         Returns:
             Logits, (batch, length, vocabulary_size), of the batch's own ids.

@@ -38,7 +38,7 @@ class Truncation(nn.Module):
         styles = styles.float()
         moved = styles.mean(dim=0) - self.mean
         spread = styles.var(dim=0, correction=0)
-        part = torch.where(self.variance.any(), MOMENTUM, 1.0)  # asked where it is, so that no CPU waits for a GPU
+        part = torch.where(self.mean.any(), MOMENTUM, 1.0)  # asked where it is, so that no CPU waits for a GPU
         self.variance.copy_((1 - part) * (self.variance + part * moved**2) + part * spread)
         self.mean.add_(part * moved)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from musicstyle.corpus.crops import BatchOptions, batch, draw, evaluation_batches, for_teacher, habits_of_crops
-from musicstyle.corpus.store import SPLITS, Corpus
+from musicstyle.corpus.store import Corpus
 from musicstyle.training.options import TrainingOptions
 
 Batch = dict[str, Tensor]
@@ -73,7 +73,7 @@ def training_batches(
     rows = slice(rank, None, world_size)
     dataset = StepDataset(corpus, "train", batch_options(options), rows, taught=bool(options.teacher))
     steps = range(first_step, options.steps)
-    workers, ahead = options.workers, 4 if options.workers else None
+    workers, ahead = options.workers, 2 if options.workers else None
     return iter(
         DataLoader(
             dataset,
@@ -111,6 +111,6 @@ def training_habits(path: Path, options: TrainingOptions) -> Tensor:
 def validation_batches(path: Path, options: TrainingOptions) -> list[Batch]:
     """The same crops of the validation split whatever the run's seed; of the train split if there is no other."""
     corpus = Corpus.open(path)
-    split = "validation" if (corpus.pieces.split == SPLITS.index("validation")).any() else "train"
+    split = corpus.split_or_train("validation")
     drawn = evaluation_batches(corpus, split, replace(batch_options(options), seed=0), options.validation_crops)
     return [as_tensors(arrays) for arrays in drawn]

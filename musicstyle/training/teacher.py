@@ -13,7 +13,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from musicstyle.corpus.crops import TEACHERS
@@ -54,8 +53,6 @@ class Teacher:
     def answers(self, batch: dict[str, Tensor]) -> Tensor:
         """How likely it holds every id at every place of a training batch, in the key of the batch.
 
-        Rows that a sequencer wrote it may never have learned of: there what was played is the answer.
-
         Args:
             batch: As `Autoencoder.forward` takes it, and what the teacher hears
                 (musicstyle.corpus.crops.for_teacher).
@@ -65,7 +62,4 @@ class Teacher:
         """
         key = {name.removeprefix(TEACHERS): values for name, values in batch.items() if name.startswith(TEACHERS)}
         style = self.model.encode_style(*(batch[name] for name in STYLE)) if self.model.config.hears_style else None
-        condition = self.model.condition(key["melody"], style, batch["use_melody"], batch["use_style"])
-        logits = self.model.with_opinions(self.model.decode_targets(batch, condition, key), batch, condition)
-        answers = logits.float().softmax(dim=-1)
-        return torch.where(batch["sequenced"][:, None, None], F.one_hot(batch["ids"], answers.shape[-1]), answers)
+        return self.model.predict(batch, style, batch["use_melody"], batch["use_style"], key).float().softmax(dim=-1)
