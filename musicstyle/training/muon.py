@@ -8,6 +8,7 @@ Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; rates an
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -42,34 +43,43 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._step_one(parameter, group["lr"], group["weight_decay"], group["momentum"])
+                    alike[parameter.shape].append(parameter)
+            for parameters in alike.values():
+                self._step_alike(parameters, group["lr"], group["weight_decay"], group["momentum"])
         return loss
 
-    def _step_one(self, parameter: nn.Parameter, lr: float, weight_decay: float, momentum: float) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["momentum_buffer"] = torch.zeros_like(parameter)
-        assert parameter.grad is not None
-        mean = state["momentum_buffer"].lerp_(parameter.grad, 1 - momentum)
-        dtype = torch.bfloat16 if multiplies_bf16(parameter.device.type) else torch.float32
-        update = nearly_orthogonal(parameter.grad.lerp(mean, momentum), dtype)
-        rows, columns = parameter.shape
-        parameter.mul_(1 - lr * weight_decay).add_(update, alpha=-lr * max(1.0, rows / columns) ** 0.5)
+    def _step_alike(self, parameters: list[nn.Parameter], lr: float, weight_decay: float, momentum: float) -> None:
+        """All matrices of one shape together: one by one they would keep a GPU waiting for what it is to do."""
+        nesterov = []
+        for parameter in parameters:
+            state = self.state[parameter]
+            if not state:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+            assert parameter.grad is not None
+            mean = state["momentum_buffer"].lerp_(parameter.grad, 1 - momentum)
+            nesterov.append(parameter.grad.lerp(mean, momentum))
+        dtype = torch.bfloat16 if multiplies_bf16(nesterov[0].device.type) else torch.float32
+        rows, columns = nesterov[0].shape
+        rate = lr * max(1.0, rows / columns) ** 0.5
+        for parameter, update in zip(parameters, nearly_orthogonal(torch.stack(nesterov), dtype), strict=True):
+            parameter.mul_(1 - lr * weight_decay).add_(update, alpha=-rate)
 
 
-def nearly_orthogonal(matrix: Tensor, dtype: torch.dtype) -> Tensor:
-    """The matrix with singular values of 0.7 to 1.2, but those that were next to none, by Newton and Schulz's rounds.
+def nearly_orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
+    """Matrices with singular values of 0.7 to 1.2, but those that were next to none, by Newton and Schulz's rounds.
 
     Args:
-        matrix: (rows, columns).
+        matrices: (matrices, rows, columns).
         dtype: To compute in, and of the result.
     """
-    wide = (matrix.T if matrix.shape[0] > matrix.shape[1] else matrix).to(dtype)
-    wide = wide / wide.norm().clamp(min=_SMALLEST_NORM)
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    wide = (matrices.mT if tall else matrices).to(dtype)
+    wide = wide / wide.norm(dim=(-2, -1), keepdim=True).clamp(min=_SMALLEST_NORM)
     a, b, c = _COEFFICIENTS
     for _ in range(_ROUNDS):
-        gram = wide @ wide.T
-        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    return wide.T if matrix.shape[0] > matrix.shape[1] else wide
+        gram = wide @ wide.mT
+        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return wide.mT if tall else wide
