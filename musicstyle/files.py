@@ -26,9 +26,20 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         An empty file in the same folder, with the same suffix, so that writers who go by the suffix do the right thing.
 
     Raises:
-        OSError: the folder cannot be made or written.
+        OSError: the folder cannot be made or written; it names `path`.
     """
     target = Path(path)
+    try:
+        with _beside(target) as beside:
+            yield beside
+    except OSError as error:  # a full disk names no file, a folder that cannot be written the temporary one
+        if error.filename is not None and not Path(error.filename).name.startswith("."):
+            raise
+        raise OSError(error.errno, f"cannot be written ({error.strerror or error})", str(target)) from error
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile's, which only their owner may read; and not the target's name, to which nothing may be added.
     beside = target.parent / f".{secrets.token_hex(_NAME_BYTES)}{target.suffix}"
@@ -40,6 +51,18 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def all_or_none() -> Iterator[list[Path]]:
+    """Yield a list for the files that are written one after the other; if the block raises, those in it are removed."""
+    written: list[Path] = []
+    try:
+        yield written
+    except BaseException:  # Ctrl-C too
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

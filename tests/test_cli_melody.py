@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -100,6 +101,21 @@ def test_a_track(tmp_path: Path, piece: Path) -> None:
         )
 
 
+def test_notes_that_no_piano_has(tmp_path: Path) -> None:
+    write_midi(tmp_path / "low.mid", Notes.from_arrays([0, 1], [1, 2], [12, 14], [90, 90]))
+    done = call(tmp_path / "low.mid")
+    assert (done.exit_code, "no notes within the piano's range" in done.stderr) == (1, True)
+
+
+def test_all_is_written_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("musicstyle.music.outputs.picture.write_picture", full)
+    done = call("C4 D4 E4", "--out", tmp_path / "a.mid", "--plot", tmp_path / "a.png")
+    assert (done.exit_code, list(tmp_path.iterdir())) == (1, [])
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -109,7 +125,6 @@ def test_a_track(tmp_path: Path, piece: Path) -> None:
         (["C4 D4", "--plot", "x.jpg"], 2, "let --plot end in .png"),
         (["C4 D4", "--extractor", "loudest"], 2, "loudest"),
         (["C4 D4", "--force"], 2, "--force means nothing without --out or --plot"),
-        (["C0 C0"], 1, "no notes within the piano's range"),
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], code: int, message: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from musicstyle.errors import MidiError, MusicstyleError, UsageError
-from musicstyle.files import put_back, replace_folder, set_aside, write_atomically
+from musicstyle.files import all_or_none, put_back, replace_folder, set_aside, write_atomically
 
 
 def test_success_leaves_the_file_and_nothing_else(tmp_path: Path) -> None:
@@ -26,6 +28,35 @@ def test_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         beside.write_text(b"half")  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == "old"
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """Not the file beside; but another that its writer misses is that one's fault."""
+    with (
+        pytest.raises(OSError, match=r"cannot be written \(No space.*song.mid'") as full,
+        write_atomically(tmp_path / "song.mid"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert (full.value.errno, full.value.filename) == (errno.ENOSPC, str(tmp_path / "song.mid"))
+    with pytest.raises(OSError, match=r"^\[Errno \d+\] cannot.*'/proc/song.mid'"), write_atomically("/proc/song.mid"):
+        pass
+    with (
+        pytest.raises(FileNotFoundError, match=r"directory: .*font.sf2'"),
+        write_atomically(tmp_path / "song.mid"),
+    ):
+        (tmp_path / "font.sf2").read_bytes()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_several_files_all_stay_or_none(tmp_path: Path) -> None:
+    for fails in (True, False):
+        with suppress(KeyboardInterrupt), all_or_none() as written:
+            for name in ("a", "b"):
+                (tmp_path / name).touch()
+                written.append(tmp_path / name)
+            if fails:
+                raise KeyboardInterrupt
+        assert len(list(tmp_path.iterdir())) == (0 if fails else 2)
 
 
 def test_the_file_has_the_mode_of_any_new_file(tmp_path: Path) -> None:

@@ -508,9 +508,22 @@ def test_keywords_change_the_options_and_wrong_ones_are_refused(player: StyleTra
     assert (by_keyword.settings["temperature"], by_keyword.settings["min_p"]) == (0.8, 0.05)
     assert len(by_keyword.to_pretty_midi().instruments[0].notes) == len(by_keyword.notes)
     wrong: list[tuple[str, Any]] = [("min_p", 1.1), ("tempo", 120), ("tempo", float("nan")), ("transpose", 99)]
-    for name, value in [*wrong, ("transpose", "up")]:
+    for name, value in [*wrong, ("transpose", "up"), ("transpose", "3"), ("temperature", None), ("seconds", "3")]:
         with pytest.raises(ConfigError, match=name):
             player.generate(None, tune(), **{name: value})
+
+
+def test_of_a_long_tune_no_more_is_heard_than_is_near(player: StyleTransfer) -> None:
+    start = np.arange(2000) * 0.5
+    long = Notes.from_arrays(start, start + 0.5, 60 + np.arange(2000) % 12, np.full(2000, 80))
+    frames = {seconds: make_plan(long, None, None, player.default_options(seconds=seconds)) for seconds in (5.0, 600.0)}
+    whole = melody_frames(long)
+    for seconds, plan in frames.items():
+        assert plan.melody_ids is not None
+        assert plan.melody_ids[-1] == EOS
+        assert np.array_equal(plan.melody_ids[:-1], whole[: int(10 * (seconds + 30))])
+        assert plan.asked is not None
+        assert plan.asked.duration_seconds == seconds
 
 
 def test_ten_minutes_in_constant_memory(player: StyleTransfer) -> None:

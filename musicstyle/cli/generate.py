@@ -17,6 +17,7 @@ from musicstyle.cli._flags import settings_are_flags
 from musicstyle.cli._group import StoppedError
 from musicstyle.cli._paths import refuse_to_write
 from musicstyle.errors import UsageError
+from musicstyle.files import all_or_none
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.music.outputs import output_kind
 from musicstyle.music.plaintext import looks_like_tune
@@ -187,17 +188,11 @@ def generate(
 
 
 def _save(outs: list[Path], made: list[Generation], meter: Meter) -> None:
-    """Write all files or none."""
-    written: list[Path] = []
-    try:
+    with all_or_none() as written:
         for path, result in zip(outs, made, strict=True):
             meter.update(len(written) / len(outs), f"writing {path}")
             result.save(path)
             written.append(path)
-    except BaseException:  # Ctrl-C too
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise
 
 
 def default_out(style: Path | None, melody: Path | None) -> Path:
@@ -317,7 +312,7 @@ def _summary(made: list[Generation], *, compiled: bool) -> str:
     music, tokens = sum(one.new_seconds for one in made), sum(one.tokens for one in made)
     notes = sum(one.new_notes for one in made)
     again = f"again with --seed {made[0].seed}"
-    speed = f"{tokens / taken:.0f} tokens/s, {music / taken:.1f} times as fast as it sounds"
+    speed = f"{tokens / taken:.0f} tokens/s, {music / taken:.1f} times real time"
     return (
         f"{notes} notes, {duration(music)} of music in {taken:.1f} s "
         f"({'compiling included' if compiled else speed}); {again if len(made) == 1 else 'the best ' + again}"

@@ -11,6 +11,7 @@ from musicstyle.cli._console import duration, give, say
 from musicstyle.cli._flags import refuse_given
 from musicstyle.cli._paths import refuse_to_write
 from musicstyle.errors import MidiError, UsageError
+from musicstyle.files import all_or_none
 from musicstyle.music.melody import Extractor
 from musicstyle.music.midi import MIDI_SUFFIXES
 from musicstyle.music.outputs.picture import SUFFIXES
@@ -62,12 +63,14 @@ def melody(
     if not len(notes):
         raise MidiError(file, "no notes within the piano's range")
     found = extract_melody(notes, cast("Extractor", extractor))
-    if out is not None:
-        _write(found, file, out, extractor)
-    if plot is not None:
-        from musicstyle.music.outputs.picture import write_picture
+    with all_or_none() as written:
+        if out is not None:
+            _write(found, file, out, extractor)
+            written.append(out)
+        if plot is not None:
+            from musicstyle.music.outputs.picture import write_picture
 
-        write_picture(plot, notes, found, f"{source_name(file)}: the melody, by the {extractor} extractor")
+            write_picture(plot, notes, found, f"{source_name(file)}: the melody, by the {extractor} extractor")
     say(f"{len(found)} of {len(notes)} notes are the melody, {duration(notes.duration_seconds)}")
     _give(found, notes, as_json, {"file": str(file), "extractor": extractor}, {"out": out, "plot": plot})
 

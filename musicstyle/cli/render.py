@@ -14,6 +14,7 @@ from musicstyle.cli._console import Meter, give
 from musicstyle.cli._flags import refuse_given
 from musicstyle.cli._paths import refuse_to_write
 from musicstyle.errors import ConfigError, UsageError
+from musicstyle.files import all_or_none
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.music.outputs import output_kind, write_output
 
@@ -50,10 +51,11 @@ def render(
     notes = read_midi(file)
     facts = _facts(file)
     tune = None if melody is None else _tune(melody, notes, facts)
-    with Meter("rendering") as meter:
-        for done, out in enumerate(outs):
-            meter.update(done / len(outs), str(out))
+    with Meter("rendering") as meter, all_or_none() as written:
+        for out in outs:
+            meter.update(len(written) / len(outs), str(out))
             write_output(out, notes, tune, title=title or file.stem, facts=facts)
+            written.append(out)
     if as_json:
         give({"outs": [str(out) for out in outs], "notes": len(notes), "seconds": round(notes.duration_seconds, 3)})
     else:

@@ -101,7 +101,7 @@ def sample_ids(
         )
     generators = [np.random.default_rng(seed) for seed in seeds]
     heard = np.append(PAD, primer)[:-1] if len(primer) else NO_IDS  # the loop puts in the last id
-    begun = (heard, elapsed_steps(heard), held_steps(heard))
+    begun = [values[-_reach(model) :] for values in (heard, elapsed_steps(heard), held_steps(heard))]
     stepper.prefill(*alone.heard(*(values[None] for values in begun)))
     last = [int(primer[-1]) if len(primer) else PAD] * len(grammars)
     while (allowed := np.array([grammar.allowed() for grammar in grammars])).any():
@@ -126,6 +126,11 @@ def sample_ids(
         if motivic is not None:
             motivic.accept(last)
         yield last
+
+
+def _reach(model: Autoencoder) -> int:
+    """How many of the last ids can tell the next: a window in each layer."""
+    return model.config.decoder_layers * model.config.window
 
 
 class Way:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Literal, TypedDict
 
 from musicstyle.errors import ConfigError
@@ -74,29 +74,36 @@ class GenerationOptions:
     def __post_init__(self) -> None:
         for name, (holds, rule) in self._checks().items():
             if not holds:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be {rule}")
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; it must be {rule}")
 
     def _checks(self) -> dict[str, tuple[bool, str]]:
         semitones = 0 if self.transpose == "auto" else self.transpose
         return {
             "seed": (_is_whole(self.seed) and self.seed >= 0, "a whole number, not negative"),
-            "temperature": (0 <= self.temperature <= 10, "between 0 and 10"),
+            "temperature": (_within(self.temperature, 0, 10), "between 0 and 10"),
             "top_k": (_is_whole(self.top_k) and self.top_k >= 0, "a whole number, not negative"),
-            "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
-            "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),
-            "seconds": (self.seconds is None or 1 <= self.seconds <= 3600, "between 1 and 3600"),
-            "melody_strength": (0 <= self.melody_strength <= 10, "between 0 and 10"),
-            "style_strength": (0 <= self.style_strength <= 10, "between 0 and 10"),
-            "motif_strength": (0 <= self.motif_strength <= 10, "between 0 and 10"),
+            "top_p": (_within(self.top_p, 0, 1) and self.top_p > 0, "above 0 and at most 1"),
+            "min_p": (_within(self.min_p, 0, 1), "between 0 and 1"),
+            "seconds": (self.seconds is None or _within(self.seconds, 1, 3600), "between 1 and 3600"),
+            "melody_strength": (_within(self.melody_strength, 0, 10), "between 0 and 10"),
+            "style_strength": (_within(self.style_strength, 0, 10), "between 0 and 10"),
+            "motif_strength": (_within(self.motif_strength, 0, 10), "between 0 and 10"),
             "ensemble": (
-                _is_whole(self.ensemble) and 1 <= self.ensemble <= len(ENSEMBLE),
+                _is_whole(self.ensemble) and _within(self.ensemble, 1, len(ENSEMBLE)),
                 f"a whole number from 1 to {len(ENSEMBLE)}",
             ),
-            "tempo": (SLOWEST <= self.tempo <= FASTEST, f"between {SLOWEST:g} and {FASTEST:g} times the written one"),
-            "transpose": (_is_whole(semitones) and -60 <= semitones <= 60, "auto, or semitones from -60 to 60"),
+            "tempo": (
+                _within(self.tempo, SLOWEST, FASTEST),
+                f"between {SLOWEST:g} and {FASTEST:g} times the written one",
+            ),
+            "transpose": (_is_whole(semitones) and _within(semitones, -60, 60), "auto, or semitones from -60 to 60"),
             "keep_melody": (isinstance(self.keep_melody, bool), "true or false"),
             "exact": (isinstance(self.exact, bool), "true or false"),
         }
+
+
+def _within(value: object, least: float, most: float) -> bool:
+    return isinstance(value, Real) and least <= float(value) <= most
 
 
 def _is_whole(value: object) -> bool:

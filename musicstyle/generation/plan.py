@@ -30,6 +30,7 @@ from musicstyle.music.vocabulary import (
 
 TAIL_STEPS = 200  # the last notes may ring for 2 s after the tune
 FREE_SECONDS = 30.0  # length without a tune
+HEARD_BEYOND_SECONDS = 30.0  # of the tune behind the end: about a crop of those that weights learn from
 _STEPS_PER_FRAME = STEPS_PER_SECOND // FRAMES_PER_SECOND
 
 
@@ -129,7 +130,7 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
         seconds = options.seconds if asked is None else min(seconds, options.seconds)
     end = begin + int(seconds * STEPS_PER_SECOND + 0.5)
     if asked is not None:
-        asked = asked.shift(begin / STEPS_PER_SECOND)
+        asked = asked.crop(0.0, seconds + HEARD_BEYOND_SECONDS).shift(begin / STEPS_PER_SECOND)
     heard = None if asked is None else _melody_ids(start, asked.transpose(shift), begin)
     limits = TWO_HANDS if style is None or options.style_strength == 0 else Limits.of(style)
     if asked is not None:

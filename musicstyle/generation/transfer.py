@@ -249,7 +249,7 @@ class StyleTransfer:
             raise UsageError(f"the style embedding is of shape {shape}; checkpoint {self.name} takes (crops, {width})")
         if not embedding.isfinite().all():
             raise UsageError("the style embedding holds what is no number")
-        return embedding.to(next(self.model.parameters()))
+        return embedding.detach().to(next(self.model.parameters()))
 
     def _keeps_by_default(self) -> bool:
         """Whether the checkpoint brings keep_melody: without a melody it then asks for nothing."""

@@ -73,18 +73,19 @@ class MidiPiece:
         return find_text(self.data)
 
 
-def read_midi(path: str | os.PathLike[str], *, pedal: bool = True) -> Notes:
+def read_midi(path: str | os.PathLike[str], *, pedal: bool = True, data: bytes | None = None) -> Notes:
     """All notes of a file but the drums', every track merged.
 
     Args:
         path: A Standard MIDI File (type 0, 1 or 2; metrical or SMPTE time; RIFF-wrapped too).
         pedal: Fold the sustain pedal into the ends, as note_seq.sequences_lib.apply_sustain_control_changes does.
+        data: The file's bytes where they have been read.
 
     Raises:
         MidiError: missing, a folder, unreadable, empty, too large, no MIDI, cut short, damaged, longer than a day,
             without notes, drums only.
     """
-    tracks = _read(path, pedal)[0]
+    tracks = _read(path, pedal, data)[0]
     pitched = [track.notes for track in tracks if not track.is_drum]
     if not pitched:
         raise MidiError(path, "holds only drums, no pitched notes" if tracks else "holds no notes")
@@ -94,8 +95,7 @@ def read_midi(path: str | os.PathLike[str], *, pedal: bool = True) -> Notes:
 def read_tracks(path: str | os.PathLike[str], *, pedal: bool = True, data: bytes | None = None) -> MidiPiece:
     """The file track by track, drums too, with its text events.
 
-    Args and errors as `read_midi`, except that drums alone are no error. `data` are the file's bytes where they have
-    been read.
+    Args and errors as `read_midi`, except that drums alone are no error.
     """
     tracks, has_pedal, data = _read(path, pedal, data)
     if not tracks:

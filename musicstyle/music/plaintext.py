@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from musicstyle.music.notes import Notes
-from musicstyle.music.vocabulary import DEFAULT_VELOCITY
+from musicstyle.music.vocabulary import DEFAULT_VELOCITY, MAX_PITCH, MIN_PITCH
 
 DEFAULT_TEMPO = Fraction(120)
 MAX_BEATS = 100_000  # of one word: a day of them, a second each, and some more
@@ -68,9 +68,14 @@ def format_tune(melody: Notes) -> str:
 
 
 def looks_like_tune(text: str) -> bool:
-    """Whether this is a tune itself rather than the name of a file: two words or more, the first of a tune's form."""
+    """Whether this is a tune itself rather than the name of a file.
+
+    The first word has a tune's form, and there are more of them or it says how long it lasts.
+    """
     words = [word for _, word in _words(text)]
-    return len(words) > 1 and any(form.fullmatch(words[0]) for form in (_WORD, _REST, _TEMPO))
+    if not words or not any(form.fullmatch(words[0]) for form in (_WORD, _REST, _TEMPO)):
+        return False
+    return len(words) > 1 or ":" in words[0]
 
 
 def _words(text: str) -> list[tuple[int, str]]:
@@ -94,8 +99,8 @@ def _pitch_and_beats(word: str) -> tuple[int | None, Fraction]:
     accidentals = note["accidentals"]
     pitch = 12 * (int(note["octave"]) + 1) + _SEMITONES[note["letter"].upper()]
     pitch += accidentals.count("#") - accidentals.count("b")
-    if not 0 <= pitch <= 127:
-        raise ValueError("is beyond MIDI's pitches, C-1 to G9")
+    if not MIN_PITCH <= pitch <= MAX_PITCH:
+        raise ValueError("is no key of the piano, whose are A0 to C8")
     return pitch, _beats(note["beats"])
 
 

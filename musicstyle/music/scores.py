@@ -77,14 +77,18 @@ def read_notes(path: PathLike, *, track: str | None = None) -> Notes:
         UsageError: no such track, or no MIDI file.
     """
     name = os.fspath(path)
-    if track is not None:
-        return _track_notes(path, track)
     if _is_tune(path):
+        if track is not None:
+            raise _no_tracks(name)
         return _as_midi_errors("the tune", parse_tune, name)
+    if any(map(str.isspace, name)) and not os.path.lexists(path):
+        raise MidiError(path, "no such file, and no tune, which begins with a note as C4, a rest as R or tempo=100")
     suffix = Path(name).suffix.lower()
-    if is_midi(path):
-        return read_midi(path)
-    data = read_bytes(path)
+    data = read_bytes(path)  # once: a pipe gives it no second time
+    if suffix in MIDI_SUFFIXES or _begins_as_midi(data):
+        return read_midi(path, data=data) if track is None else _track_notes(path, track, data)
+    if track is not None:
+        raise _no_tracks(name)
     if suffix in TUNE_SUFFIXES:
         return _as_midi_errors(path, parse_tune, _text(data))
     if suffix not in SCORE_FORMATS:
@@ -92,25 +96,21 @@ def read_notes(path: PathLike, *, track: str | None = None) -> Notes:
     return _as_midi_errors(path, read_score, data, SCORE_FORMATS[suffix])
 
 
-def is_midi(path: PathLike) -> bool:
-    """Whether a file is to be read as MIDI: by its suffix or by its first bytes."""
-    if Path(path).suffix.lower() in MIDI_SUFFIXES:
-        return True
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(16)
-    except (OSError, ValueError):
-        return False
-    return head.startswith(b"MThd") or (head[:4] == b"RIFF" and head[8:16] == b"RMIDdata")
+def _begins_as_midi(data: bytes) -> bool:
+    return data.startswith(b"MThd") or (data[:4] == b"RIFF" and data[8:16] == b"RMIDdata")
 
 
-def _track_notes(path: PathLike, track: str) -> Notes:
-    if _is_tune(path) or (os.path.isfile(path) and not is_midi(path)):  # noqa: PTH113 - as above
-        raise UsageError(f"{os.fspath(path)}: only MIDI files have tracks to choose from; leave the track out")
-    tracks = read_tracks(path).tracks
+def _no_tracks(name: str) -> UsageError:
+    return UsageError(f"{name}: only MIDI files have tracks to choose from; leave the track out")
+
+
+def _track_notes(path: PathLike, track: str, data: bytes) -> Notes:
+    tracks = read_tracks(path, data=data).tracks
     found = [one for one in tracks if track == str(one.index)]  # a number first: some tracks are named "1"
     found = found or [one for one in tracks if track.casefold() == one.name.casefold()]
     if len(found) == 1:
+        if found[0].is_drum:
+            raise UsageError(f"{os.fspath(path)}: track {track!r} holds drums, no pitched notes; choose another")
         return found[0].notes
     known = ", ".join(f"{one.index} {one.name!r}" for one in found or tracks)
     if found:

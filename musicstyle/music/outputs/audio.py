@@ -56,7 +56,7 @@ def write_audio(path: str | os.PathLike[str], notes: Notes, sample_rate: int = 4
                 for block in sampler.blocks():
                     file.write(block * gain)
         except soundfile.LibsndfileError as error:
-            raise MusicstyleError(f"{path}: {error.error_string}") from None
+            raise MusicstyleError(f"{path}: cannot be written (is the disk full? {error.error_string})") from None
 
 
 def _format(path: str | os.PathLike[str], sample_rate: int) -> tuple[str, str]:
