@@ -37,7 +37,7 @@ the_styles = click.option(
 the_melodies = click.option(
     "--melodies",
     type=A_PATH,
-    help="Tune or folder of them; default: Nottingham's tunes in MUSICSTYLE_DATA, else the examples.",
+    help="File with a tune, or a folder of them; default: Nottingham's tunes in MUSICSTYLE_DATA, else the examples.",
 )
 
 

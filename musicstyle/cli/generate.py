@@ -66,7 +66,7 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
 @click.option(
     "--melody",
     type=A_FILE,
-    help="Tune, or piece whose melody is taken: MIDI, MusicXML, ABC, Humdrum, or notes as text.",
+    help="Tune, or piece whose melody is taken: MIDI, MusicXML, ABC, Humdrum, or in quotes a text as 'C4 C4 G4:2'.",
 )
 @click.option(
     "--out",
@@ -80,7 +80,9 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
 @_dial("top_p", "Draw from the likeliest events that reach this probability")
 @_dial("min_p", "Draw from events that before guidance are at least this share as likely as the likeliest")
 @click.option(
-    "--seconds", type=float, help="Longest length, with up to 2 s to fade; default: the tune's, or 30 without a tune."
+    "--seconds",
+    type=float,
+    help="Longest length, never longer than the tune, with up to 2 s to fade; default: the tune's, or 30.",
 )
 @_dial("melody_strength", "1 as learned, more clings to the tune")
 @_dial("style_strength", "1 as learned, more exaggerates the style")

@@ -270,10 +270,11 @@ def _introduce(trainer: Trainer, corpus: Corpus) -> None:
         f"step {trainer.step} of {trainer.options.steps}, seed {trainer.options.seed}; into {trainer.out}"
     )
     if totals["pieces"] < FEW_PIECES:
+        judged = totals["validation"]["pieces"]
+        says = f"over {judged} unseen says little about others" if judged else "is over pieces that it learns from"
         say(
             f"note: {totals['pieces']} pieces are few; the model will learn these by heart sooner than "
-            f"it learns to play, and a validation NLL over "
-            f"{totals['validation']['pieces'] or 'no'} unseen says little about others"
+            f"it learns to play, and its validation NLL {says}"
         )
 
 
