@@ -101,9 +101,9 @@ def set_aside(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.replaced")
 
 
-def is_kept(folder: Path) -> bool:
-    """Whether it stands in its place, or aside."""
-    return folder.exists() or set_aside(folder).exists()
+def where_kept(folder: Path) -> Path | None:
+    """Where it stands: in its place, aside, or nowhere."""
+    return next((place for place in (folder, set_aside(folder)) if place.exists()), None)
 
 
 def put_back(folder: Path) -> None:

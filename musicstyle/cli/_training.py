@@ -21,16 +21,16 @@ def refuse_early(out: Path, resume: bool, force: bool) -> None:
     Raises:
         UsageError: It would be, or `out` cannot be the folder of a run.
     """
-    from musicstyle.files import is_kept
+    from musicstyle.files import where_kept
     from musicstyle.training.state import BEST, LAST
 
     if resume and force:
         raise UsageError("--resume goes on with a run and --force begins it anew; choose one")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; --out is the folder of a run")
-    if resume and not is_kept(out / LAST):
+    if resume and not where_kept(out / LAST):
         raise UsageError(f"{out}: no saved run to go on with; give its --out, or leave --resume out")
-    if not resume and not force and (is_kept(out / BEST) or is_kept(out / LAST)):
+    if not resume and not force and (where_kept(out / BEST) or where_kept(out / LAST)):
         raise UsageError(f"{out}: holds a run; --resume to go on with it, --force to begin anew, or another --out")
     refuse_unwritable(out / LAST)
 

@@ -26,6 +26,7 @@ from musicstyle.cli._training import (
     refuse_two_models,
 )
 from musicstyle.errors import MusicstyleError, TrainingError, UsageError
+from musicstyle.files import where_kept
 from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
 from musicstyle.training.options import StyleInput, TrainingOptions
 
@@ -140,8 +141,6 @@ def train(
     refuse_two_models(init, resume, preset, given)
     asked = _asked_machine()
     device = find_device(device)
-    if speaks():  # before the other processes begin, which write nothing
-        click.get_current_context().with_resource(claimed(out))
     saved = _saved_facts(out) if resume else {}
     begun = _facts(init) if init else saved
     config = _model_config(preset, given, begun)
@@ -157,6 +156,8 @@ def train(
     if precision == "auto":
         precision = saved.get("training", {}).get("precision", precision)
     again = f"musicstyle train --data {shlex.quote(str(data))} --out {shlex.quote(str(out))}{asked} --resume"
+    if speaks():  # before the other processes begin, which write nothing
+        click.get_current_context().with_resource(claimed(out))
     with _memory_is_named(device):
         trainer = _make_trainer(config, options, corpus, out, (device, precision, devices, nodes), threads)
         _take_up(trainer, init, resume)
@@ -181,9 +182,9 @@ def _facts(checkpoint: Path) -> dict[str, Any]:
 
 
 def _saved_facts(out: Path) -> dict[str, Any]:
-    from musicstyle.training.state import find_last, read_facts
+    from musicstyle.training.state import LAST, read_facts
 
-    folder = find_last(out)
+    folder = where_kept(out / LAST)
     return {} if folder is None else read_facts(folder)
 
 
