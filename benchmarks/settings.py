@@ -8,15 +8,16 @@
 What isn't given is as in GenerationOptions. Every setting plays the same tunes in the styles of the same performances
 with the same seeds. Pairs are the first of a random order (--choice) of all validation performances, after --skip of
 them: settings chosen on some pairs can be judged on others of the same order. Styles from elsewhere: --styles takes the
-MIDI files below a folder, --sequenced has performances written by SEQUENCER. share_50 and share_100: of the melody's
-notes that sound (`musicstyle eval melody`); hit_rate: of pairs in which a piece is nearer to the half of its
-performance that was not heard than to another's (`musicstyle eval style`); own: the mean overlapping area with it;
+MIDI files below a folder, --sequenced puts performances on a grid of GRID seconds, all notes as loud, as a
+sequencer writes them. share_50 and share_100: of the melody's notes that sound (`musicstyle eval melody`); hit_rate: of
+pairs in which a piece is nearer to the half of its performance that was not heard than to another's (`musicstyle eval
+style`); own: the mean overlapping area with it;
 heard: both by the half that was heard; real: the same of real playing, as long. density, length and sounding: how many
 notes, the median one's length, and how many sound at once, each for one of real playing as long, the median over the
 pieces. together: how what is played besides the tune goes with it (together.py); of real playing, besides the line that
 is heard out. sonority: how many keys sound at once, how closely (sonority.py). recurrence: how much of a voice comes
-again (recurrence.py). tokens_per_second: of all that generating takes, one thread. Data: $MUSICSTYLE_DATA; without it,
-the repository's examples.
+again (recurrence.py). tokens_per_second: of all that
+generating takes, one thread. Data: $MUSICSTYLE_DATA; without it, the repository's examples.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ from recurrence import recurrence
 from sonority import sonority
 from together import together
 
-from musicstyle.corpus.sequencer import Sequencer
 from musicstyle.evaluation.experiments import Halves, StyleTest, candidate_seconds
 from musicstyle.evaluation.material import styles, tunes
 from musicstyle.evaluation.melody import MelodyScore, score_melody
@@ -45,7 +45,8 @@ from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.music.melody import piano_melody
 from musicstyle.music.notes import Notes
 
-SEQUENCER = Sequencer(grid=0.125, loudness=100)
+GRID = 0.125  # seconds, for --sequenced
+LOUDNESS = 100
 SWEPT = ("melody_strength", "style_strength", "motif_strength", "temperature", "top_p", "min_p", "ensemble")
 SETTINGS = {name: [getattr(GenerationOptions(), name)] for name in SWEPT}
 
@@ -67,9 +68,7 @@ def main() -> None:
     stop = options.skip + options.pairs
     halves = [Halves.of(path) for path in styles(stop, options.choice, options.styles)[options.skip :]]
     if options.sequenced:
-        halves = [
-            Halves(half.name, *(SEQUENCER.write(part)[0] for part in (half.heard, half.judge))) for half in halves
-        ]
+        halves = [Halves(half.name, sequenced(half.heard), sequenced(half.judge)) for half in halves]
     melodies = tunes(stop, options.choice)[options.skip :]
     if len(halves) < 2 or not melodies:
         parser.error(f"--skip {options.skip} leaves {len(halves)} performances and {len(melodies)} tunes")
@@ -117,6 +116,14 @@ def measure(
         "recurrence": recurrence(played),
         "tokens_per_second": round(tokens / seconds),
     }
+
+
+def sequenced(notes: Notes) -> Notes:
+    """A performance as a sequencer would write it."""
+    start, end = (np.round(seconds / GRID) * GRID for seconds in (notes.start, notes.end))
+    _, once = np.unique(np.stack((start, notes.pitch)), axis=1, return_index=True)
+    end = np.maximum(end, start + GRID)
+    return Notes.from_arrays(start[once], end[once], notes.pitch[once], np.full(len(once), LOUDNESS))
 
 
 def ratio(of: Callable[[Notes], float], played: list[Notes], real: list[Notes]) -> float:

@@ -47,10 +47,9 @@ from torch.optim import Optimizer
 from musicstyle.model.attention import RelativeAttention, Rotation
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import PRESETS, ModelConfig
-from musicstyle.model.encoders import PAD
 from musicstyle.music.motifs import VOICES
 from musicstyle.training.loop import choose_precision
-from musicstyle.training.loss import nll_by_row
+from musicstyle.training.loss import nll_sum
 from musicstyle.training.optimizers import make_optimizers, optimizers_of
 from musicstyle.training.options import TrainingOptions
 
@@ -137,7 +136,8 @@ def training_step(setting: Setting, model: nn.Module, optimizers: list[Optimizer
 
 
 def mean_nll(logits: Tensor, ids: Tensor) -> Tensor:
-    return nll_by_row(logits, ids).sum() / (ids != PAD).sum()
+    total, count = nll_sum(logits, ids)
+    return total / count
 
 
 def whole_step(setting: Setting, *, relative: bool = True) -> Step:

@@ -35,7 +35,7 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:  # a full disk names no file, a folder that cannot be written the temporary one
         if error.filename is not None and not Path(error.filename).name.startswith("."):
             raise
-        raise OSError(error.errno, f"cannot be written ({error.strerror or error})", str(target)) from error
+        raise OSError(error.errno, error.strerror or str(error), str(target)) from error
 
 
 @contextmanager

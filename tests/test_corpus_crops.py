@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from musicstyle.corpus import crops
 from musicstyle.corpus.crops import (
-    BEGINNING,
     STRETCHES,
     TRANSPOSITION,
     BatchOptions,
@@ -26,7 +25,6 @@ from musicstyle.corpus.crops import (
 )
 from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, one_voice, other_place
 from musicstyle.corpus.prepare import prepare
-from musicstyle.corpus.sequencer import GRIDS, LOUDNESSES, SHARE_AS_LOUD, Sequencer
 from musicstyle.corpus.store import Corpus
 from musicstyle.errors import CorpusError
 from musicstyle.music.grammar import possible
@@ -180,22 +178,18 @@ def test_a_cut_is_the_beginning_of_everything_that_follows(corpus: Corpus, token
     piece = data.draw(st.integers(0, len(corpus) - 1))
     first = data.draw(st.integers(0, int(corpus.pieces.count[piece]) - 1))
     stretch = data.draw(st.sampled_from(STRETCHES))
-    sequencer = data.draw(st.none() | st.builds(Sequencer, st.floats(*GRIDS), st.none() | st.integers(1, 127)))
-    crop = cut(corpus, piece, first, tokens, change=Change(stretch, sequencer=sequencer))
+    crop = cut(corpus, piece, first, tokens, change=Change(stretch))
     rest = corpus.notes(piece, first)
-    number = np.arange(len(rest))
-    rest = rest.shift(-rest.start[0]).stretch(stretch)
-    if sequencer:
-        rest, number = sequencer.write(rest)
-    everything = encode(rest)
+    everything = encode(rest.shift(-rest.start[0]).stretch(stretch))
     np.testing.assert_array_equal(crop.ids, everything[:tokens])
     assert crop.complete == (len(everything) <= tokens)
     assert first < crop.last <= corpus.pieces.count[piece]
     heard = np.count_nonzero(np.isin(crop.ids, PERFORMANCE.ids(NOTE_ON)))
     assert len(crop.notes) == len(crop.melody) == heard
     assert crop.notes.duration_seconds <= max(crop.steps / 100, crop.notes.start.max() if heard else 0)
-    np.testing.assert_array_equal(crop.melody, corpus.records(piece, first)["melody"][number[:heard]])
-    assert crop.last == first + (number[:heard].max() if heard else 0) + 1
+    np.testing.assert_array_equal(
+        crop.melody, corpus.records(piece, first)["melody"][: crop.last - first][: len(crop.melody)]
+    )
 
 
 @given(reach=st.integers(0, 9), where=st.floats(0, 1, exclude_max=True), data=st.data())
@@ -419,65 +413,6 @@ def test_the_line_is_the_melody_as_often_as_asked(corpus: Corpus) -> None:
     assert same(judged, next(evaluation_batches(corpus, "train", OPTIONS)))
 
 
-@given(seed=st.integers(0, 99), grid=st.floats(0.03, 0.5), loudness=st.none() | st.integers(1, 127))
-def test_a_sequencer_writes_on_lines(seed: int, grid: float, loudness: int | None) -> None:
-    """The lines are whole numbers of grids from 0; what is left out was struck on a line where its key had been."""
-    notes, sequencer = tune(seed, 60, 50, 60), Sequencer(grid, loudness)
-    written, kept = sequencer.write(notes)
-    for seconds in (written.start, written.end):
-        np.testing.assert_allclose(seconds / grid, np.round(seconds / grid), atol=1e-9)
-    places = list(zip(np.round(written.start / grid), written.pitch, strict=True))
-    assert np.abs(written.start - notes.start[kept]).max() <= grid / 2 + 1e-9
-    assert ((written.end - written.start) > 0.99 * grid).all()
-    np.testing.assert_array_equal(written.pitch, notes.pitch[kept])
-    ends = np.maximum(np.round(notes.end / grid), np.round(notes.start / grid) + 1)
-    for note in range(len(written)):
-        together = (notes.pitch == written.pitch[note]) & (np.round(notes.start / grid) == places[note][0])
-        assert np.round(written.end[note] / grid) == ends[together].max()
-    np.testing.assert_array_equal(written.velocity, notes.velocity[kept] if loudness is None else loudness)
-    assert len(set(places)) == len(places)
-    assert set(places) == set(zip(np.round(notes.start / grid), notes.pitch, strict=True))
-    again, all_of_them = sequencer.write(written)
-    assert again.equals(written, tolerance_seconds=1e-9)
-    assert len(all_of_them) == len(written)
-    assert written.equals(Notes.from_arrays(*written.columns()))
-
-
-def test_sequencers_are_drawn_from_their_ranges() -> None:
-    drawn = [Sequencer.drawn(np.random.default_rng(seed)) for seed in range(1000)]
-    grids = np.array([one.grid for one in drawn])
-    assert GRIDS[0] <= grids.min() < grids.max() <= GRIDS[1]
-    assert np.median(grids) == pytest.approx(np.sqrt(GRIDS[0] * GRIDS[1]), rel=0.05)
-    loud = [one.loudness for one in drawn if one.loudness is not None]
-    assert len(loud) == pytest.approx(1000 * SHARE_AS_LOUD, abs=50)
-    assert {min(loud), max(loud)} <= set(range(LOUDNESSES[0], LOUDNESSES[1] + 1))
-
-
-@pytest.mark.parametrize("style_input", ["same", "other"])
-def test_so_many_crops_are_as_a_sequencer_writes_them(corpus: Corpus, style_input: str) -> None:
-    """Style and target as loud; never to be judged on. Without the style, how they begin is not learned."""
-    options = replace(OPTIONS, sequenced=0.3, style_input=style_input, drop_style=0.5, tokens=60)  # type: ignore[arg-type]
-    drawn = [batch(corpus, "train", step, options) for step in range(40)]
-    written = np.concatenate([one["sequenced"] for one in drawn])
-    assert written.mean() == pytest.approx(0.3, abs=0.09)
-    heard, ids, targets = (np.concatenate([one[name] for one in drawn]) for name in ("use_style", "ids", "targets"))
-    begins = np.where(written & ~heard, (ids != PAD).sum(axis=1) // BEGINNING, 0)
-    assert heard[written].mean() == pytest.approx(0.5, abs=0.12)
-    np.testing.assert_array_equal(targets, np.where(np.arange(60) < begins[:, None], PAD, ids))
-    assert (targets != PAD).any(axis=1).all()
-    assert begins.any()
-    as_loud = {True: 0, False: 0}
-    for one in drawn:
-        for row in np.flatnonzero(one["sequenced"]):
-            loudness = [np.unique(decode(ids[ids > EOS])[0].velocity) for ids in (one["ids"][row], one["style"][row])]
-            if len(loudness[0]) and len(loudness[1]):
-                as_loud[len(loudness[0]) == len(loudness[1]) == 1 and loudness[0][0] == loudness[1][0]] += 1
-    assert as_loud[True] > as_loud[False] > 0
-    judged = next(evaluation_batches(corpus, "train", options))
-    assert not judged["sequenced"].any()
-    assert same(judged, next(evaluation_batches(corpus, "train", replace(options, sequenced=0.0))))
-
-
 def pad(melody: np.ndarray) -> np.ndarray:
     return np.pad(melody, (0, 1000 - len(melody)))
 
@@ -489,7 +424,7 @@ def test_the_line_of_a_crop_has_what_the_pedal_hides() -> None:
         np.append(start, 0.0), np.append(np.full(6, 3.0), 3.0), [79, 77, 76, 74, 72, 71, 43], [90] * 6 + [50]
     )
     ids = encode(tune_and_bass)
-    crop = cut_notes(tune_and_bass, melody_flags(tune_and_bass), ids, len(ids), np.arange(7))
+    crop = cut_notes(tune_and_bass, melody_flags(tune_and_bass), ids, len(ids))
     onsets = {
         extractor: [MELODY.decode(i)[1] for i in crop_melody(crop, extractor) if MELODY.decode(i)[0] == PITCH]
         for extractor in ("published", "line")
@@ -586,19 +521,13 @@ def test_long_notes_do_not_lose_the_ids_behind_them(tmp_path: Path) -> None:
 
 def test_a_crop_of_notes_is_cut_where_its_ids_are() -> None:
     notes = Notes.from_arrays([0, 0, 0.5, 1], [2, 0.25, 0.75, 3], [60, 72, 64, 67], [100, 100, 100, 100])
-    crop = cut_notes(notes, np.array([False, True, True, True]), encode(notes), 6, np.arange(10, 14))
+    crop = cut_notes(notes, np.array([False, True, True, True]), encode(notes), 6)
     # VELOCITY, NOTE_ON, NOTE_ON, TIME_SHIFT, NOTE_OFF, TIME_SHIFT
     assert [PERFORMANCE.decode(event)[1] for event in crop.ids] == [25, 60, 72, 25, 72, 25]
     assert crop.notes.pitch.tolist() == [60, 72]
     assert crop.notes.end.tolist() == [0.5, 0.25]
     assert crop.melody.tolist() == [False, True]
-    assert (crop.last, crop.steps, crop.complete) == (12, 50, False)
-
-
-def test_crops_of_a_single_id_are_drawn(corpus: Corpus) -> None:
-    for style_input in ("same", "other"):
-        options = BatchOptions(batch_size=20, tokens=1, style_tokens=1, style_input=style_input, sequenced=0.5)  # type: ignore[arg-type]
-        assert (batch(corpus, "train", 0, options)["ids"] != PAD).all()
+    assert (crop.last, crop.steps, crop.complete) == (2, 50, False)
 
 
 def test_notes_for_follows_the_density_of_the_piece(corpus: Corpus) -> None:
@@ -619,7 +548,6 @@ def test_notes_for_follows_the_density_of_the_piece(corpus: Corpus) -> None:
         ({"drop_style": 1.5}, "drop_style is 1.5"),
         ({"drop_melody": float("nan")}, "drop_melody is nan"),
         ({"line_melody": -0.1}, "line_melody is -0.1"),
-        ({"sequenced": 1.01}, "sequenced is 1.01"),
     ],
 )
 def test_impossible_options_are_refused(wrong: dict[str, object], message: str) -> None:

@@ -33,12 +33,12 @@ def test_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     """Not the file beside; but another that its writer misses is that one's fault."""
     with (
-        pytest.raises(OSError, match=r"cannot be written \(No space.*song.mid'") as full,
+        pytest.raises(OSError, match=r"No space left on device: .*song.mid'") as full,
         write_atomically(tmp_path / "song.mid"),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert (full.value.errno, full.value.filename) == (errno.ENOSPC, str(tmp_path / "song.mid"))
-    with pytest.raises(OSError, match=r"^\[Errno \d+\] cannot.*'/proc/song.mid'"), write_atomically("/proc/song.mid"):
+    with pytest.raises(OSError, match=r"'/proc/song.mid'"), write_atomically("/proc/song.mid"):
         pass
     with (
         pytest.raises(FileNotFoundError, match=r"directory: .*font.sf2'"),

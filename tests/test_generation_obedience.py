@@ -40,7 +40,16 @@ from musicstyle.music.melody import extract_melody, frames_to_melody, melody_fra
 from musicstyle.music.motifs import recalled
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import decode, elapsed_steps, encode, held_before, held_steps
-from musicstyle.music.vocabulary import EOS, KEYS, NOTE_OFF, NOTE_ON, PERFORMANCE, TIME_SHIFT, VELOCITY
+from musicstyle.music.vocabulary import (
+    EOS,
+    KEYS,
+    NOTE_OFF,
+    NOTE_ON,
+    PERFORMANCE,
+    TIME_SHIFT,
+    VELOCITY,
+    velocity_bin,
+)
 
 SMALL = ModelConfig(
     width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=24,
@@ -98,7 +107,12 @@ def canonical(ids: np.ndarray) -> bool:
     keys=st.integers(1, 4),
     bias=st.sampled_from([0.0, 3.0]),
     limits=st.builds(
-        Limits, st.sampled_from([HELD_STEPS, 30, LONGEST_STEPS]), st.sampled_from([1, 3, KEYS]), st.sampled_from([1, 3])
+        Limits,
+        st.sampled_from([HELD_STEPS, 30, LONGEST_STEPS]),
+        st.sampled_from([1, 3, KEYS]),
+        st.sampled_from([1, 3]),
+        st.integers(1, 16),
+        st.integers(16, 32),
     ),
 )
 def test_a_random_walk_leaves_no_duty_undone_and_stays_canonical(
@@ -134,10 +148,16 @@ def test_a_random_walk_leaves_no_duty_undone_and_stays_canonical(
     longest=st.integers(HELD_STEPS, 80),
     most=st.integers(1, 12),
     chord=st.integers(1, FINGERS),
+    softest=st.integers(1, 20),
+    levels=st.integers(1, 12),
 )
-def test_a_random_walk_stays_within_what_a_style_does(seed: int, longest: int, most: int, chord: int) -> None:
+def test_a_random_walk_stays_within_what_a_style_does(
+    seed: int, longest: int, most: int, chord: int, softest: int, levels: int
+) -> None:
     """Whoever draws, as long as it likes to strike keys and seldom lets them go."""
-    rng, grammar, down = np.random.default_rng(seed), Grammar(600, 630, Limits(longest, most, chord)), dict[int, int]()
+    limits = Limits(longest, most, chord, softest, softest + levels - 1)
+    rng, grammar, down = np.random.default_rng(seed), Grammar(600, 630, limits), dict[int, int]()
+    loudness: set[int] = set()
     strikes: list[int] = []
     liked = {NOTE_OFF: 0.01, NOTE_ON: 5.0, TIME_SHIFT: 1.0}
     weight = np.ones(PERFORMANCE.size)
@@ -157,6 +177,7 @@ def test_a_random_walk_stays_within_what_a_style_does(seed: int, longest: int, m
         if event_id != EOS:
             kind, key = PERFORMANCE.decode(event_id)
             first = kind == TIME_SHIFT or (first and kind != NOTE_ON)
+            loudness |= {key} if kind == VELOCITY else set()
             if kind == NOTE_ON:
                 down[key] = grammar.clock
                 strikes.append(grammar.clock)
@@ -164,6 +185,7 @@ def test_a_random_walk_stays_within_what_a_style_does(seed: int, longest: int, m
                 del down[key]
         grammar.accept(event_id)
     assert grammar.clock >= 600
+    assert loudness <= set(range(softest, softest + levels))
 
 
 def test_the_limits_of_a_style_are_those_of_99_of_its_100_notes() -> None:
@@ -174,10 +196,14 @@ def test_the_limits_of_a_style_are_those_of_99_of_its_100_notes() -> None:
     limits = Limits.of(style)
     assert 55 <= limits.longest_steps < 800
     assert (limits.most_keys, limits.most_struck) == (7, A_HAND)
-    assert Limits.of(style[:1]) == Limits(55, A_HAND, A_HAND)
+    assert Limits.of(style[:1]) == Limits(55, A_HAND, A_HAND, 16, 16)
     click, drone = (Notes.from_arrays([0.0], [end], [60], [64]) for end in (0.01, 60.0))
-    assert Limits.of(click) == Limits(HELD_STEPS, A_HAND, A_HAND)
-    assert Limits.of(drone) == Limits(LONGEST_STEPS, A_HAND, A_HAND)
+    assert Limits.of(click) == Limits(HELD_STEPS, A_HAND, A_HAND, 16, 16)
+    assert Limits.of(drone) == Limits(LONGEST_STEPS, A_HAND, A_HAND, 16, 16)
+    velocity = np.full(200, 64)
+    velocity[:3], velocity[3], velocity[4:7] = 20, 1, 100  # the softest and the loudest, but for one
+    loud = Limits.of(Notes.from_arrays(style.start, style.end, style.pitch, velocity))
+    assert (loud.softest, loud.loudest) == (velocity_bin(20), velocity_bin(100))
 
 
 @pytest.mark.parametrize(("rolled_seconds", "expected"), [(0.0, 8), (0.005, 8), (0.02, A_HAND), (0.1, A_HAND)])
@@ -202,6 +228,8 @@ def test_a_piece_keeps_to_the_limits_of_its_style(player: StyleTransfer) -> None
     stream = player.stream(style, tune(), seed=5)
     (ids,) = stream.job.sample_all([5])
     notes, _ = decode(ids)
+    loudness = velocity_bin(notes.velocity)
+    assert limits.softest <= loudness.min() <= loudness.max() <= limits.loudest
     start, end = notes.steps()
     assert (end - start).max() <= limits.longest_steps
     assert make_plan(tune(), None, None, player.default_options()).limits == TWO_HANDS

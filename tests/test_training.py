@@ -41,10 +41,10 @@ from musicstyle.training.batches import SCALE_ROWS, training_batches, training_f
 from musicstyle.training.loop import Report, Trainer, choose_precision, make_fabric
 from musicstyle.training.loss import (
     feature_scale,
-    nll_by_row,
+    nll_sum,
     served_modes,
     style_error,
-    taught_nll_by_row,
+    taught_nll_sum,
     validation_nll,
 )
 from musicstyle.training.optimizers import is_matrix, make_optimizers
@@ -179,7 +179,7 @@ def test_it_learns_to_follow_the_melody(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_ends_the_run(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "nll_by_row", lambda logits, _: logits.sum(dim=(1, 2)) * math.nan)
+    monkeypatch.setattr(loop, "nll_sum", lambda logits, _: (logits.sum() * math.nan, torch.tensor(1)))
     with pytest.raises(TrainingError, match=r"step 1: the loss is nan"):
         run(corpus, tmp_path, OPTIONS)
     assert not (tmp_path / "last").exists()
@@ -449,8 +449,10 @@ def test_one_piece_and_one_validation_crop_do_not_drown_the_training(
 def test_padding_has_no_share_in_the_loss() -> None:
     logits, ids = torch.randn(2, 5, 310), torch.randint(2, 310, (2, 5))
     ids[1, 2:] = 0
-    by_hand = -logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0] * (ids != 0)
-    torch.testing.assert_close(nll_by_row(logits, ids), by_hand.sum(dim=1))
+    total, count = nll_sum(logits, ids)
+    by_hand = -logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0][ids != 0].sum()
+    assert count == 7
+    torch.testing.assert_close(total, by_hand)
 
 
 def test_validation_sums_then_divides(corpus: Path) -> None:
@@ -467,8 +469,8 @@ def test_validation_sums_then_divides(corpus: Path) -> None:
         logits, *_ = model(
             {**together, "melody": torch.zeros(6, 1, dtype=torch.long), "use_melody": torch.zeros(6, dtype=torch.bool)}
         )
-    expected = float(nll_by_row(logits, together["ids"]).sum() / (together["ids"] != 0).sum())
-    assert validation_nll(model, batches, ("style",))["style"] == pytest.approx(expected, abs=1e-5)
+    total, count = nll_sum(logits, together["ids"])
+    assert validation_nll(model, batches, ("style",))["style"] == pytest.approx(float(total / count), abs=1e-5)
 
 
 def test_batches_do_not_depend_on_workers_and_ranks_share_them(corpus: Path) -> None:
@@ -562,10 +564,10 @@ def test_what_a_teacher_teaches_is_least_where_the_pupil_says_the_same() -> None
     impossible[..., 5:], ids[1, 3:] = True, 0
     logits = logits.masked_fill(impossible, -torch.inf)
     certain = torch.nn.functional.one_hot(ids, 7).double()
-    torch.testing.assert_close(taught_nll_by_row(logits, certain, ids), nll_by_row(logits, ids), check_dtype=False)
+    torch.testing.assert_close(taught_nll_sum(logits, certain, ids), nll_sum(logits, ids)[0], check_dtype=False)
     pupil = logits.float().requires_grad_()
     own = pupil.detach().softmax(dim=-1)
-    nats = taught_nll_by_row(pupil, own, ids).sum()
+    nats = taught_nll_sum(pupil, own, ids)
     entropy = torch.distributions.Categorical(own).entropy()[ids != 0].sum()
     torch.testing.assert_close(nats.detach(), entropy)
     (gradient,) = torch.autograd.grad(nats, pupil)

@@ -117,11 +117,10 @@ def test_a_teacher_without_a_share_teaches_nothing_and_one_with_all_of_it_everyt
 
 
 def test_two_processes_have_the_gradient_of_one(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = dataclasses.replace(OPTIONS, steps=1, clip=1e9, sequenced=0.8, drop_style=0.6)
+    options = dataclasses.replace(OPTIONS, steps=1, clip=1e9)
     _, (whole,) = trained(corpus, tmp_path / "one", options, gradients)
     batch = next(training_batches(corpus, options, 0))
-    count = int((batch["targets"] != 0).sum())
-    assert count < int((batch["ids"] != 0).sum())
+    count = int((batch["ids"] != 0).sum())
 
     def all_reduce(_fabric: Fabric, value: Tensor, **_: Any) -> Tensor:
         return torch.tensor(float(count)) if value > 1 else value  # the ids of both, or who asks to stop
@@ -138,27 +137,6 @@ def test_two_processes_have_the_gradient_of_one(corpus: Path, tmp_path: Path, mo
         torch.testing.assert_close(mean, gradient, rtol=1e-4, atol=1e-7)
 
 
-def test_of_sequenced_crops_the_truth_is_learned_and_only_what_is_to_be_learned(corpus: Path, tmp_path: Path) -> None:
-    """Whatever the teacher's share. Oracle: the gradient of the mean NLL of the targets."""
-    teacher = str(tmp_path / "teacher" / "last")
-    trained(corpus, tmp_path / "teacher", dataclasses.replace(OPTIONS, seed=9))
-    options = dataclasses.replace(
-        OPTIONS, steps=1, clip=1e9, style_head_weight=0.0, sequenced=1.0, drop_style=0.7, teacher=teacher
-    )
-    trainer = Trainer(SMALL, options, corpus, tmp_path / "oracle", make_fabric("cpu", "32-true"))
-    batch = next(training_batches(corpus, options, 0))
-    assert (batch["targets"] != batch["ids"]).any()
-    model = trainer.plain
-    model.habits.learn_usual(training_habits(corpus, options))
-    torch.manual_seed(options.seed * 1_000_003)
-    nats = torch.nn.functional.cross_entropy(model(batch)[0].transpose(1, 2), batch["targets"], ignore_index=0)
-    nats.backward()
-    expected = gradients(trainer)
-    _, (found,) = trained(corpus, tmp_path / "run", options, gradients)
-    for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-6)
-
-
 def test_which_styles_are_near_is_learned_in_training_alone(corpus: Path, tmp_path: Path) -> None:
     """Of crops one by one, and of those of all processes."""
     options = dataclasses.replace(OPTIONS, batch_size=1)
@@ -169,21 +147,6 @@ def test_which_styles_are_near_is_learned_in_training_alone(corpus: Path, tmp_pa
     styles.plain.eval()
     styles.plain(next(training_batches(corpus, options, 0)))
     assert torch.equal(truncation.variance, before)
-
-
-def test_who_hears_no_style_never_learns_how_sequencers_begin(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[dict[str, Tensor]] = []
-    to_device = Trainer._to_device
-    monkeypatch.setattr(Trainer, "_to_device", lambda self, batch: seen.append(batch) or to_device(self, batch))
-    options = dataclasses.replace(OPTIONS, sequenced=1.0, drop_style=0.0)
-    deaf = dataclasses.replace(SMALL, conditions="melody")
-    for _ in Trainer(deaf, options, corpus, tmp_path, make_fabric("cpu", "32-true")).run():
-        pass
-    written = [batch for batch in seen if batch["sequenced"].any()]
-    assert len(written) == options.steps
-    assert all((batch["targets"][:, 0] == 0).all() for batch in written)
 
 
 def test_what_is_usual_is_learned_once_from_the_training_data(corpus: Path, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from typing import Literal
 import numpy as np
 
 from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, other_place, transpositions
-from musicstyle.corpus.sequencer import Sequencer
 from musicstyle.corpus.store import Corpus
 from musicstyle.music.grammar import possible
 from musicstyle.music.habits import EVERYWHERE, habits, places
@@ -36,7 +35,6 @@ TRANSPOSITION = 3  # semitones, up or down, of the target
 STYLE_STRETCH = 0.05  # the style crop's times change by up to this part
 STYLE_TRANSPOSITION = 6
 TEACHER_TRANSPOSITION = 6  # semitones at most from a crop to what a teacher hears of it
-BEGINNING = 4  # the first of so many equal parts of a crop
 TEACHERS = "teacher_"  # before the names of what a teacher hears
 _NOTES = [PERFORMANCE.kind_index(kind) for kind in (NOTE_ON, NOTE_OFF)]
 
@@ -55,7 +53,6 @@ class BatchOptions:
         drop_style: Probability that a row is to be played without its style.
         drop_melody: Probability that a row is to be played without its melody.
         line_melody: Probability that a row's melody is the line that is heard out, in place of the published one.
-        sequenced: Probability that a row, its style too, is as a sequencer would write it.
         seed: Not negative.
 
     Raises:
@@ -70,7 +67,6 @@ class BatchOptions:
     drop_style: float = 0.0
     drop_melody: float = 0.0
     line_melody: float = 0.0
-    sequenced: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -80,13 +76,13 @@ class BatchOptions:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
         if self.style_input not in ("other", "same", "either"):
             raise ValueError(f"style_input is {self.style_input!r}; it must be 'other', 'same' or 'either'")
-        for name in ("drop_style", "drop_melody", "line_melody", "sequenced"):
+        for name in ("drop_style", "drop_melody", "line_melody"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in 0..1")
 
     def as_played(self) -> BatchOptions:
-        """The same with nothing augmented, dropped, written by a sequencer or heard out as a line: to judge on."""
-        return replace(self, augment=False, drop_style=0.0, drop_melody=0.0, line_melody=0.0, sequenced=0.0)
+        """The same with nothing augmented, dropped or heard out as a line: to judge on."""
+        return replace(self, augment=False, drop_style=0.0, drop_melody=0.0, line_melody=0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +95,6 @@ class Example:
     style_features: np.ndarray
     use_melody: bool
     use_style: bool
-    sequenced: bool
 
 
 def batch(corpus: Corpus, split: str, step: int, options: BatchOptions, rows: slice = slice(None)) -> Batch:
@@ -114,8 +109,6 @@ def batch(corpus: Corpus, split: str, step: int, options: BatchOptions, rows: sl
 
     Returns:
         "ids" (B, tokens) int64 performance ids, EOS where the crop reaches the piece's end, PAD after;
-        "targets" (B, tokens) int64, those to be learned, PAD for others: without its style, how a row that a sequencer
-        wrote goes on is learned, not how it begins, lest a model begin so when it is given no style;
         "clock" (B, tokens) int64, 10 ms steps elapsed before each id;
         "held" (B, tokens, 88) int32 steps each key has been down then, plus 1; 0 for a key that is up;
         "places" (B, tokens, 310) int16, which habit of the style speaks for each id there (musicstyle.music.habits);
@@ -128,8 +121,7 @@ def batch(corpus: Corpus, split: str, step: int, options: BatchOptions, rows: sl
         "style_clock" (B, style_tokens) int64, steps elapsed after each of them;
         "style_habits" (B, 2, HABITS) float32, counts and chances of the style crop's habits;
         "style_features" (B, 8) float32, mean similarity features of the style crop, finite;
-        "use_melody", "use_style" (B,) bool, False where the condition is dropped;
-        "sequenced" (B,) bool, whether the row is as a sequencer would write it.
+        "use_melody", "use_style" (B,) bool, False where the condition is dropped.
 
     Raises:
         CorpusError: nothing in that split.
@@ -154,7 +146,7 @@ def evaluation_batches(corpus: Corpus, split: str, options: BatchOptions, count:
     Args:
         corpus: What to draw from.
         split: "train", "validation" or "test".
-        options: Sizes, style input and seed; augmentation, dropping, the line and sequencers are off whatever it says.
+        options: Sizes, style input and seed; augmentation, dropping and the line are off whatever it says.
         count: So many crops, one from each of as many equal parts of the split, full wherever the piece is
             long enough. None: the whole split, crop after crop, but for a few notes
             of chords that a crop's end divides.
@@ -188,7 +180,6 @@ def collate(examples: Sequence[Example], options: BatchOptions) -> Batch:
     held = np.stack([held_before(row) for row in ids])
     return {
         "ids": ids,
-        "targets": np.stack([_to_learn(*row) for row in zip(ids, examples, strict=True)]),
         "clock": np.concatenate([np.zeros_like(elapsed[:, :1]), elapsed[:, :-1]], axis=1),
         "held": held,
         "places": np.stack([places(*row) for row in zip(ids, held, strict=True)]),
@@ -202,13 +193,7 @@ def collate(examples: Sequence[Example], options: BatchOptions) -> Batch:
         "style_features": np.stack([example.style_features for example in examples]),
         "use_melody": np.array([example.use_melody for example in examples]),
         "use_style": np.array([example.use_style for example in examples]),
-        "sequenced": np.array([example.sequenced for example in examples]),
     }
-
-
-def _to_learn(ids: np.ndarray, example: Example) -> np.ndarray:
-    begins = len(example.ids) // BEGINNING if example.sequenced and not example.use_style else 0
-    return np.where(np.arange(len(ids)) < begins, PAD, ids)
 
 
 def transposed(batch: Batch, semitones: Sequence[int]) -> Batch:
@@ -284,10 +269,8 @@ def example_at(corpus: Corpus, piece: int, first: int, rng: np.random.Generator,
     """The example whose crop begins at note `first` of a piece; `rng` draws what is left to chance."""
     stretch = STRETCHES[rng.integers(len(STRETCHES))]
     change = Change(stretch, TRANSPOSITION, rng.random()) if options.augment else Change()
-    if options.sequenced and rng.random() < options.sequenced:  # else nothing is drawn, so that crops stay
-        change = replace(change, sequencer=Sequencer.drawn(rng))
     target = cut(corpus, piece, first, options.tokens, change=change)
-    style = _style(corpus, piece, first, target, change.sequencer, rng, options)
+    style = _style(corpus, piece, first, target, rng, options)
     at_end = target.complete and len(target.ids) < options.tokens  # there is room for EOS
     use_melody, use_style = (bool(rng.random() >= share) for share in (options.drop_melody, options.drop_style))
     melody = crop_melody(target, "line" if rng.random() < options.line_melody else "published")
@@ -298,28 +281,19 @@ def example_at(corpus: Corpus, piece: int, first: int, rng: np.random.Generator,
         style_features=mean_features(style.notes),
         use_melody=use_melody,
         use_style=use_style,
-        sequenced=bool(change.sequencer),
     )
 
 
 def _style(
-    corpus: Corpus,
-    piece: int,
-    first: int,
-    target: Crop,
-    sequencer: Sequencer | None,
-    rng: np.random.Generator,
-    options: BatchOptions,
+    corpus: Corpus, piece: int, first: int, target: Crop, rng: np.random.Generator, options: BatchOptions
 ) -> Crop:
     stretch = rng.uniform(1 - STYLE_STRETCH, 1 + STYLE_STRETCH)
     change = Change(stretch, STYLE_TRANSPOSITION, rng.random()) if options.augment else Change()
-    change = replace(change, sequencer=sequencer)
     same = options.style_input == "same" or (options.style_input == "either" and rng.random() < 0.5)
     if same:  # transposed only: the paper speaks of tempo too, its code does not touch it
         semitones = change.semitones(target.notes.pitch) if len(target.notes) else 0
         ids = performance_table(semitones)[target.ids]
-        notes = target.notes.transpose(semitones)
-        return cut_notes(notes, target.melody, ids, options.style_tokens, np.arange(len(notes)))
+        return cut_notes(target.notes.transpose(semitones), target.melody, ids, options.style_tokens)
     room = notes_for(corpus, piece, options.style_tokens)
     start, stop = other_place(int(corpus.pieces.count[piece]), first, target.last, room, rng)
     return cut(corpus, piece, start, options.style_tokens, last=stop, change=change)

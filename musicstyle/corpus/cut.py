@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from musicstyle.corpus.sequencer import Sequencer
 from musicstyle.corpus.store import notes_of
 from musicstyle.music.melody import Extractor, melody_flags, melody_frames
 from musicstyle.music.notes import Notes
@@ -66,13 +65,11 @@ class Change:
         stretch: Times are multiplied by it.
         reach: Widest transposition in semitones. Only amounts that keep every note within 21..108 are possible.
         where: In [0, 1): which of the possible transpositions, from the lowest to the highest.
-        sequencer: Writes the notes down; None leaves them as they were played.
     """
 
     stretch: float = 1.0
     reach: int = 0
     where: float = 0.5
-    sequencer: Sequencer | None = None
 
     def semitones(self, pitch: np.ndarray) -> int:
         """The transposition of notes with these pitches, all within 21..108."""
@@ -99,7 +96,7 @@ def cut(
         first: Its note that becomes time 0.
         tokens: Most ids to give.
         last: The note to stop before; the piece's end by default.
-        change: Stretch, transposition and whether a sequencer writes it.
+        change: Stretch and transposition.
     """
     last = int(corpus.pieces.count[piece]) if last is None else last
     size = notes_for(corpus, piece, tokens) * 5 // 4 + 1
@@ -109,23 +106,18 @@ def cut(
         notes = notes_of(records)
         notes = notes.from_zero().stretch(change.stretch)
         notes = notes.transpose(change.semitones(notes.pitch))
-        left_out = notes[stop - first :]
-        notes, number = notes[: stop - first], np.arange(first, stop)
-        if change.sequencer:
-            left_out, _ = change.sequencer.write(left_out)
-            notes, kept = change.sequencer.write(notes)
-            number = number[kept]
-        ids = encode(notes)
+        inside, melody = notes[: stop - first], records["melody"][: stop - first]
+        ids = encode(inside)
         elapsed = elapsed_steps(ids)
         # Before the onset of the note left out, nothing can differ from the encoding of the whole piece.
-        sure = len(ids) if stop == last else int(np.searchsorted(elapsed, left_out.steps()[0][0]))
+        sure = len(ids) if stop == last else int(np.searchsorted(elapsed, notes.steps()[0][-1]))
         if stop == last or sure >= tokens:
-            return cut_notes(notes, records["melody"][number - first], ids, tokens, number)
+            return cut_notes(inside, melody, ids, tokens, first)
         size *= 2
 
 
-def cut_notes(notes: Notes, melody: np.ndarray, ids: np.ndarray, tokens: int, number: np.ndarray) -> Crop:
-    """The crop of the first `tokens` of the ids of `notes`; `number` says which notes of their piece they are."""
+def cut_notes(notes: Notes, melody: np.ndarray, ids: np.ndarray, tokens: int, first: int = 0) -> Crop:
+    """The crop of the first `tokens` of the ids of `notes`; `first` is the number of the first note in its piece."""
     complete, ids = len(ids) <= tokens, ids[:tokens]
     elapsed = elapsed_steps(ids)
     order = np.lexsort((notes.pitch, notes.steps()[0]))
@@ -135,8 +127,8 @@ def cut_notes(notes: Notes, melody: np.ndarray, ids: np.ndarray, tokens: int, nu
     end = elapsed[-1] / STEPS_PER_SECOND if len(elapsed) else 0.0
     # A note that begins just behind its step's time may begin behind the clock's end.
     kept = Notes(kept.start, np.maximum(np.minimum(kept.end, end), kept.start), kept.pitch, kept.velocity)
-    last = int(number[heard].max(initial=number[0] if len(number) else 0)) + 1
-    return Crop(ids, elapsed, kept, melody[heard], last, complete)
+    after = int(np.flatnonzero(heard)[-1]) + 1 if len(kept) else 1
+    return Crop(ids, elapsed, kept, melody[heard], first + after, complete)
 
 
 def notes_for(corpus: Corpus, piece: int, tokens: int) -> int:

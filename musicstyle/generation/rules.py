@@ -24,6 +24,7 @@ from musicstyle.music.vocabulary import (
     TIME_SHIFT,
     VELOCITY,
     VELOCITY_BINS,
+    velocity_bin,
 )
 
 _ON, _OFF, _SHIFT = map(PERFORMANCE.first, (NOTE_ON, NOTE_OFF, TIME_SHIFT))
@@ -57,17 +58,20 @@ def _up_to_lowest(keys: int) -> int:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long keys are down, how many at once, and how many are struck as one, at most.
+    """How long keys are down, how many at once, how many are struck as one, at most, and how loud.
 
     Attributes:
         longest_steps: A key that was down so long is let go.
         most_keys: Before anything is struck, the oldest of more keys than these are let go, if they had HELD_STEPS.
         most_struck: Within CHORD_STEPS no more keys are struck, but for those that are due.
+        softest, loudest: Velocity bins that a note may have.
     """
 
     longest_steps: int = LONGEST_STEPS
     most_keys: int = KEYS
     most_struck: int = KEYS
+    softest: int = 1
+    loudest: int = VELOCITY_BINS
 
     @classmethod
     def of(cls, style: Notes) -> Limits:
@@ -82,10 +86,13 @@ class Limits:
         sounding = begun - np.searchsorted(np.sort(end), start, "right")
         chord = begun - np.searchsorted(start, start - CHORD_STEPS, "right")
         longest, most, struck = (np.percentile(of, USUAL_PERCENT) for of in (end - start, sounding, chord))
+        softest, loudest = np.percentile(velocity_bin(style.velocity), (100 - USUAL_PERCENT, USUAL_PERCENT))
         return cls(
             int(np.clip(longest, HELD_STEPS, LONGEST_STEPS)),
             int(np.clip(most, A_HAND, KEYS)),
             int(np.clip(struck, A_HAND, FINGERS)),
+            int(softest),
+            int(np.ceil(loudest)),
         )
 
 
@@ -174,6 +181,8 @@ class Grammar:
         self._sounds = 0  # their set
         self._playable = (1 << KEYS) - 1 if playable is None else _bits(playable)
         self.duties: Duties | None = None
+        bins = range(limits.softest, limits.loudest + 1)
+        self._loudness = sum(1 << PERFORMANCE.encode(VELOCITY, each) for each in bins)
         self._bin = 0  # none yet: the first NOTE_ON is always preceded by a VELOCITY
         self._last_off = self._last_on = -1  # key of the last NOTE_OFF and NOTE_ON within this step
         self._chord: list[int] = []  # when each key was struck that was within CHORD_STEPS
@@ -210,7 +219,7 @@ class Grammar:
         if self._velocity_stands:
             return ids
         if can_begin:
-            ids |= _NEW_VELOCITY[self._bin]
+            ids |= _NEW_VELOCITY[self._bin] & self._loudness
         if self._last_on < 0:
             ids |= can_end << _OFF
         if self._may_shift:

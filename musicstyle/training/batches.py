@@ -33,7 +33,6 @@ def batch_options(options: TrainingOptions) -> BatchOptions:
         drop_style=options.drop_style,
         drop_melody=options.drop_melody,
         line_melody=options.line_melody,
-        sequenced=options.sequenced,
         seed=options.seed,
     )
 

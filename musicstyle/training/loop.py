@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,10 @@ from musicstyle.training.batches import (
 )
 from musicstyle.training.loss import (
     feature_scale,
-    nll_by_row,
+    nll_sum,
     served_modes,
     style_error,
-    taught_nll_by_row,
+    taught_nll_sum,
     validation_nll,
 )
 from musicstyle.training.muon import multiplies_bf16
@@ -56,7 +56,7 @@ class Report:
         step: Steps done, of `steps`.
         steps: Length of the run.
         loss: Training NLL in nats per id: of this step, on a GPU of the last one that was read.
-        tokens: Ids heard so far in the crops that were played.
+        tokens: Target ids trained on so far.
         tokens_per_second: Since this process began.
         eta_seconds: Until the last step.
         validation: NLL in nats per id by mode, when this step validated.
@@ -155,9 +155,7 @@ class Trainer:
         if self.config.hears_style and self.config.style_habits and not self.plain.habits.usual.any():
             self.plain.habits.learn_usual(training_habits(self.corpus, o))
         pinned = fabric.device.type == "cuda"
-        # Who hears no style is to learn crops as those are learned whose style is withheld.
-        drawn = o if self.config.hears_style else replace(o, drop_style=1.0)
-        batches = training_batches(self.corpus, drawn, self.step, fabric.global_rank, fabric.world_size, pinned=pinned)
+        batches = training_batches(self.corpus, o, self.step, fabric.global_rank, fabric.world_size, pinned=pinned)
         began, first_tokens, first_step = time.monotonic(), self.tokens, self.step
         loss = float("nan")
         for batch in batches:
@@ -218,17 +216,14 @@ class Trainer:
                 group["lr"] = group["initial_lr"] * factor
         model.train()
         logits, guess, styles = model(batch)
-        targets = batch["targets"]
-        learned = nats = nll_by_row(logits, targets)
+        total, count = nll_sum(logits, batch["ids"])
+        learned = total
         if self.teacher is not None:
             with self.fabric.autocast():
                 answers = self.teacher.answers(batch)
-            # Of what sequencers write, a teacher may never have learned.
-            share = torch.where(batch["sequenced"], 0.0, o.teacher_share)
-            learned = nats.lerp(taught_nll_by_row(logits, answers, targets), share)
-        count = (targets != PAD).sum()
+            learned = torch.lerp(total, taught_nll_sum(logits, answers, batch["ids"]), o.teacher_share)
         # Gradients are averaged over the processes: so each id weighs the same, whichever has it.
-        objective = learned.sum() * self.fabric.world_size / self._sum_of_processes(count.float())
+        objective = learned * self.fabric.world_size / self._sum_of_processes(count.float())
         if styles is not None:
             self.plain.truncation.learn(self._of_all_processes(styles.detach().float()))
             error = style_error(guess, batch["style_features"], self.feature_mean, self.feature_deviation)
@@ -240,7 +235,7 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
         # What follows a gradient that is no number would be none either.
-        return torch.where(norm.isfinite(), nats.detach().sum() / count, torch.nan)
+        return torch.where(norm.isfinite(), total.detach() / count, torch.nan)
 
     def _of_all_processes(self, rows: Tensor) -> Tensor:
         if self.fabric.world_size == 1:

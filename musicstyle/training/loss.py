@@ -26,19 +26,19 @@ def served_modes(config: ModelConfig) -> tuple[str, ...]:
     )
 
 
-def nll_by_row(logits: Tensor, ids: Tensor) -> Tensor:
-    """NLL of each row in nats, (batch,), summed over its ids; PAD is left out.
+def nll_sum(logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Summed NLL in nats and the number of ids it is over; PAD is left out.
 
     Args:
         logits: (batch, length, vocabulary_size).
         ids: Targets, (batch, length).
     """
-    nats = F.cross_entropy(logits.flatten(0, 1).float(), ids.flatten(), ignore_index=PAD, reduction="none")
-    return nats.view(ids.shape).sum(dim=1)
+    total = F.cross_entropy(logits.flatten(0, 1).float(), ids.flatten(), ignore_index=PAD, reduction="sum")
+    return total, (ids != PAD).sum()
 
 
-def taught_nll_by_row(logits: Tensor, answers: Tensor, ids: Tensor) -> Tensor:
-    """NLL of what a teacher holds likely, (batch,): what `nll_by_row` would be on the mean, were ids drawn of it.
+def taught_nll_sum(logits: Tensor, answers: Tensor, ids: Tensor) -> Tensor:
+    """Summed NLL in nats of what a teacher holds likely: what `nll_sum` would be on the mean, were ids drawn of it.
 
     Args:
         logits: (batch, length, vocabulary_size).
@@ -46,7 +46,7 @@ def taught_nll_by_row(logits: Tensor, answers: Tensor, ids: Tensor) -> Tensor:
         ids: Targets, (batch, length); where they are PAD, nothing is learned.
     """
     nats = torch.where(answers > 0, -answers * logits.float().log_softmax(dim=-1), 0.0).sum(dim=-1)
-    return torch.where(ids != PAD, nats, 0.0).sum(dim=1)
+    return torch.where(ids != PAD, nats, 0.0).sum()
 
 
 def feature_scale(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,6 @@ class TrainingOptions:
         drop_style: Share of crops whose style is withheld.
         drop_melody: Share of crops whose melody is withheld.
         line_melody: Share of crops whose melody is the line that is heard out, as tunes are, not the published one.
-        sequenced: Share of crops that are put on a grid, most of them at one loudness, as sequencers write.
         augment: Stretch and transpose target crops.
         seed: Of weights, crops and dropout.
         learning_rate: AdamW's peak: tables, norms, biases and the head.
@@ -48,7 +47,6 @@ class TrainingOptions:
     drop_style: float = 0.15
     drop_melody: float = 0.15
     line_melody: float = 0.5
-    sequenced: float = 0.1
     augment: bool = True
     seed: int = 1
     learning_rate: float = 0.03
@@ -70,7 +68,7 @@ class TrainingOptions:
         for name in ("steps", "batch_size", "tokens", "validate_every", "validation_crops", "save_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("drop_style", "drop_melody", "line_melody", "sequenced", "decay_share", "teacher_share"):
+        for name in ("drop_style", "drop_melody", "line_melody", "decay_share", "teacher_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
         for name in ("learning_rate", "matrix_learning_rate", "weight_decay", "clip", "style_head_weight"):
