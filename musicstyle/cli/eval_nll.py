@@ -23,8 +23,6 @@ from musicstyle.cli._evaluation import (
     the_threads,
 )
 
-CPU_ROWS, GPU_ROWS = 1, 8
-
 
 @click.command()
 @click.option(
@@ -68,13 +66,13 @@ def nll(
     musicstyle.evaluation.likelihood.
     """
     from musicstyle.corpus.crops import BatchOptions
-    from musicstyle.evaluation.likelihood import measure_likelihood
+    from musicstyle.evaluation.likelihood import measure_likelihood, rows_at_once
 
     player = load_player(checkpoint, device, threads)
     keys = settings_of(player, ensemble=ensemble).ensemble
     corpus = open_corpus(data)
     options = BatchOptions(
-        batch_size=CPU_ROWS if next(player.model.parameters()).device.type == "cpu" else GPU_ROWS,
+        batch_size=rows_at_once(player.model),
         style_tokens=style_tokens or choices["tokens"],
         **choices,
     )

@@ -55,6 +55,7 @@ from musicstyle.training.loss import logits_by_mode, served_modes, token_nll
 
 PROTOCOL_TOKENS = 2048
 RESAMPLES = 2000
+CPU_ROWS, GPU_ROWS = 1, 8
 KINDS = (NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY)  # and then everything else: EOS
 _KIND_OF_ID = np.select([PERFORMANCE.kinds == PERFORMANCE.kind_index(kind) for kind in KINDS], range(4), default=4)
 
@@ -177,6 +178,11 @@ def measure_likelihood(
             progress(done, len(pieces) * crops)
     work = works([corpus.notes(piece) for piece in pieces.tolist()])
     return Likelihood(modes, nats, counts, work, dropped, options.seed)
+
+
+def rows_at_once(model: Autoencoder) -> int:
+    """How many crops to measure at once where the model is; the result hardly depends on it."""
+    return CPU_ROWS if next(model.parameters()).device.type == "cpu" else GPU_ROWS
 
 
 def ensemble_logits(

@@ -21,7 +21,7 @@ from musicstyle.corpus.crops import BatchOptions
 from musicstyle.errors import CorpusError, UsageError
 from musicstyle.evaluation.experiments import embed_crops, interpolation_test, play_modes, style_test
 from musicstyle.evaluation.knowledge import knowledge, names_for
-from musicstyle.evaluation.likelihood import PROTOCOL_TOKENS, lengths, measure_likelihood
+from musicstyle.evaluation.likelihood import PROTOCOL_TOKENS, lengths, measure_likelihood, rows_at_once
 from musicstyle.evaluation.material import listed, styles, tunes
 from musicstyle.evaluation.memorisation import KnownRuns, judge_modes
 from musicstyle.evaluation.playing import measure_melody, pair_up
@@ -43,12 +43,12 @@ PUBLISHED_SIMILARITY = {"both": 0.67, "style": 0.66, "melody": 0.64, "none": 0.4
 # The rule by which each part is answered, to be raised when it changes, and what it is asked; another answer is wanted
 # if one of these changes.
 ASKED: dict[str, tuple[int, tuple[str, ...]]] = {
-    "melody": (8, ("seed", "seconds", "tunes", "strengths", "samples")),
-    "style": (9, ("seed", "seconds", "styles")),
+    "melody": (9, ("seed", "seconds", "tunes", "strengths", "samples")),
+    "style": (10, ("seed", "seconds", "styles")),
     "interpolation": (8, ("seed", "seconds", "lines", "mixes", "repeats")),
     "likelihood": (3, ("seed", "nll_split", "nll_limit", "nll_tokens")),
     "embedding": (3, ("seed", "crops")),
-    "memorisation": (8, ("seed", "seconds", "tunes")),
+    "memorisation": (9, ("seed", "seconds", "tunes")),
 }
 OF_THE_CORPUS = ("likelihood", "embedding", "memorisation")
 PLAYED = ("melody", "style", "interpolation", "memorisation")
@@ -265,7 +265,11 @@ class Report:
         in_order = np.sort(lengths(self.corpus, self.corpus.indices(split)))
         tokens = min(self.plan.nll_tokens, int(in_order[len(in_order) // 4]))
         options = BatchOptions(
-            batch_size=1, tokens=tokens, style_tokens=tokens, style_input="same", seed=self.plan.seed
+            batch_size=rows_at_once(self.player.model),
+            tokens=tokens,
+            style_tokens=tokens,
+            style_input="same",
+            seed=self.plan.seed,
         )
         measured = measure_likelihood(
             self.player.model,
