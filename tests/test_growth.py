@@ -74,7 +74,7 @@ def test_a_wider_model_plays_as_before_and_its_repeated_dimensions_can_part(
             **batch,
             **{f"use_{what}": torch.full((3,), used) for what, used in zip(("melody", "style"), hears, strict=True)},
         }
-        for before, after in zip(model.double()(heard), wider(heard), strict=True):
+        for before, after in zip(model.double()(heard)[:2], wider(heard)[:2], strict=True):
             torch.testing.assert_close(after, before, rtol=0, atol=1e-5)
     wider(batch)[0].square().sum().backward()
     first, *others = wider.embedding.weight.grad.split(20, dim=1)
