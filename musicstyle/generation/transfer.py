@@ -46,7 +46,7 @@ class Further(Settings, total=False):
     """
 
     prime: Source | None
-    melody_track: str | None
+    melody_track: str | int | None
     progress: Progress | None
 
 
@@ -179,7 +179,7 @@ class StyleTransfer:
         options: GenerationOptions | None,
         *,
         prime: Source | None = None,
-        melody_track: str | None = None,
+        melody_track: str | int | None = None,
         progress: Progress | None = None,
         **settings: Unpack[Settings],
     ) -> Job:
@@ -292,7 +292,7 @@ def _sampled(job: Job, count: int, *, ranked: bool) -> list[Generation]:
     raise nothing_to_keep(job, seed - 1)
 
 
-def _refuse_meaningless(melody: Source | None, track: str | None, *, asks_to_keep: bool) -> None:
+def _refuse_meaningless(melody: Source | None, track: str | int | None, *, asks_to_keep: bool) -> None:
     if track is not None and (melody is None or isinstance(melody, Notes)):
         raise UsageError(f"melody track {track} means nothing without a file that has tracks")
     if asks_to_keep and melody is None:
@@ -305,7 +305,7 @@ def _name(source: Source | Tensor | None) -> str | None:
     return None if source is None else "embedding" if isinstance(source, Tensor) else "notes"
 
 
-def read_melody(source: Source, track: str | None = None) -> Notes:
+def read_melody(source: Source, track: str | int | None = None) -> Notes:
     """The tune of a file or of notes, time 0 at its first note.
 
     Args:

@@ -64,7 +64,7 @@ class _UnusableError(ValueError):
     """What is wrong with a score, in our words; music21 raises ValueErrors of its own."""
 
 
-def read_notes(path: PathLike, *, track: str | None = None) -> Notes:
+def read_notes(path: PathLike, *, track: str | int | None = None) -> Notes:
     """The notes of a file, of the kind its suffix says; a file that begins as MIDI does is MIDI whatever its name.
 
     Args:
@@ -86,7 +86,7 @@ def read_notes(path: PathLike, *, track: str | None = None) -> Notes:
     suffix = Path(name).suffix.lower()
     data = read_bytes(path)  # once: a pipe gives it no second time
     if suffix in MIDI_SUFFIXES or _begins_as_midi(data):
-        return read_midi(path, data=data) if track is None else _track_notes(path, track, data)
+        return read_midi(path, data=data) if track is None else _track_notes(path, str(track), data)
     if track is not None:
         raise _no_tracks(name)
     if suffix in TUNE_SUFFIXES:
