@@ -1,5 +1,6 @@
 # make demo   plays the tune in examples/twinkle.mid in the style of a performance, and says where the MIDI is
 # make test   lint, types and tests
+# make slow   the tests that take longer: longer training, two processes
 # make samples MAESTRO=data/maestro-v3.0.0   plays the README's samples again, into docs/samples
 # Each is enough by itself on a fresh machine with Python 3.11 or newer; samples needs MAESTRO too. PYTHON=python3.12 chooses another interpreter.
 
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint types check examples samples clean
+.PHONY: help demo test lint types check slow examples samples clean
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
@@ -35,6 +36,9 @@ types: $(INSTALLED_DEV)
 
 check: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -q -n auto
+
+slow: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -q -m slow
 
 examples: $(INSTALLED)
 	$(BIN)/python examples/make_performances.py
