@@ -153,6 +153,13 @@ def test_a_closed_pipe_is_no_news() -> None:
         assert process.stderr.read() == b""
 
 
+@pytest.mark.parametrize("ears", ["2>&-", "2>/dev/full"])
+def test_what_nobody_can_be_told_is_no_failure(ears: str) -> None:
+    command = f"{sys.executable} -m musicstyle melody 'tempo=60 C4 D4' {ears}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout == "tempo=60 C4:1 D4:1\n"
+
+
 def test_the_module_has_the_name_of_the_program() -> None:
     command = [sys.executable, "-m", "musicstyle", "--help"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("Usage: musicstyle [")

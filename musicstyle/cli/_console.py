@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -22,8 +23,8 @@ SECONDS_BETWEEN_FRAMES = 0.1
 
 
 def person_watches() -> bool:
-    """Whether stderr is a terminal that can redraw a line."""
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    """Whether stderr is there and a terminal that can redraw a line."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def speaks() -> bool:
@@ -32,9 +33,10 @@ def speaks() -> bool:
 
 
 def say(message: str) -> None:
-    """A line for the person, on stderr."""
+    """A line for the person, on stderr; where that is closed or full, nobody is told."""
     if speaks():
-        click.echo(_one_line(message), err=True)
+        with suppress(OSError):
+            click.echo(_one_line(message), err=True)
 
 
 def complain(message: str) -> None:
