@@ -29,28 +29,22 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         OSError: the folder cannot be made or written; it names `path`.
     """
     target = Path(path)
-    try:
-        with _beside(target) as beside:
-            yield beside
-    except OSError as error:  # a full disk names no file, a folder that cannot be written the temporary one
-        if error.filename is not None and not Path(error.filename).name.startswith("."):
-            raise
-        raise OSError(error.errno, error.strerror or str(error), str(target)) from error
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    target.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile's, which only their owner may read; and not the target's name, to which nothing may be added.
     beside = target.parent / f".{secrets.token_hex(_NAME_BYTES)}{target.suffix}"
-    beside.touch(exist_ok=False)
-    mode = beside.stat().st_mode
     try:
-        yield beside
-        beside.chmod(mode)  # some writers put a file of their own in its place
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside.touch(exist_ok=False)
+        mode = beside.stat().st_mode
+        try:
+            yield beside
+            beside.chmod(mode)  # some writers put a file of their own in its place
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        if error.filename is not None and str(error.filename) != str(beside):
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(target)) from error  # a full disk names no file
 
 
 @contextmanager

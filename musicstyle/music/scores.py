@@ -81,9 +81,9 @@ def read_notes(path: PathLike, *, track: str | int | None = None) -> Notes:
         if track is not None:
             raise _no_tracks(name)
         return _as_midi_errors("the tune", parse_tune, name)
-    if any(map(str.isspace, name)) and not os.path.lexists(path):
-        raise MidiError(path, "no such file, and no tune, which begins with a note as C4, a rest as R or tempo=100")
     suffix = Path(name).suffix.lower()
+    if any(map(str.isspace, name)) and suffix not in SUFFIXES and not os.path.lexists(path):
+        raise MidiError(path, "no such file, and no tune, which begins with a note as C4, a rest as R or tempo=100")
     data = read_bytes(path)  # once: a pipe gives it no second time
     if suffix in MIDI_SUFFIXES or _begins_as_midi(data):
         return read_midi(path, data=data) if track is None else _track_notes(path, str(track), data)
