@@ -147,7 +147,7 @@ def test_a_style_that_is_not_exaggerated_as_asked_is_said(folder: Path) -> None:
     short, long = (
         generate("--style", f"{name}.mid", "--seconds", "1", "--style-strength", "3") for name in ("short", "etude")
     )
-    assert "--style-strength 3 became 1.3" in short.stderr
+    assert "the style is short: --style-strength 3 became 1.3" in short.stderr
     assert "became" not in long.stderr
 
 

@@ -96,3 +96,4 @@ def test_a_far_style_is_heard_as_a_near_one_and_exaggerated_less(as_embedding: b
     torch.testing.assert_close(job.style, expected)
     assert job.options.style_strength == pytest.approx(1 + 2.5 * float(left.mean()))
     assert job.settings["style_strength_as_known"] == job.options.style_strength
+    assert job.settings["style_is"] == "far"

@@ -285,9 +285,8 @@ def _tell(outs: list[Path], made: list[Generation], seed: int, *, compiled: bool
             say(f"{path}: seed {one.seed}{_measured(one)}")
     asked = first.settings["style_strength"]
     if (came := first.settings.get("style_strength_as_known", asked)) < MUCH_LESS * asked:
-        say(
-            f"the style is short, or unlike what the weights learned from: --style-strength {asked:g} became {came:.1f}"
-        )
+        why = first.settings["style_is"].replace("far", "unlike what the weights learned from")
+        say(f"the style is {why}: --style-strength {asked:g} became {came:.1f}")
     if moved := first.settings.get("heard_transposed_by"):
         way = "lower" if moved < 0 else "higher"
         say(f"heard {abs(moved)} semitones {way}, in the register of the style, and moved back")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -190,21 +191,23 @@ class StyleTransfer:
         tune = None if melody is None else read_melody(melody, melody_track)
         style_notes = None if style is None or isinstance(style, Tensor) else _piano_notes(style)
         embedding = self._checked(style) if isinstance(style, Tensor) else None
-        known = 1.0
+        known = {"short": 1.0, "far": 1.0}  # what of a style is known, as it is so
         if style_notes is not None:
             crops = self._crops(style_notes)
             embedding = self._spread(crops)
-            known = min(1.0, len(crops[0]) / self._crop_tokens)
+            known["short"] = min(1.0, len(crops[0]) / self._crop_tokens)
         if embedding is not None:
             embedding, left = self.model.truncation(embedding)
-            known *= float(left.mean())
-        as_known = dataclasses.replace(options, style_strength=as_known_strength(options.style_strength, known))
+            known["far"] = float(left.mean())
+        strength = as_known_strength(options.style_strength, math.prod(known.values()))
+        as_known = dataclasses.replace(options, style_strength=strength)
         primer = None if prime is None else _piano_notes(prime, "primer")
         plan = make_plan(tune, style_notes, primer, options)
         names = {"style": _name(style), "melody": _name(melody), "melody_track": melody_track, "prime": _name(prime)}
         facts = {"musicstyle": musicstyle.__version__, "checkpoint": self.name, **names, **describe(options, plan)}
         if as_known != options:
-            facts["style_strength_as_known"] = as_known.style_strength
+            facts["style_strength_as_known"] = strength
+            facts["style_is"] = " and ".join(what for what, part in known.items() if part < 1)
         return Job(self.model, plan, embedding, style_notes, as_known, facts, progress)
 
     def embed_style(self, style: Source) -> Tensor:
