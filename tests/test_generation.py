@@ -265,6 +265,37 @@ def test_a_style_s_crops_are_heard_one_after_the_other(transfer: StyleTransfer) 
         assert len(ids) > 4 * SMALL.window
 
 
+def test_of_a_long_primer_what_reaches_the_next_id_is_heard(
+    transfer: StyleTransfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two layers of a window of 24 reach 47 ids back; whole, the primer gives the same."""
+    model, primer, options = transfer.model, encode(tune(45)), GenerationOptions(style_strength=1, exact=True)
+    assert len(primer) > 3 * SMALL.decoder_layers * SMALL.window
+    end = int(elapsed_steps(primer)[-1]) + 800
+
+    seen: list[np.ndarray] = []
+
+    def watched(rows: np.ndarray, *others: Any) -> np.ndarray:
+        seen.append(rows.copy())
+        return distribution(rows, *others)
+
+    def logits() -> np.ndarray:
+        grammar = Grammar(end, end + 100)
+        for event_id in primer.tolist():
+            grammar.accept(event_id)
+        seen.clear()
+        list(sample_ids(model, None, None, [grammar], [3], options, primer))
+        return np.stack(seen[:20])
+
+    monkeypatch.setattr("musicstyle.generation.engine.distribution", watched)
+    shortened, by_reach = logits(), {}
+    for reach in (10**6, SMALL.window):
+        monkeypatch.setattr("musicstyle.generation.engine._reach", lambda _model, reach=reach: reach)
+        by_reach[reach] = logits()
+    np.testing.assert_allclose(shortened, by_reach[10**6], rtol=0, atol=1e-4)
+    assert np.abs(shortened[0] - by_reach[SMALL.window][0]).max() > 1e-3  # one window does not reach as far
+
+
 def test_same_seed_same_notes_other_seed_other_notes_and_the_file_says_so(
     transfer: StyleTransfer, tmp_path: Path
 ) -> None:

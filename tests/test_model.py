@@ -89,7 +89,7 @@ def test_shapes_causality_padding_and_cache(config: ModelConfig) -> None:
     logits, guess, styles = model(batch)
     assert logits.shape == (3, 17, 310)
     shapes = tuple(None if part is None else part.shape for part in (guess, styles))
-    assert shapes == ((3, 8), (3, config.width)) if config.hears_style else (None, None)
+    assert shapes == (((3, 8), (3, config.width)) if config.hears_style else (None, None))
 
     later = {**batch, "ids": batch["ids"].clone()}
     later["ids"][:, 10:] = 2

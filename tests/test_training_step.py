@@ -138,7 +138,7 @@ def test_two_processes_have_the_gradient_of_one(corpus: Path, tmp_path: Path, mo
 
 
 def test_which_styles_are_near_is_learned_in_training_alone(corpus: Path, tmp_path: Path) -> None:
-    """Of crops one by one, and of those of all processes."""
+    """Of crops one by one, too; that all processes' are, `test_two_processes_learn_what_one_does` sees."""
     options = dataclasses.replace(OPTIONS, batch_size=1)
     styles, _ = trained(corpus, tmp_path, options)
     truncation = styles.plain.truncation

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from musicstyle.cli._paths import refuse_unwritable
 from musicstyle.errors import UsageError
+from musicstyle.files import where_kept
 
 if TYPE_CHECKING:
     from musicstyle.model.config import ModelConfig
@@ -21,7 +22,6 @@ def refuse_early(out: Path, resume: bool, force: bool) -> None:
     Raises:
         UsageError: It would be, or `out` cannot be the folder of a run.
     """
-    from musicstyle.files import where_kept
     from musicstyle.training.state import BEST, LAST
 
     if resume and force:

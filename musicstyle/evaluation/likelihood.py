@@ -199,9 +199,8 @@ def ensemble_logits(
     Returns:
         What `logits_by_mode` yields.
     """
-    own = as_tensors(batch)
-    keys = [as_tensors(transposed(batch, [key] * len(batch["ids"]))) for key in semitones]
-    return logits_by_mode(model, own, modes, keys)
+    keys = [as_tensors(transposed(batch, [key] * len(batch["ids"]))) if key else None for key in semitones]
+    return logits_by_mode(model, as_tensors(batch), modes, keys)
 
 
 def eligible(corpus: Corpus, split: str, options: BatchOptions, limit: int | None = None) -> tuple[np.ndarray, int]:

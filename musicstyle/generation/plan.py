@@ -129,12 +129,12 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
     if options.seconds is not None:
         seconds = options.seconds if asked is None else min(seconds, options.seconds)
     end = begin + int(seconds * STEPS_PER_SECOND + 0.5)
+    heard = None
     if asked is not None:
         asked = asked.crop(0.0, seconds + HEARD_BEYOND_SECONDS).shift(begin / STEPS_PER_SECOND)
-    heard = None if asked is None else _melody_ids(start, asked.transpose(shift), begin)
-    limits = TWO_HANDS if style is None or options.style_strength == 0 else Limits.of(style)
-    if asked is not None:
+        heard = _melody_ids(start, asked.transpose(shift), begin)
         asked = asked.crop(0.0, begin / STEPS_PER_SECOND + seconds)
+    limits = TWO_HANDS if style is None or options.style_strength == 0 else Limits.of(style)
     return Plan(asked, heard, ids, primer_steps, begin, end, shift, options.keep_melody, limits)
 
 

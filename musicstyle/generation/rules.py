@@ -77,7 +77,7 @@ class Limits:
     def of(cls, style: Notes) -> Limits:
         """What USUAL_PERCENT of a performance's notes keep to.
 
-        How long they sound, how many do when each is struck, and how many are struck with it or just before.
+        How long they sound, how many do when each is struck, how many are struck with it or just before, how loud.
         At least HELD_STEPS and A_HAND, at most FINGERS. Guidance exaggerates a style: without limits, that of a pedal
         ends in a piece that never changes it, that of chords in piles of them.
         """

@@ -100,6 +100,10 @@ class Autoencoder(nn.Module):
         """Size of a style embedding."""
         return self.config.width + self.config.style_habits
 
+    def style_of(self, batch: dict[str, Tensor]) -> Tensor | None:
+        """The style embeddings of a batch's style crops, as `encode_style` gives them; None if no style is heard."""
+        return self.encode_style(*(batch[name] for name in STYLE)) if self.config.hears_style else None
+
     def encode_style(self, style: Tensor, clock: Tensor, habits: Tensor) -> Tensor:
         """The style embedding of performances.
 
@@ -217,7 +221,7 @@ class Autoencoder(nn.Module):
             (batch, length, vocabulary_size), (batch, 8), and the style embeddings without the habits, (batch, width);
             the latter two None if the model hears no style.
         """
-        style = self.encode_style(*(batch[name] for name in STYLE)) if self.config.hears_style else None
+        style = self.style_of(batch)
         logits = self.predict(batch, style, batch["use_melody"], batch["use_style"])
         if style is None:
             return logits, None, None
@@ -236,7 +240,7 @@ class Autoencoder(nn.Module):
 
         Args:
             batch: As for `forward`.
-            style: From `encode_style`; None: no row has a style.
+            style: From `style_of`; None: no row has a style.
             use_melody: Rows that hear their melody, (batch,) bool.
             use_style: Rows that hear their style, (batch,) bool.
             key: The batch in the key that the decoder is to hear it in, as musicstyle.corpus.crops.transposed has it;

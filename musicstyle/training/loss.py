@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from musicstyle.model.autoencoder import STYLE, Autoencoder
+from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.encoders import PAD
 
@@ -90,7 +90,7 @@ def logits_by_mode(
     device = next(model.parameters()).device
     batch = _on(device, batch)
     keys = [key and _on(device, key) for key in keys]
-    style = model.encode_style(*(batch[name] for name in STYLE)) if model.config.hears_style else None
+    style = model.style_of(batch)
     for mode in modes:
         melody_too, style_too = (torch.full_like(batch["use_melody"], used) for used in MODES[mode])
         each = [model.predict(batch, style, melody_too, style_too, key) for key in keys]

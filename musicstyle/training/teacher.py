@@ -17,7 +17,6 @@ from torch import Tensor
 
 from musicstyle.corpus.crops import TEACHERS
 from musicstyle.errors import ConfigError
-from musicstyle.model.autoencoder import STYLE
 from musicstyle.model.checkpoint import load_checkpoint, read_config
 from musicstyle.model.config import ModelConfig
 
@@ -61,5 +60,6 @@ class Teacher:
             (batch, length, vocabulary_size) float32; 0 for what is impossible.
         """
         key = {name.removeprefix(TEACHERS): values for name, values in batch.items() if name.startswith(TEACHERS)}
-        style = self.model.encode_style(*(batch[name] for name in STYLE)) if self.model.config.hears_style else None
-        return self.model.predict(batch, style, batch["use_melody"], batch["use_style"], key).float().softmax(dim=-1)
+        model = self.model
+        logits = model.predict(batch, model.style_of(batch), batch["use_melody"], batch["use_style"], key)
+        return logits.float().softmax(dim=-1)
