@@ -94,10 +94,33 @@ def test_a_tune_in_a_style_lands_in_the_current_folder(folder: Path) -> None:
         ("a/bach.mid", None, "improvisation-in-the-style-of-bach.mid"),
         (None, None, "improvisation.mid"),
         ("a/bach.mid", "tempo=90 C4 G4:2", "tune-in-the-style-of-bach.mid"),
+        ("a/bach.mid b/satie.mid c/ravel", "b/tune.midi", "tune-in-the-style-of-bach-and-2-more.mid"),
+        ("a/", "b/tune.midi", "tune-in-the-style-of-a.mid"),
     ],
 )
 def test_a_result_is_named_after_its_inputs(style: str | None, melody: str | None, name: str) -> None:
-    assert default_out(style and Path(style), melody and Path(melody)) == Path(name)  # type: ignore[arg-type]
+    assert default_out(list(map(Path, (style or "").split())), melody and Path(melody)) == Path(name)  # type: ignore[arg-type]
+
+
+def test_several_styles_are_mixed_and_a_folder_is_all_that_is_in_it(folder: Path) -> None:
+    two = folder / "two" / "deeper"
+    two.mkdir(parents=True)
+    write_midi(two / "b.mid", scale(50, first=70, step_seconds=0.1))
+    write_midi(two.parent / "a.mid", scale(50, first=30, step_seconds=0.4))
+    asked = ["--melody", "tune.mid", "--seed", "3"]
+    mixed = generate("--style", "etude.mid", "--style", "two", "--style-shares", "7,3", *asked, "--out", "mixed.mid")
+    assert mixed.exit_code == 0
+    assert {"style: etude.mid, a.mid, b.mid", "style_shares: [7.0, 1.5, 1.5]"} <= set(
+        read_tracks(folder / "mixed.mid").text
+    )
+    named = [flag for name in ("etude.mid", "two/a.mid", "two/deeper/b.mid") for flag in ("--style", name)]
+    generate(*named, "--style-shares", "14,3,3", *asked, "--out", "named.mid")
+    assert read_midi(folder / "named.mid").equals(read_midi(folder / "mixed.mid"))
+    generate("--style", "two", *asked, "--out", "whole.mid")
+    text = read_tracks(folder / "whole.mid").text
+    assert "style: a.mid, b.mid" in text
+    assert not any(line.startswith("style_shares") for line in text)
+    refused(generate("--style", "two", "--style", "etude.mid", "--out", "two/a.mid", "--force"), 2, "input")
 
 
 def test_the_seed_that_is_told_gives_the_same_again(folder: Path) -> None:
@@ -181,7 +204,6 @@ def test_one_track_can_be_the_melody(folder: Path) -> None:
         ("text.mid", "not a MIDI file"),
         ("drums.mid", "only drums"),
         ("silent.mid", "no notes"),
-        ("model", "folder"),
     ],
 )
 def test_a_bad_file_costs_one_line_and_leaves_nothing(folder: Path, flag: str, name: str, reason: str) -> None:
@@ -235,6 +257,12 @@ def test_a_checkpoint_that_hears_no_style_says_so(folder: Path) -> None:
         (["--motif-strength", "11"], ["--motif-strength", "11", "10"]),
         (["--seed", "-1"], ["--seed"]),
         (["--style-strength", "2"], ["--style-strength", "--style"]),
+        (["--style", ""], ["--style", "empty name"]),
+        (["--melody", ""], ["--melody", "empty name"]),
+        (["--style-shares", "1"], ["--style-shares", "--style"]),
+        (["--style", "etude.mid", "--style-shares", "1;2"], ["--style-shares", "1;2", "7,3"]),
+        (["--style", "etude.mid", "--style-shares", "1,2"], ["--style-shares", "2 numbers for 1", "one for each"]),
+        (["--style", "model"], ["model", "no .mid or .midi files"]),
         (["--melody-track", "1"], ["--melody-track", "--melody"]),
         (["--out", "song.doc"], ["song.doc", ".mid", ".wav"]),
         (["--out", "etude.mid"], ["etude.mid", "--force"]),
@@ -252,6 +280,10 @@ def test_what_cannot_be_meant_is_refused_before_any_work(
     refused(generate(*arguments), 2, *words)
     assert sorted(folder.rglob("*")) == before
     assert (folder / "etude.mid").read_bytes() == etude
+
+
+def test_a_folder_is_no_tune(folder: Path) -> None:
+    refused(generate("--melody", "model"), 1, "model", "folder")
 
 
 def test_a_folder_is_no_file_even_by_force(folder: Path) -> None:

@@ -259,23 +259,23 @@ def test_the_ends_of_a_line_are_the_styles_themselves(player: StyleTransfer, mae
 def test_a_line_goes_from_b_to_a_with_the_same_seeds_at_every_mix(
     player: StyleTransfer, maestro: Path, tunes: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[torch.Tensor, Path, int]] = []
+    asked: list[tuple[list[Notes], tuple[float, float], Path, int]] = []
     generate = player.generate
 
-    def watched(style: torch.Tensor, melody: Path, options: GenerationOptions) -> Generation:
-        asked.append((style, melody, options.seed))
-        return generate(style, melody, options)
+    def watched(
+        style: list[Notes], melody: Path, options: GenerationOptions, *, style_shares: tuple[float, float]
+    ) -> Generation:
+        asked.append((style, style_shares, melody, options.seed))
+        return generate(style, melody, options, style_shares=style_shares)
 
     monkeypatch.setattr(player, "generate", watched)
     a, b, c, d = midi_files(maestro)[:4]
     interpolation_test(player, [(a, b), (c, d)], tunes, player.default_options(seconds=1.5, seed=5), 3, 2)
     assert [seed for *_, seed in asked] == [5] * 3 + [6] * 3 + [7] * 3 + [8] * 3
-    assert [melody for _, melody, _ in asked] == ([tunes[0]] * 3 + [tunes[1]] * 3) * 2
-    for first, (end_a, end_b) in ((0, (a, b)), (3, (a, b)), (6, (c, d)), (9, (c, d))):
-        begins, middle, ends = (style for style, _, _ in asked[first : first + 3])
-        torch.testing.assert_close(begins, player.embed_style(end_b))
-        torch.testing.assert_close(ends, player.embed_style(end_a))
-        torch.testing.assert_close(middle, (begins + ends) / 2)
+    assert [melody for _, _, melody, _ in asked] == ([tunes[0]] * 3 + [tunes[1]] * 3) * 2
+    assert [shares for _, shares, _, _ in asked] == [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0)] * 4
+    for (notes, *_), ends in zip(asked, ([(a, b)] * 6 + [(c, d)] * 6), strict=True):
+        assert all(part.equals(read_midi(end).from_zero()) for part, end in zip(notes, ends, strict=True))
 
 
 def test_both_ends_are_judged_by_stretches_of_one_length(
@@ -285,7 +285,7 @@ def test_both_ends_are_judged_by_stretches_of_one_length(
     whole = read_midi(a).from_zero()
     write_midi(tmp_path / "longer.mid", Notes.concatenate([whole, whole.shift(whole.duration_seconds).transpose(12)]))
     monotone = [whole.crop(0.0, 12.0), read_midi(tmp_path / "longer.mid").from_zero()]
-    made = player.generate(player.embed_style(monotone[1]), tunes[0], player.default_options(seconds=1.5)).notes
+    made = player.generate(monotone[1], tunes[0], player.default_options(seconds=1.5)).notes
     write_midi(tmp_path / "shorter.mid", monotone[0])
     line = interpolation_test(
         player,
@@ -298,14 +298,6 @@ def test_both_ends_are_judged_by_stretches_of_one_length(
     length = monotone[0].duration_seconds
     areas = similarity_matrix([made], [part.crop(0.0, length) for part in monotone]).mean(axis=2)
     assert line.mean[0] == pytest.approx(float(relative_distance(areas[:, 0], areas[:, 1])[0]), abs=1e-6)
-
-
-def test_a_style_may_be_an_embedding(player: StyleTransfer, maestro: Path) -> None:
-    options = player.default_options(seconds=1.0)
-    path = maestro / "5.midi"
-    by_file, by_embedding = (player.generate(style, None, options) for style in (path, player.embed_style(path)))
-    assert by_file.notes.equals(by_embedding.notes)
-    assert (by_file.settings["style"], by_embedding.settings["style"]) == ("5.midi", "embedding")
 
 
 def test_crops_know_where_they_are_from(player: StyleTransfer, corpus: Corpus, maestro: Path) -> None:

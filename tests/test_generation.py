@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from musicstyle.errors import CheckpointError, ConfigError, GenerationError, MidiError, UsageError
 from musicstyle.generation.engine import guidance_weights, sample_ids
@@ -21,7 +20,7 @@ from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.plan import TAIL_STEPS, make_plan
 from musicstyle.generation.rules import Grammar
 from musicstyle.generation.sampling import distribution, draw
-from musicstyle.generation.transfer import STYLE_CROPS, StyleTransfer, read_melody, style_crops
+from musicstyle.generation.transfer import StyleTransfer, read_melody
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import save_checkpoint
 from musicstyle.model.config import ModelConfig
@@ -50,27 +49,6 @@ def transfer() -> StyleTransfer:
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, 0.0, 0.3)
     return StyleTransfer(model, {"training": {"tokens": 64}, "generation": {"top_p": 0.9}})
-
-
-@pytest.mark.parametrize(
-    ("embedding", "reason"),
-    [
-        (torch.zeros(1, 7), r"is of shape \(1, 7\); checkpoint checkpoint takes \(crops, 805\)"),
-        (torch.zeros(WIDTH), r"is of shape \(805,\)"),
-        (torch.zeros(0, WIDTH), r"is of shape \(0, 805\)"),
-        (torch.zeros(1, 2, WIDTH), r"is of shape \(1, 2, 805\)"),
-        (torch.full((1, WIDTH), torch.nan), "holds what is no number"),
-    ],
-)
-def test_an_embedding_of_the_caller_s_is_looked_at(transfer: StyleTransfer, embedding: Tensor, reason: str) -> None:
-    with pytest.raises(UsageError, match=reason):
-        transfer.generate(style=embedding, seconds=1.0)
-
-
-def test_an_embedding_in_double_is_the_same(transfer: StyleTransfer) -> None:
-    style = torch.linspace(-1, 1, WIDTH)[None]
-    single, double = (transfer.generate(style=one, seconds=1.0, seed=2) for one in (style, style.double()))
-    assert single.notes.equals(double.notes)
 
 
 def test_weights_that_are_no_numbers_end_the_sampling() -> None:
@@ -351,14 +329,6 @@ def test_a_degenerate_sample_is_retried_with_the_next_seed(
         transfer.generate(None, tune())
 
 
-def test_style_crops_cover_the_piece_and_fit() -> None:
-    notes = random_notes(4, 400)
-    crops = style_crops(notes, 64)
-    assert 2 <= len(crops) <= STYLE_CROPS
-    assert all(0 < len(crop) <= 64 for crop in crops)
-    assert np.array_equal(style_crops(notes[:5], 64)[0], encode(notes[:5].shift(-notes.start[0])))
-
-
 def test_a_polyphonic_piece_gives_its_melody_and_a_track_can_be_named(tmp_path: Path) -> None:
     low = Notes.from_arrays([0, 0.5, 1], [0.5, 1, 1.5], [40, 43, 45], [60, 60, 60])
     both = Notes.concatenate([low, low.transpose(32)])
@@ -442,8 +412,6 @@ def test_refusals(transfer: StyleTransfer) -> None:
         with pytest.raises(ConfigError, match=field):
             GenerationOptions(**{field: value})
     assert GenerationOptions(transpose=np.int64(3), seed=np.int64(2)).transpose == 3
-    with pytest.raises(UsageError, match="hears no style"):
-        deaf.embed_style(random_notes(1))
 
 
 def test_a_checkpoint_with_a_setting_that_there_is_not_is_refused(transfer: StyleTransfer) -> None:
@@ -466,34 +434,3 @@ def test_a_config_of_another_shape_is_refused(
     save_checkpoint(tmp_path, transfer.model, facts)
     with pytest.raises(CheckpointError, match=told):
         StyleTransfer.load(tmp_path)
-
-
-def test_a_style_is_its_crops_in_order(transfer: StyleTransfer) -> None:
-    notes = random_notes(4, 400)
-    crops = style_crops(notes, transfer.facts["training"]["tokens"])
-    alone = torch.stack([transfer.embed_crops([crop])[0] for crop in crops])
-    assert len(crops) == STYLE_CROPS
-    torch.testing.assert_close(transfer.embed_style(notes), alone, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(alone[0], alone[1], atol=1e-2)
-
-
-@pytest.mark.parametrize(("notes", "distinct"), [(1, 1), (5, 1), (14, 4), (40, 8)])
-def test_a_short_performance_has_as_many_crops_some_of_them_the_same(
-    transfer: StyleTransfer, notes: int, distinct: int
-) -> None:
-    few = random_notes(4, 200)[:notes]
-    crops = style_crops(few, transfer.facts["training"]["tokens"])
-    style = transfer.embed_style(few)
-    assert len(crops) == distinct
-    assert style.shape == (STYLE_CROPS, WIDTH)
-    assert len(style.unique(dim=0)) == len(crops)
-    torch.testing.assert_close(style[[0, -1]], transfer.embed_crops(crops)[[0, -1]], rtol=0, atol=0)
-
-
-def test_styles_that_part_on_the_way_are_played_alike_until_then(transfer: StyleTransfer) -> None:
-    torch.manual_seed(2)
-    a, b, c = torch.randn(3, WIDTH)
-    first, second = (transfer.generate(torch.stack(style), tune(9), seed=4).notes for style in ((a, b, a), (a, b, c)))
-    parts = 2 / 3 * tune(9).duration_seconds
-    assert first.crop(0.0, parts).equals(second.crop(0.0, parts))
-    assert not first.equals(second)

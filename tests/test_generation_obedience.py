@@ -17,6 +17,7 @@ from musicstyle.generation import rules
 from musicstyle.generation.engine import sample_ids
 from musicstyle.generation.job import Job
 from musicstyle.generation.options import GenerationOptions
+from musicstyle.generation.performances import Performances
 from musicstyle.generation.plan import make_plan, register_shift
 from musicstyle.generation.ranking import measure
 from musicstyle.generation.rules import (
@@ -223,7 +224,7 @@ def test_no_style_has_more_than_ten_fingers() -> None:
 
 def test_a_piece_keeps_to_the_limits_of_its_style(player: StyleTransfer) -> None:
     style = performance(2)
-    limits = make_plan(tune(), style, None, player.default_options()).limits
+    limits = make_plan(tune(), Performances.of([style]), None, player.default_options()).limits
     assert limits == Limits.of(style)
     stream = player.stream(style, tune(), seed=5)
     (ids,) = stream.job.sample_all([5])
@@ -256,7 +257,8 @@ def test_a_style_at_strength_0_leaves_no_trace(player: StyleTransfer) -> None:
         player.generate(style, tune(), seed=3, style_strength=0.0).notes for style in (performance(1), None)
     )
     assert ignored.equals(without)
-    assert make_plan(tune(), performance(1), None, player.default_options(style_strength=0.0)).limits == TWO_HANDS
+    ignoring = player.default_options(style_strength=0.0)
+    assert make_plan(tune(), Performances.of([performance(1)]), None, ignoring).limits == TWO_HANDS
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -287,7 +289,7 @@ def test_however_early_a_kept_note_is_struck_it_counts_as_sounding(player: Style
         duties.struck(pitch - 21, step)
     assert duties.deadline.min() > 10**9
     ids = encode(Notes.from_arrays(struck / 100, struck / 100 + 0.1, [60, 62, 64], [80] * 3))
-    made = Job(player.model, plan, None, None, options, {}).result(ids, seed=1, retries=0, ranked=True)
+    made = Job(player.model, plan, None, options, {}).result(ids, seed=1, retries=0, ranked=True)
     assert made is not None
     assert made.measures is not None
     assert made.measures.melody_kept == 1
@@ -302,7 +304,7 @@ def test_of_a_tune_that_is_longer_only_what_there_is_time_for_is_asked(player: S
     assert plan.melody.duration_seconds == pytest.approx(4 * 0.37 + 0.1)
     assert np.array_equal(plan.melody_ids, make_plan(whole, None, None, player.default_options()).melody_ids)
     ids = encode(first)
-    cut = Job(player.model, plan, None, None, player.default_options(), {}).result(ids, 1, 0, until_seconds=1.0)
+    cut = Job(player.model, plan, None, player.default_options(), {}).result(ids, 1, 0, until_seconds=1.0)
     assert cut is not None
     assert cut.melody is not None
     assert (len(cut.melody), len(cut.notes)) == (3, 3)
@@ -363,8 +365,9 @@ def test_tempo_makes_the_tune_shorter_and_transposition_moves_it(player: StyleTr
 
 def test_auto_moves_into_the_register_of_the_style_and_back(player: StyleTransfer) -> None:
     high, low = tune(9, first=84), performance(3, low=30, high=55)
-    plan = make_plan(high, low, None, GenerationOptions(transpose="auto"))
-    assert plan.shift == register_shift(high, low) < -12
+    style, auto = Performances.of([low]), GenerationOptions(transpose="auto")
+    plan = make_plan(high, style, None, auto)
+    assert plan.shift == register_shift(high, style.register) < -12
     assert plan.melody is not None
     assert plan.melody.equals(high, 1e-12)  # asked for where it was
     assert plan.melody_ids is not None
@@ -373,16 +376,15 @@ def test_auto_moves_into_the_register_of_the_style_and_back(player: StyleTransfe
     assert made.settings["heard_transposed_by"] == plan.shift
     assert len(match(high, made.notes, 0.1)[0]) == len(high)
     assert made.notes.in_piano_range().all()  # moved back, none has left the piano
-    for style in (None, torch.zeros(1, player.model.style_width)):
-        with pytest.raises(UsageError, match="whose register it takes"):
-            player.generate(style, high, transpose="auto")
+    with pytest.raises(UsageError, match="whose register it takes"):
+        player.generate(None, high, transpose="auto")
     with pytest.raises(UsageError, match="without a melody"):
         player.generate(low, transpose="auto")
     primer = Notes.from_arrays([0.0, 0.5, 1.0], [0.4, 0.9, 1.5], [60, 25, 64], [70, 70, 70])
     moved = player.generate(low, high, prime=primer, transpose="auto", seed=3)
     assert moved.settings["heard_transposed_by"] == 21 - 25  # as far as the primer's lowest note
     assert moved.notes[:3].pitch.tolist() == [60, 25, 64]
-    edge = make_plan(tune(first=95), performance(3, low=21, high=24), None, GenerationOptions(transpose="auto"))
+    edge = make_plan(tune(first=95), Performances.of([performance(3, low=21, high=24)]), None, auto)
     assert edge.shift + 95 >= 21
 
 
@@ -420,7 +422,7 @@ def test_what_is_struck_between_primer_and_tune_is_new(player: StyleTransfer) ->
     plan = make_plan(asked, None, primer, options)
     assert (plan.primer_steps, plan.begin_steps) == (92, 100)
     ids = encode(Notes.from_arrays([0.0], [0.5], [72], [80]))
-    made = Job(player.model, plan, None, None, options, {}).result(ids, seed=1, retries=0, ranked=True)
+    made = Job(player.model, plan, None, options, {}).result(ids, seed=1, retries=0, ranked=True)
     assert made is not None
     assert made.notes.start.tolist() == [0.0, 0.92]
     assert made.new_notes == 1
@@ -468,7 +470,7 @@ def test_variations_are_what_each_seed_gives_alone_ranked_by_the_mean_of_the_mea
         assert one.notes.equals(alone.notes)
         assert one.settings == alone.settings
         assert one.tokens == alone.tokens
-        assert one.measures == measure(one.notes, asked, style)
+        assert one.measures == measure(one.notes, asked, Performances.of([style]))
     means = [one.measures.mean for one in made if one.measures]
     assert means == sorted(means, reverse=True)
     assert len(set(means)) > 1
@@ -485,11 +487,12 @@ def test_without_anything_to_measure_variations_come_in_the_order_of_seeds(playe
 
 def test_measures_are_one_for_the_thing_itself() -> None:
     notes = performance(2)
+    itself = Performances.of([notes])
     assert measure(tune(), tune(), None).melody_kept == 1
     assert measure(notes.shift(1000.0), tune(), None).melody_kept == 0
-    assert measure(notes, None, notes).mean == pytest.approx(1)
-    assert measure(tune(), tune(), notes).mean == pytest.approx(
-        (1 + (measure(tune(), None, notes).style_near or 0)) / 2
+    assert measure(notes, None, itself).mean == pytest.approx(1)
+    assert measure(tune(), tune(), itself).mean == pytest.approx(
+        (1 + (measure(tune(), None, itself).style_near or 0)) / 2
     )
 
 

@@ -104,7 +104,7 @@ class Meter:
             text: What has been reached.
         """
         now = time.monotonic()
-        if self._first_share is None:
+        if self._first_share is None or share < self._first_share:  # a new piece of work begins
             self._first_share, self._began = share, now
         if now - self._shown < (SECONDS_BETWEEN_LINES if self._bar is None else SECONDS_BETWEEN_FRAMES):
             return

@@ -11,14 +11,13 @@ import click
 from musicstyle.cli._console import Meter, give, tell
 from musicstyle.cli._device import device_option, find_device
 from musicstyle.cli._flags import refuse_given, settings_are_flags
-from musicstyle.cli._paths import refuse_to_write
+from musicstyle.cli._paths import A_PATH, refuse_to_write
 from musicstyle.errors import UsageError
 
 if TYPE_CHECKING:
     from musicstyle.generation.options import GenerationOptions
     from musicstyle.generation.transfer import StyleTransfer
 
-A_PATH = click.Path(path_type=Path)
 
 the_checkpoint = click.option("--checkpoint", type=A_PATH, help="Folder of the model; default: the one in the box.")
 the_device = device_option("cpu")

@@ -1,12 +1,25 @@
-"""Whether a file could be written: asked before any work, not found out after it."""
+"""Paths on the command line, and whether a file could be written: asked before any work, not found out after it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+import click
 
 from musicstyle.errors import UsageError
+
+
+class _APath(click.Path):
+    """A path; an empty one, as a shell's unset variable gives, would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(value or self.fail("an empty name; give a path", param, ctx), param, ctx)
+
+
+A_PATH = _APath(path_type=Path)
 
 
 def refuse_to_write(out: Path, force: bool, inputs: Iterable[Path | None] = (), flag: str = "--out") -> None:

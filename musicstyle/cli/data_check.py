@@ -11,13 +11,14 @@ import click
 from musicstyle.cli._console import Meter, give, tell
 from musicstyle.cli._corpus import report_files
 from musicstyle.cli._evaluation import table
+from musicstyle.cli._paths import A_PATH
 
 SHOWN = 10  # files of a list; --json has all
 COLUMNS = ("all", "train", "validation", "test")
 
 
 @click.command()
-@click.argument("source", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("source", metavar="DIR", type=A_PATH)
 @click.option("--workers", type=click.IntRange(1), help="Processes that read; default: one a core.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 def check(source: Path, workers: int | None, as_json: bool) -> None:

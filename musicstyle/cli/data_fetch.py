@@ -9,6 +9,7 @@ import click
 
 from musicstyle.cli._console import Meter, give, say
 from musicstyle.cli._group import StoppedError
+from musicstyle.cli._paths import A_PATH
 
 NAMES = ("maestro",)
 MEGABYTE = 1e6
@@ -16,7 +17,7 @@ MEGABYTE = 1e6
 
 @click.command()
 @click.argument("name", type=click.Choice(NAMES))
-@click.option("--to", required=True, type=click.Path(path_type=Path), help="Folder that receives it; made if absent.")
+@click.option("--to", required=True, type=A_PATH, help="Folder that receives it; made if absent.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def fetch(name: str, to: Path, as_json: bool) -> None:
     """Download a known collection and unpack it.

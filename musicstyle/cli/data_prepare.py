@@ -10,14 +10,13 @@ import click
 
 from musicstyle.cli._console import Meter, duration, give, say
 from musicstyle.cli._corpus import report_files, skipped_lines
+from musicstyle.cli._paths import A_PATH
 from musicstyle.errors import UsageError
 
 
 @click.command()
-@click.argument("source", metavar="DIR", type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder of the corpus; made, or brought up to date."
-)
+@click.argument("source", metavar="DIR", type=A_PATH)
+@click.option("--out", required=True, type=A_PATH, help="Folder of the corpus; made, or brought up to date.")
 @click.option("--seed", default=0, show_default=True, help="Decides the splits where no csv does.")
 @click.option("--workers", type=click.IntRange(1), help="Processes that read; default: one a core.")
 @click.option("--force", is_flag=True, help="Replace a corpus that was made from another folder.")

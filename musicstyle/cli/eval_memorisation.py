@@ -11,7 +11,6 @@ import click
 from musicstyle.cli._console import Meter
 from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._evaluation import (
-    A_PATH,
     PLAYING,
     choose_melodies,
     choose_styles,
@@ -25,6 +24,7 @@ from musicstyle.cli._evaluation import (
     the_styles,
 )
 from musicstyle.cli._flags import refuse_given
+from musicstyle.cli._paths import A_PATH
 
 if TYPE_CHECKING:
     from musicstyle.evaluation.memorisation import KnownRuns

@@ -10,7 +10,6 @@ import click
 from musicstyle.cli._console import Meter
 from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._evaluation import (
-    A_PATH,
     counter,
     load_player,
     present,
@@ -22,6 +21,7 @@ from musicstyle.cli._evaluation import (
     the_seed,
     the_threads,
 )
+from musicstyle.cli._paths import A_PATH
 
 
 @click.command()

@@ -11,7 +11,6 @@ import click
 from musicstyle.cli._console import Meter, give, say
 from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._evaluation import (
-    A_PATH,
     load_player,
     the_checkpoint,
     the_device,
@@ -19,7 +18,7 @@ from musicstyle.cli._evaluation import (
     the_seed,
     the_threads,
 )
-from musicstyle.cli._paths import refuse_unwritable
+from musicstyle.cli._paths import A_PATH, refuse_unwritable
 from musicstyle.errors import UsageError
 
 PAGE, RESULT = "index.html", "report.json"

@@ -9,7 +9,6 @@ import click
 
 from musicstyle.cli._console import Meter, say
 from musicstyle.cli._evaluation import (
-    A_PATH,
     PLAYING,
     check_plot,
     choose_melodies,
@@ -26,6 +25,7 @@ from musicstyle.cli._evaluation import (
     the_styles,
 )
 from musicstyle.cli._flags import refuse_given
+from musicstyle.cli._paths import A_PATH
 from musicstyle.errors import UsageError
 from musicstyle.files import as_text
 

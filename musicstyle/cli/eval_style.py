@@ -10,7 +10,6 @@ import click
 from musicstyle.cli._console import Meter, say
 from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._evaluation import (
-    A_PATH,
     choose_melodies,
     choose_styles,
     counter,
@@ -22,6 +21,7 @@ from musicstyle.cli._evaluation import (
     the_player,
     the_styles,
 )
+from musicstyle.cli._paths import A_PATH
 from musicstyle.errors import UsageError
 from musicstyle.evaluation.findings import HIT_COLUMNS, hit_cells
 

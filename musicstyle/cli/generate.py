@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from musicstyle.cli._console import Meter, duration, give, say
 from musicstyle.cli._device import device_option, find_device
 from musicstyle.cli._flags import settings_are_flags
 from musicstyle.cli._group import StoppedError
-from musicstyle.cli._paths import refuse_to_write
+from musicstyle.cli._paths import A_PATH, refuse_to_write
 from musicstyle.errors import UsageError
 from musicstyle.files import all_or_none
 from musicstyle.generation.options import GenerationOptions
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from musicstyle.generation.streaming import Stream
 
 SEEDS = 1_000_000  # short enough to type again
-A_FILE = click.Path(path_type=Path)
 DEFAULTS = GenerationOptions()
 MOST_VARIATIONS = 64
 MUCH_LESS = 0.9  # of the style strength that was asked for: worth a line
 COMPILING = "compiling for this processor, once: about 10 s"
 NEEDS = {  # settings that mean nothing without an input
     "melody": ("melody_track", "melody_strength", "keep_melody", "tempo", "transpose"),
-    "style": ("style_strength",),
+    "style": ("style_shares", "style_strength"),
 }
+OF_INPUTS = ("melody_track", "style_shares")  # which are no settings of GenerationOptions
 
 
 def _dial(name: str, help_text: str, kind: type[int | float] = float) -> Any:
@@ -61,16 +61,36 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
         raise click.BadParameter(f"{text!r} is neither a number of semitones nor auto") from None
 
 
+def _shares(_context: click.Context, _option: click.Parameter, text: str | None) -> list[float] | None:
+    """Numbers between commas."""
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} are no numbers between commas, like 7,3") from None
+
+
 @click.command()
-@click.option("--style", type=A_FILE, help="MIDI file of a performance; without it, any style.")
+@click.option(
+    "--style",
+    "styles",
+    type=A_PATH,
+    multiple=True,
+    help="MIDI file of a performance, or folder of them; several are mixed; without it, any style.",
+)
+@click.option(
+    "--style-shares",
+    callback=_shares,
+    metavar="N,N,...",
+    help="How much of each --style, as 7,3; default: as much of each.",
+)
 @click.option(
     "--melody",
-    type=A_FILE,
+    type=A_PATH,
     help="Tune, or piece whose melody is taken: MIDI, MusicXML, ABC, Humdrum, or in quotes a text as 'C4 C4 G4:2'.",
 )
 @click.option(
     "--out",
-    type=A_FILE,
+    type=A_PATH,
     help="What to write: .mid, or sound, picture or page by the ending; default: a .mid named after the inputs.",
 )
 @click.option("--force", is_flag=True, help="Write over a file that is already there.")
@@ -105,7 +125,7 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
     help="Play the tune N semitones higher; auto: in the style's register, and move the result back.",
 )
 @click.option(
-    "--prime", type=A_FILE, help="MIDI file of a performance to go on from; the result begins with it, then the tune."
+    "--prime", type=A_PATH, help="MIDI file of a performance to go on from; the result begins with it, then the tune."
 )
 @click.option(
     "--variations",
@@ -128,11 +148,12 @@ def _semitones(_context: click.Context, _option: click.Parameter, text: str | No
     default=None,
     help="Compute with 32-bit weights: slower; the default takes 8-bit ones, nearly the same.",
 )
-@click.option("--checkpoint", type=A_FILE, help="Folder of the model; default: the one that comes with musicstyle.")
+@click.option("--checkpoint", type=A_PATH, help="Folder of the model; default: the one that comes with musicstyle.")
 @device_option("cpu")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def generate(
-    style: Path | None,
+    styles: tuple[Path, ...],
+    style_shares: list[float] | None,
     melody: Path | None,
     prime: Path | None,
     out: Path | None,
@@ -151,11 +172,12 @@ def generate(
     of the file written; with --variations there is one line a file, the best first. Ctrl-C leaves no file, except with
     --play.
     """
-    outs = _names(out or default_out(style, melody), variations)
-    inputs = {"style": style, "melody": melody, "prime": prime}
-    _refuse_meaningless(inputs, {**settings, "melody_track": melody_track}, variations, play)
+    outs = _names(out or default_out(styles, melody), variations)
+    given = {**settings, "melody_track": melody_track, "style_shares": style_shares}
+    _refuse_meaningless({"style": styles, "melody": melody}, given, variations, play)
+    performances, shares = _performances(styles, style_shares)
     for path in outs:
-        refuse_to_write(path, force, list(inputs.values()))
+        refuse_to_write(path, force, [*performances, melody, prime])
     if settings["seed"] is None:
         settings["seed"] = secrets.randbelow(SEEDS)
     keys = None if play is None else _open(play)
@@ -173,9 +195,13 @@ def generate(
         stack.enter_context(told_of_compiling(say_that_it_compiles))
         player = StyleTransfer.load(checkpoint, find_device(device))
         arguments: dict[str, Any] = {
-            **inputs,
+            "style": performances or None,
+            "style_shares": shares,
+            "melody": melody,
+            "prime": prime,
             "options": player.default_options(**settings),
             "melody_track": melody_track,
+            "hearing": _report_hearing(meter),
             "progress": _report(meter),
         }
         if keys is not None:
@@ -197,12 +223,30 @@ def _save(outs: list[Path], made: list[Generation], meter: Meter) -> None:
             written.append(path)
 
 
-def default_out(style: Path | None, melody: Path | None) -> Path:
+def default_out(styles: Sequence[Path], melody: Path | None) -> Path:
     """The name of the result, in the current folder."""
-    if melody is None:
-        return Path("improvisation.mid" if style is None else f"improvisation-in-the-style-of-{style.stem}.mid")
-    tune = "tune" if looks_like_tune(str(melody)) else melody.stem
-    return Path(f"{tune}-played.mid" if style is None else f"{tune}-in-the-style-of-{style.stem}.mid")
+    tune = "improvisation" if melody is None else "tune" if looks_like_tune(str(melody)) else melody.stem
+    if not styles:
+        return Path("improvisation.mid" if melody is None else f"{tune}-played.mid")
+    others = f"-and-{len(styles) - 1}-more" if len(styles) > 1 else ""
+    return Path(f"{tune}-in-the-style-of-{styles[0].absolute().stem}{others}.mid")
+
+
+def _performances(styles: Sequence[Path], shares: Sequence[float] | None) -> tuple[list[Path], list[float] | None]:
+    """The files that are meant, those of a folder for it, and the share of each.
+
+    Raises:
+        UsageError: Not one share for each style, or a folder without MIDI files.
+    """
+    from musicstyle.evaluation.material import midi_files
+
+    files = [midi_files(style) if style.is_dir() else [style] for style in styles]
+    asked = [1.0] * len(styles) if shares is None else shares
+    if len(asked) != len(styles):
+        raise UsageError(f"--style-shares has {len(asked)} numbers for {len(styles)} of --style; give one for each")
+    each = [share / len(of) for share, of in zip(asked, files, strict=True) for _ in of]
+    as_much_of_each = shares is None and len(set(each)) <= 1
+    return [path for of in files for path in of], None if as_much_of_each else each
 
 
 def _names(out: Path, variations: int) -> list[Path]:
@@ -211,19 +255,17 @@ def _names(out: Path, variations: int) -> list[Path]:
     return [out] if variations == 1 else [out.with_stem(f"{out.stem}-{rank}") for rank in range(1, variations + 1)]
 
 
-def _refuse_meaningless(
-    inputs: dict[str, Path | None], settings: dict[str, Any], variations: int, play: str | None
-) -> None:
+def _refuse_meaningless(inputs: dict[str, Any], settings: dict[str, Any], variations: int, play: str | None) -> None:
     """Say before any work what cannot be meant."""
     given = {name: value for name, value in settings.items() if value is not None}
     with settings_are_flags():
-        GenerationOptions(**{name: value for name, value in given.items() if name != "melody_track"})
+        GenerationOptions(**{name: value for name, value in given.items() if name not in OF_INPUTS})
     for needed, names in NEEDS.items():
         for name in names:
-            if name in given and inputs[needed] is None:
+            if name in given and not inputs[needed]:
                 flag = "free-melody" if given[name] is False else name.replace("_", "-")
                 raise UsageError(f"--{flag} means nothing without --{needed}")
-    if given.get("transpose") == "auto" and inputs["style"] is None:
+    if given.get("transpose") == "auto" and not inputs["style"]:
         raise UsageError("--transpose auto means nothing without --style, whose register it takes")
     if play is not None and variations > 1:
         raise UsageError("--play plays what is being written and cannot choose; leave --variations out")
@@ -234,6 +276,13 @@ def _report(meter: Meter) -> Callable[[float, float, int], None]:
         meter.update(
             done_seconds / total_seconds, f"{done_seconds:.1f} of {total_seconds:.1f} s of music, {tokens} tokens"
         )
+
+    return report
+
+
+def _report_hearing(meter: Meter) -> Callable[[int, int], None]:
+    def report(done: int, total: int) -> None:
+        meter.update(done / total, f"heard {done} of {total} performances")
 
     return report
 

@@ -9,7 +9,7 @@ import click
 
 from musicstyle.cli._console import duration, give, say
 from musicstyle.cli._flags import refuse_given
-from musicstyle.cli._paths import refuse_to_write
+from musicstyle.cli._paths import A_PATH, refuse_to_write
 from musicstyle.errors import MidiError, UsageError
 from musicstyle.files import all_or_none
 from musicstyle.music.melody import Extractor
@@ -19,13 +19,11 @@ from musicstyle.music.outputs.picture import SUFFIXES
 if TYPE_CHECKING:
     from musicstyle.music.notes import Notes
 
-A_FILE = click.Path(path_type=Path)
-
 
 @click.command()
-@click.argument("file", type=A_FILE)
-@click.option("--out", type=A_FILE, help="MIDI file to write the melody to.")
-@click.option("--plot", type=A_FILE, help="Picture to draw: all notes, the melody highlighted (.png .svg).")
+@click.argument("file", type=A_PATH)
+@click.option("--out", type=A_PATH, help="MIDI file to write the melody to.")
+@click.option("--plot", type=A_PATH, help="Picture to draw: all notes, the melody highlighted (.png .svg).")
 @click.option(
     "--extractor",
     type=click.Choice(get_args(Extractor)),

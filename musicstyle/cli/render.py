@@ -12,7 +12,7 @@ import click
 
 from musicstyle.cli._console import Meter, give
 from musicstyle.cli._flags import refuse_given
-from musicstyle.cli._paths import refuse_to_write
+from musicstyle.cli._paths import A_PATH, refuse_to_write
 from musicstyle.errors import ConfigError, UsageError
 from musicstyle.files import all_or_none
 from musicstyle.generation.options import GenerationOptions
@@ -21,20 +21,19 @@ from musicstyle.music.outputs import output_kind, write_output
 if TYPE_CHECKING:
     from musicstyle.music.notes import Notes
 
-A_FILE = click.Path(path_type=Path)
 LONGEST_FACT = 200  # characters; text of other programs' files may be anything
 
 
 @click.command()
-@click.argument("file", type=A_FILE)
+@click.argument("file", type=A_PATH)
 @click.option(
-    "--out", "outs", type=A_FILE, multiple=True, required=True,
+    "--out", "outs", type=A_PATH, multiple=True, required=True,
     help="File to write; its ending decides: .wav .flac .ogg .mp3 for sound, .png .svg for a picture, .html for a page "
     "with both, .mid. May be given several times.",
 )  # fmt: skip
 @click.option("--title", help="Heading of the picture and the page; default: the file's name.")
 @click.option(
-    "--melody", type=A_FILE, help="The tune it plays, as for generate: outlined in the picture and on the page."
+    "--melody", type=A_PATH, help="The tune it plays, as for generate: outlined in the picture and on the page."
 )
 @click.option("--force", is_flag=True, help="Write over files that are already there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")

@@ -18,6 +18,7 @@ from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._device import device_option, find_device
 from musicstyle.cli._flags import settings_are_flags, was_given
 from musicstyle.cli._group import StoppedError
+from musicstyle.cli._paths import A_PATH
 from musicstyle.cli._training import (
     MODEL_CHOICES,
     refuse_bad_teacher,
@@ -40,7 +41,6 @@ FEW_PIECES = 20
 TUNING_SHARE = 0.1  # of the learning rates, when weights are there to be kept
 DEFAULT_PRESET = "tiny"
 OF_THE_MACHINE = ("device", "devices", "nodes", "threads")
-A_FOLDER = click.Path(path_type=Path)
 AT_LEAST_1 = click.IntRange(1)
 PRECISIONS = ["auto", "32-true", "bf16-mixed"]
 
@@ -53,7 +53,7 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 
 @click.command()
 @click.option(
-    "--data", required=True, type=A_FOLDER, help="Folder of MIDI, or a corpus made by `musicstyle data prepare`."
+    "--data", required=True, type=A_PATH, help="Folder of MIDI, or a corpus made by `musicstyle data prepare`."
 )
 @click.option("--preset", type=click.Choice(list(PRESETS)), help=f"Size of the model.  [default: {DEFAULT_PRESET}]")
 @click.option("--combine", type=click.Choice(get_args(Combination)), help="How melody and style meet.  [default: sum]")
@@ -73,7 +73,7 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
     type=AT_LEAST_1,
     help="Of the hidden vectors, with --init a multiple of so far; the feed-forward layers widen with it.",
 )
-@click.option("--out", type=A_FOLDER, help="Folder of the run; default: runs/DATA-PRESET.")
+@click.option("--out", type=A_PATH, help="Folder of the run; default: runs/DATA-PRESET.")
 @_setting("--steps", "steps", "Optimizer steps.", AT_LEAST_1)
 @_setting("--batch-size", "batch_size", "Crops a step.", AT_LEAST_1)
 @click.option("--tokens", type=AT_LEAST_1, help="Length of a crop.  [default: the window, which it teaches whole]")
@@ -104,7 +104,7 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @click.option("--devices", type=AT_LEAST_1, default=1, show_default=True, help="GPUs (or CPU processes) of a machine.")
 @click.option("--nodes", type=AT_LEAST_1, default=1, show_default=True, help="Machines.")
 @click.option("--threads", type=AT_LEAST_1, help="CPU threads; default: torch's choice.")
-@click.option("--init", type=A_FOLDER, help="Fine-tune this checkpoint, by default at a tenth of the rates.")
+@click.option("--init", type=A_PATH, help="Fine-tune this checkpoint, by default at a tenth of the rates.")
 @click.option(
     "--teacher",
     metavar="FOLDER",

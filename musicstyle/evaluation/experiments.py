@@ -15,6 +15,7 @@ from musicstyle.corpus.store import Corpus
 from musicstyle.errors import UsageError
 from musicstyle.evaluation.interpolation import Line, relative_distance
 from musicstyle.evaluation.style import Hits, hit_rate
+from musicstyle.generation.hearing import embed
 from musicstyle.generation.transfer import StyleTransfer, read_melody
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
@@ -152,13 +153,12 @@ def play_modes(
     """
     served = served_modes(player.model.config)
     wanted = [mode for mode in modes or served if mode in served]
-    embeddings = [player.embed_style(style) for style in styles] if player.model.config.hears_style else []
     lengths = lengths or piece_seconds(melodies, len(styles), options)
     played: dict[str, list[Notes]] = {mode: [] for mode in wanted}
     for mode, pieces in played.items():
         hears_melody, hears_style = MODES[mode]
         for i in range(len(styles)):
-            style = embeddings[i] if hears_style else None
+            style = styles[i] if hears_style else None
             melody = melodies[i % len(melodies)] if hears_melody else None
             mine = dataclasses.replace(options, seed=options.seed + i, seconds=lengths[i])
             made = player.generate(style, melody, mine)
@@ -214,14 +214,13 @@ def interpolation_test(
     for number, (a, b) in enumerate(pairs):
         notes = [read_midi(path).from_zero() for path in (a, b)]
         length = min(part.duration_seconds for part in notes)
-        ends = [player.embed_style(part) for part in notes]
         for repeat in range(repeats):
             seed = options.seed + number * repeats + repeat
             tune = melodies[(number * repeats + repeat) % len(melodies)] if melodies else None
             made = []
             for mix in mixes.tolist():
-                style = mix * ends[0] + (1 - mix) * ends[1]
-                made.append(player.generate(style, tune, dataclasses.replace(options, seed=seed)).notes)
+                mine = dataclasses.replace(options, seed=seed)
+                made.append(player.generate(notes, tune, mine, style_shares=(mix, 1 - mix)).notes)
                 if progress is not None:
                     progress(len(rows) * steps + len(made), len(pairs) * repeats * steps)
             areas = similarity_matrix(made, [part.crop(0.0, length) for part in notes]).mean(axis=2)
@@ -270,7 +269,7 @@ def embed_crops(
     for done, piece in enumerate(pieces.tolist()):
         for first in _places(corpus, piece, tokens, crops):
             crop = cut(corpus, piece, first, tokens)
-            embedding.append(player.embed_crops([crop.ids])[0].float().cpu().numpy())
+            embedding.append(embed(player.model, [crop.ids])[0].float().cpu().numpy())
             features.append(summary(crop.notes).ravel())
             origin.append(piece)
         if progress is not None:

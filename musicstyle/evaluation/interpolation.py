@@ -1,8 +1,8 @@
-"""Does style move smoothly between two performances? The relative distance along the line between their embeddings.
+"""Does style move smoothly between two performances? The relative distance along the line between them.
 
-Specification. Between the style embeddings of performances A and B, the mixes (1 - t) B + t A are taken at equal steps
-of t from 0 to 1. At each, `repeats` pieces are generated, with the same seeds at every t, and the relative distance
-from A is
+Specification. Of performances A and B the styles are mixed, t of A and 1 - t of B, at equal steps of t from 0 to 1
+(`musicstyle.generation.performances`). At each, `repeats` pieces are generated, with the same seeds at every t, and the
+relative distance from A is
 
     1 - OA_A / (OA_A + OA_B)
 

@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from musicstyle.generation.engine import sample_ids
+from musicstyle.generation.hearing import HeardStyle
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.plan import Plan
 from musicstyle.generation.ranking import measure
 from musicstyle.generation.result import Generation
 from musicstyle.model.autoencoder import Autoencoder
-from musicstyle.music.notes import Notes
 from musicstyle.music.vocabulary import EOS, STEPS_PER_SECOND
 
 TRIES = 8
@@ -32,8 +31,7 @@ class Job:
     Attributes:
         model: In evaluation mode.
         plan: What is to be played.
-        style: Style embeddings to hear one after the other, (crops, style_width); None for none.
-        style_notes: The performance, where it is known.
+        style: None for none.
         options: Sampling settings.
         settings: What the result's file will say, without the seed that gave it.
         progress: Called with seconds of music done, seconds in all, and ids so far.
@@ -42,8 +40,7 @@ class Job:
 
     model: Autoencoder
     plan: Plan
-    style: Tensor | None
-    style_notes: Notes | None
+    style: HeardStyle | None
     options: GenerationOptions
     settings: dict[str, Any]
     progress: Progress | None = None
@@ -53,7 +50,8 @@ class Job:
         """One id of each seed's variation at a time, EOS where it is over."""
         grammars = [self.plan.grammar() for _ in seeds]
         plan, tokens = self.plan, 0
-        for ids in sample_ids(self.model, plan.melody_ids, self.style, grammars, seeds, self.options, plan.primer):
+        style = None if self.style is None else self.style.embeddings
+        for ids in sample_ids(self.model, plan.melody_ids, style, grammars, seeds, self.options, plan.primer):
             tokens += sum(event_id != EOS for event_id in ids)
             self._report(min(grammar.clock for grammar in grammars), tokens)
             yield ids
@@ -83,7 +81,8 @@ class Job:
         new = notes[notes.start >= begin_seconds]
         if not len(new):
             return None
-        measures = measure(new, self.plan.asked, self.style_notes) if ranked else None
+        performances = None if self.style is None else self.style.performances
+        measures = measure(new, self.plan.asked, performances) if ranked else None
         settings = {**self.settings, "seed": seed, "retries": retries}
         taken = time.monotonic() - self.began
         return Generation(notes, melody, seed, retries, len(ids), taken, settings, begin_seconds, measures)

@@ -13,6 +13,7 @@ import numpy as np
 
 from musicstyle.errors import UsageError
 from musicstyle.generation.options import GenerationOptions
+from musicstyle.generation.performances import Performances
 from musicstyle.generation.rules import TWO_HANDS, Duties, Grammar, Limits
 from musicstyle.generation.timing import Timekeeper, in_time
 from musicstyle.music.melody import extract_melody, melody_frames
@@ -99,17 +100,17 @@ class Plan:
         return None if asked is None else Duties(*asked.steps(), asked.pitch + self.shift - MIN_PITCH, self.end_steps)
 
 
-def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, options: GenerationOptions) -> Plan:
+def make_plan(tune: Notes | None, style: Performances | None, primer: Notes | None, options: GenerationOptions) -> Plan:
     """Put tune and primer on one axis.
 
     Args:
         tune: One voice on the piano's keys, time 0 at its first note.
-        style: The performance, for its register and its limits.
+        style: For its register and its limits.
         primer: Notes on the piano's keys.
         options: tempo, transpose, seconds, keep_melody and whether style_strength is 0 are read.
 
     Raises:
-        UsageError: A setting that means nothing without a tune or a performance, or a tune that leaves the piano.
+        UsageError: A setting that means nothing without a tune or a style, or a tune that leaves the piano.
     """
     if tune is None and (options.tempo != 1 or options.transpose != 0):
         raise UsageError("--tempo and --transpose mean nothing without a melody")
@@ -117,10 +118,8 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
     shift = 0
     if options.transpose == "auto" and asked is not None:
         if style is None:
-            raise UsageError(
-                "--transpose auto means nothing without a performance as the style, whose register it takes"
-            )
-        shift = register_shift(asked, style, primer)
+            raise UsageError("--transpose auto means nothing without a style, whose register it takes")
+        shift = register_shift(asked, style.register, primer)
     start = Notes.empty() if primer is None else primer.from_zero().transpose(shift).quantized()
     ids = encode(start)
     primer_steps = int(SHIFT_STEPS[ids].sum())
@@ -134,17 +133,16 @@ def make_plan(tune: Notes | None, style: Notes | None, primer: Notes | None, opt
         asked = asked.crop(0.0, seconds + HEARD_BEYOND_SECONDS).shift(begin / STEPS_PER_SECOND)
         heard = _melody_ids(start, asked.transpose(shift), begin)
         asked = asked.crop(0.0, begin / STEPS_PER_SECOND + seconds)
-    limits = TWO_HANDS if style is None or options.style_strength == 0 else Limits.of(style)
+    limits = TWO_HANDS if style is None or options.style_strength == 0 else style.limits
     return Plan(asked, heard, ids, primer_steps, begin, end, shift, options.keep_melody, limits)
 
 
-def register_shift(tune: Notes, style: Notes, primer: Notes | None = None) -> int:
-    """Semitones from the tune's register to that of the style's melody, as far as the piano reaches.
+def register_shift(tune: Notes, register: float, primer: Notes | None = None) -> int:
+    """Semitones from the tune's register, the median pitch of its notes, to another, as far as the piano reaches.
 
-    A register is the median pitch of a melody's notes. Neither the tune nor a primer, which moves with it, leaves the
-    piano.
+    Neither the tune nor a primer, which moves with it, leaves the piano.
     """
-    apart = round(float(np.median(extract_melody(style).pitch) - np.median(tune.pitch)))
+    apart = round(float(register - np.median(tune.pitch)))
     moved = tune.pitch if primer is None else np.concatenate((tune.pitch, primer.pitch))
     return int(np.clip(apart, MIN_PITCH - moved.min(), MAX_PITCH - moved.max()))
 

@@ -1,17 +1,17 @@
 """Which of several variations does best what was asked, by the project's own measures.
 
 Melody kept is the share of the tune's notes that sound within 100 ms; style near is the mean overlapping area of the
-eight features with the style performance. Variations are ranked by the mean of those that can be had. All are of one
-length, so their areas may be compared.
+eight features with the style's performance, or of several the mean by their shares. Variations are ranked by the mean
+of those that can be had. All are of one length, so their areas may be compared.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from musicstyle.generation.performances import Performances
 from musicstyle.music.matching import match
 from musicstyle.music.notes import Notes
-from musicstyle.music.similarity import similarity
 
 TOLERANCE_SECONDS = 0.1
 
@@ -22,7 +22,7 @@ class Measures:
 
     Attributes:
         melody_kept: Share of the melody's notes that sound, 0..1; None without a melody.
-        style_near: Mean overlapping area with the style performance, 0..1; None without its notes.
+        style_near: Mean overlapping area with the style, 0..1; None without one.
     """
 
     melody_kept: float | None
@@ -35,15 +35,15 @@ class Measures:
         return sum(known) / len(known) if known else 0.0
 
 
-def measure(notes: Notes, melody: Notes | None, style: Notes | None) -> Measures:
+def measure(notes: Notes, melody: Notes | None, style: Performances | None) -> Measures:
     """Measure a piece.
 
     Args:
         notes: What was played, without a primer.
         melody: What it was to play, on the same time axis.
-        style: The performance it was to be like.
+        style: What it was to be like.
     """
     return Measures(
         len(match(melody, notes, TOLERANCE_SECONDS)[0]) / len(melody) if melody is not None and len(melody) else None,
-        None if style is None else similarity(notes, style).mean,
+        None if style is None else style.near(notes),
     )

@@ -6,7 +6,8 @@ shifts those a hundred times as fast as NumPy does small arrays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -94,6 +95,11 @@ class Limits:
             int(softest),
             int(np.ceil(loudest)),
         )
+
+    @classmethod
+    def mean(cls, limits: Sequence[Limits], shares: Sequence[float]) -> Limits:
+        """The mean of several, by shares whose sum is 1."""
+        return cls(*np.rint(shares @ np.array([astuple(each) for each in limits])).astype(int).tolist())
 
 
 NO_LIMITS = Limits()

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-import numpy as np
-import torch
-from torch import Tensor
-
 import musicstyle
 from musicstyle.errors import CheckpointError, ConfigError, MidiError, UsageError
+from musicstyle.generation.hearing import Hearing, hear
 from musicstyle.generation.job import TRIES, Job, Progress, describe
 from musicstyle.generation.options import GenerationOptions, Settings
+from musicstyle.generation.performances import Performances
 from musicstyle.generation.plan import make_plan
 from musicstyle.generation.result import Generation
 from musicstyle.generation.streaming import Stream, nothing_to_keep
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
-from musicstyle.music.habits import habits
 from musicstyle.music.melody import piano_melody
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
-from musicstyle.music.performance import elapsed_steps, encode
 from musicstyle.music.scores import read_notes, source_name
 from musicstyle.resources import default_checkpoint
 
-STYLE_CROPS = 8  # of a performance, spread evenly and heard one after the other
 SHORTEST_MELODY_SECONDS = 1.0
 OF_A_PIECE = {"seed", "seconds", "tempo", "transpose"}  # settings that no checkpoint brings
 
@@ -41,13 +36,17 @@ class Further(Settings, total=False):
     The fields of `GenerationOptions` are among them; they change `options`.
 
     Attributes:
+        style_shares: How much of each of several styles, in proportion; None: as much of each.
         prime: A performance to go on from; the result begins with it, and the tune where it ends.
         melody_track: Number or name of the only track of `melody` to hear; the melody is found in it.
+        hearing: Called with performances heard and how many there are.
         progress: Called with seconds of music done, seconds in all, and ids so far.
     """
 
+    style_shares: Sequence[float] | None
     prime: Source | None
     melody_track: str | int | None
+    hearing: Hearing | None
     progress: Progress | None
 
 
@@ -97,7 +96,7 @@ class StyleTransfer:
 
     def generate(
         self,
-        style: Source | Tensor | None = None,
+        style: Source | Sequence[Source] | None = None,
         melody: Source | None = None,
         options: GenerationOptions | None = None,
         **further: Unpack[Further],
@@ -108,8 +107,7 @@ class StyleTransfer:
             player.generate(style="perf.mid", melody="twinkle.mid", seed=1).save("out.mid")
 
         Args:
-            style: The performance, a MIDI file or Notes, or style embeddings, (crops, style_width), each heard for its
-                share of the piece; None: no style.
+            style: The performance, a MIDI file or Notes, or several, whose mean is taken; None: no style.
             melody: The tune, or a piece whose melody is taken; None: no tune.
             options: None takes the defaults of the checkpoint.
             **further: See `Further`.
@@ -117,8 +115,8 @@ class StyleTransfer:
         Raises:
             MidiError: A file that cannot be used, with the reason.
             ConfigError: A setting out of range.
-            UsageError: A melody track that isn't there, a condition that these weights do not hear, or a setting that
-                means nothing here.
+            UsageError: A melody track that isn't there, a condition that these weights do not hear, shares that cannot
+                be, or a setting that means nothing here.
             GenerationError: Every seed tried gave no notes.
         """
         job = self._job(style, melody, options, **further)
@@ -127,7 +125,7 @@ class StyleTransfer:
     def variations(
         self,
         count: int,
-        style: Source | Tensor | None = None,
+        style: Source | Sequence[Source] | None = None,
         melody: Source | None = None,
         options: GenerationOptions | None = None,
         **further: Unpack[Further],
@@ -156,7 +154,7 @@ class StyleTransfer:
 
     def stream(
         self,
-        style: Source | Tensor | None = None,
+        style: Source | Sequence[Source] | None = None,
         melody: Source | None = None,
         options: GenerationOptions | None = None,
         **further: Unpack[Further],
@@ -175,90 +173,49 @@ class StyleTransfer:
 
     def _job(
         self,
-        style: Source | Tensor | None,
+        style: Source | Sequence[Source] | None,
         melody: Source | None,
         options: GenerationOptions | None,
         *,
+        style_shares: Sequence[float] | None = None,
         prime: Source | None = None,
         melody_track: str | int | None = None,
+        hearing: Hearing | None = None,
         progress: Progress | None = None,
         **settings: Unpack[Settings],
     ) -> Job:
         options = dataclasses.replace(options or self.default_options(), **settings)
-        self._refuse_deaf(style, melody)
+        styles = _as_several(style)
+        self._refuse_deaf(styles, melody)
         self._refuse_forgetful(options.motif_strength)
+        if styles is None and style_shares is not None:
+            raise UsageError("style shares mean nothing without a style")
         _refuse_meaningless(melody, melody_track, asks_to_keep=options.keep_melody and not self._keeps_by_default())
         tune = None if melody is None else read_melody(melody, melody_track)
-        style_notes = None if style is None or isinstance(style, Tensor) else _piano_notes(style)
-        embedding = self._checked(style) if isinstance(style, Tensor) else None
-        known = {"short": 1.0, "far": 1.0}  # what of a style is known, as it is so
-        if style_notes is not None:
-            crops = self._crops(style_notes)
-            embedding = self._spread(crops)
-            known["short"] = min(1.0, len(crops[0]) / self._crop_tokens)
-        if embedding is not None:
-            embedding, left = self.model.truncation(embedding)
-            known["far"] = float(left.mean())
-        strength = as_known_strength(options.style_strength, math.prod(known.values()))
-        as_known = dataclasses.replace(options, style_strength=strength)
+        heard, as_known = None, options
+        if styles is not None:
+            performances = Performances.of([_piano_notes(one) for one in styles], style_shares)
+            heard = hear(self.model, performances, int(self.facts["training"]["tokens"]), hearing)
+            as_known = dataclasses.replace(options, style_strength=heard.strength(options.style_strength))
         primer = None if prime is None else _piano_notes(prime, "primer")
-        plan = make_plan(tune, style_notes, primer, options)
-        names = {"style": _name(style), "melody": _name(melody), "melody_track": melody_track, "prime": _name(prime)}
+        plan = make_plan(tune, None if heard is None else heard.performances, primer, options)
+        names = {
+            "style": None if styles is None else ", ".join(map(_name, styles)),
+            **({} if style_shares is None else {"style_shares": [float(share) for share in style_shares]}),
+            "melody": None if melody is None else _name(melody),
+            "melody_track": melody_track,
+            "prime": None if prime is None else _name(prime),
+        }
         facts = {"musicstyle": musicstyle.__version__, "checkpoint": self.name, **names, **describe(options, plan)}
-        if as_known != options:
-            facts["style_strength_as_known"] = strength
-            facts["style_is"] = " and ".join(what for what, part in known.items() if part < 1)
-        return Job(self.model, plan, embedding, style_notes, as_known, facts, progress)
-
-    def embed_style(self, style: Source) -> Tensor:
-        """The style embeddings of a performance, (STYLE_CROPS, style_width), of crops that are spread over it.
-
-        Raises:
-            MidiError: A file that cannot be used.
-            UsageError: These weights hear no style.
-        """
-        self._refuse_deaf(style, None)
-        return self._spread(self._crops(_piano_notes(style)))
-
-    @property
-    def _crop_tokens(self) -> int:
-        """Length of the crops that the weights learned from."""
-        return int(self.facts["training"]["tokens"])
-
-    def _crops(self, notes: Notes) -> list[np.ndarray]:
-        return style_crops(notes, self._crop_tokens)
-
-    def _spread(self, crops: list[np.ndarray]) -> Tensor:
-        """Style embeddings of crops in order, each as often as it takes: (STYLE_CROPS, style_width)."""
-        return self.embed_crops(crops)[torch.arange(STYLE_CROPS) * len(crops) // STYLE_CROPS]
-
-    def embed_crops(self, crops: list[np.ndarray]) -> Tensor:
-        """Style embeddings of performance ids, (ids,) each and none empty: (crops, style_width)."""
-        length = max(map(len, crops))
-        ids = np.zeros((len(crops), length), dtype=np.int64)
-        clock = np.zeros_like(ids)
-        for row, crop in enumerate(crops):
-            ids[row, : len(crop)], clock[row, : len(crop)] = crop, elapsed_steps(crop)
-        known = np.stack([habits(row) for row in ids])
-        device = next(self.model.parameters()).device
-        with torch.inference_mode():
-            return self.model.encode_style(*(torch.from_numpy(part).to(device) for part in (ids, clock, known)))
-
-    def _checked(self, embedding: Tensor) -> Tensor:
-        """Embeddings that a caller made, as the model takes them."""
-        width = self.model.style_width
-        if embedding.ndim != 2 or not len(embedding) or embedding.shape[1] != width:
-            shape = tuple(embedding.shape)
-            raise UsageError(f"the style embedding is of shape {shape}; checkpoint {self.name} takes (crops, {width})")
-        if not embedding.isfinite().all():
-            raise UsageError("the style embedding holds what is no number")
-        return embedding.detach().to(next(self.model.parameters()))
+        if heard is not None and as_known != options:
+            facts |= {"style_strength_as_known": as_known.style_strength, "style_is": heard.lacks}
+        return Job(self.model, plan, heard, as_known, facts, progress)
 
     def _keeps_by_default(self) -> bool:
         """Whether the checkpoint brings keep_melody: without a melody it then asks for nothing."""
         return bool(self.facts.get("generation", {}).get("keep_melody"))
 
-    def _refuse_deaf(self, style: Source | Tensor | None, melody: Source | None) -> None:
+    def _refuse_deaf(self, style: Source | Sequence[Source] | None, melody: Source | None) -> None:
         for wanted, hears, name in (
             (style, self.model.config.hears_style, "style"),
             (melody, self.model.config.hears_melody, "melody"),
@@ -302,10 +259,19 @@ def _refuse_meaningless(melody: Source | None, track: str | int | None, *, asks_
         raise UsageError("keep_melody means nothing without a melody")
 
 
-def _name(source: Source | Tensor | None) -> str | None:
-    if isinstance(source, (str, Path)):
-        return source_name(source)
-    return None if source is None else "embedding" if isinstance(source, Tensor) else "notes"
+def _as_several(style: Source | Sequence[Source] | None) -> Sequence[Source] | None:
+    """The performances of a style, one or more.
+
+    Raises:
+        UsageError: There is none in it.
+    """
+    if style is not None and not isinstance(style, (str, Path, Notes)) and not len(style):
+        raise UsageError("a style of no performance; give one or more, or None")
+    return [style] if isinstance(style, (str, Path, Notes)) else style
+
+
+def _name(source: Source) -> str:
+    return "notes" if isinstance(source, Notes) else source_name(source)
 
 
 def read_melody(source: Source, track: str | int | None = None) -> Notes:
@@ -339,24 +305,3 @@ def _piano_notes(source: Source, role: str = "style") -> Notes:
     if not len(kept):
         raise MidiError(str(source) if not isinstance(source, Notes) else role, "no notes within the piano's range")
     return kept
-
-
-def as_known_strength(strength: float, known: float) -> float:
-    """Guidance towards a style of which `known`, 0..1, is known: the less, the less it exaggerates.
-
-    What is counted in a few notes is those notes more than a style, and what a style far from all that was learned from
-    asks for is not known either; exaggerated, both cost the tune and gain no style.
-    """
-    return 1 + (strength - 1) * known if strength > 1 else strength
-
-
-def style_crops(notes: Notes, tokens: int) -> list[np.ndarray]:
-    """Ids of up to STYLE_CROPS crops of a performance, each up to `tokens` long, spread evenly over it."""
-    ids = encode(notes.from_zero())
-    if len(ids) <= tokens:
-        return [ids]
-    per_note = len(ids) / len(notes)
-    room = min(max(1, len(notes) - int(tokens / per_note)), len(notes) - 1)
-    starts = np.unique(np.linspace(0, room, STYLE_CROPS).astype(int))
-    parts = (notes[first : first + tokens] for first in starts)
-    return [encode(part.from_zero())[:tokens] for part in parts]
