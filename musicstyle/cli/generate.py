@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 from collections.abc import Callable, Sequence
@@ -240,7 +241,8 @@ def _performances(styles: Sequence[Path], shares: Sequence[float] | None) -> tup
     """
     from musicstyle.evaluation.material import midi_files
 
-    files = [midi_files(style) if style.is_dir() else [style] for style in styles]
+    # os.path's, which takes a name longer than any file's for one that isn't there.
+    files = [midi_files(style) if os.path.isdir(style) else [style] for style in styles]  # noqa: PTH112
     asked = [1.0] * len(styles) if shares is None else shares
     if len(asked) != len(styles):
         raise UsageError(f"--style-shares has {len(asked)} numbers for {len(styles)} of --style; give one for each")
