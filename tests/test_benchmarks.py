@@ -13,6 +13,7 @@ import pytest
 from some_notes import random_notes
 
 from musicstyle.corpus.prepare import prepare
+from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.evaluation import experiments
 from musicstyle.evaluation.experiments import Halves
 from musicstyle.generation.options import GenerationOptions
@@ -23,6 +24,7 @@ from musicstyle.music.notes import Notes
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import generation
+import memorisation
 import peers
 import quantisation
 import settings
@@ -93,11 +95,11 @@ def test_real_playing_is_as_long_as_what_is_played(
 
 
 def test_a_route_is_compared_with_ours_of_the_same_round() -> None:
-    # The neighbour on the machine slows the last two rounds for both.
-    taken = {"theirs": [30.0, 60.0, 330.0], quantisation.OURS: [10.0, 20.0, 100.0]}
+    # The neighbour on the machine slows the last two rounds, and not by as much: the ratio of medians would be 2.
+    taken = {"theirs": [30.0, 300.0, 60.0], quantisation.OURS: [10.0, 75.0, 30.0]}  # 3, 4 and 2 times as long
     assert quantisation.summary(taken) == {
         "theirs": {"cpu_microseconds_a_token": 60.0, "times_compiled_int8": 3.0},
-        quantisation.OURS: {"cpu_microseconds_a_token": 20.0, "times_compiled_int8": 1.0},
+        quantisation.OURS: {"cpu_microseconds_a_token": 30.0, "times_compiled_int8": 1.0},
     }
 
 
@@ -156,6 +158,36 @@ def test_what_is_played_besides_a_tune_is_in_time_and_in_its_key_or_not() -> Non
     minor = Notes.from_arrays([0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0], [69, 72, 76, 69], [80] * 4)
     assert sorted(together.scale(minor).tolist()) == [0, 2, 4, 5, 7, 9, 11]
     assert together.scale(minor)[0] == 9
+
+
+def test_ratios_are_of_what_is_played_over_what_is_real() -> None:
+    pieces = [random_notes(seed, count) for seed, count in enumerate((30, 40, 90))]
+    real = [random_notes(9, 10)] * 3
+    assert settings.ratio(len, pieces, real) == 4
+    assert settings.ratio(len, pieces[:2], [real[0], Notes.empty()]) == 3  # silence is beside nothing
+
+
+def test_a_sequenced_performance_is_on_a_grid_and_all_as_loud() -> None:
+    notes = settings.sequenced(Notes.from_arrays([0.07, 0.3, 0.31], [0.1, 0.7, 0.9], [60, 64, 64], [20, 90, 100]))
+    assert (notes.start.tolist(), notes.end.tolist()) == ([0.125, 0.25], [0.25, 0.75])
+    assert (notes.pitch.tolist(), notes.velocity.tolist()) == ([60, 64], [settings.LOUDNESS] * 2)
+
+
+def test_copies_are_looked_for_in_what_was_not_taken_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        write_midi(tmp_path / "midi" / f"{number}.mid", random_notes(number, 60))
+    prepare(tmp_path / "midi", tmp_path / "corpus")
+    corpus, fresh = (Corpus.open(tmp_path / "corpus") for _ in range(2))
+    for one in (corpus, fresh):
+        one.pieces.split[:] = [SPLITS.index("train")] * 4 + [SPLITS.index("validation")]
+    names = dict(zip((row["path"] for row in corpus.manifest["pieces"]), "abbcd", strict=True))
+    monkeypatch.setattr(memorisation, "titles", lambda _: names)
+    (again,) = memorisation.played_again(corpus, np.random.default_rng(1))
+    assert again in (1, 2)  # the work that was played twice
+    pieces = {"known": [corpus.notes(int(again))], "other": [corpus.notes(0)]}
+    seen: dict[str, Any] = memorisation.measure(fresh, np.array([again]), pieces)
+    assert seen["other"]["played"]["max"] == 60  # itself
+    assert seen["known"]["played"]["max"] < 10  # not itself
 
 
 def test_keys_that_sound_at_once_are_counted_and_clusters_and_low_thirds_told() -> None:

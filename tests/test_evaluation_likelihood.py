@@ -261,3 +261,12 @@ def test_a_crop_as_long_as_its_piece_is_full(corpus: Corpus, model: Autoencoder)
         longer = [one for one in corpus.indices("train") if len(encode(corpus.notes(one).from_zero())) > length]
         if longer:
             assert eligible(corpus, "train", dataclasses.replace(whole, tokens=length + 1))[0].tolist() == longer
+
+
+def test_a_likelihood_in_several_keys_is_that_of_their_mean(corpus: Corpus, model: Autoencoder) -> None:
+    measured, total = measure_likelihood(model, corpus, "train", OPTIONS, ensemble=3), 0.0
+    for batch in batches_of(corpus):
+        arrays = {name: values.numpy() for name, values in batch.items()}
+        (logits,) = ensemble_logits(model, arrays, ("both",), (0, -3, 3))
+        total += float(token_nll(logits, batch["ids"]).sum())
+    assert measured.nll("both") == pytest.approx(total / measured.counts.sum())

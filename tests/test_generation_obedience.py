@@ -205,6 +205,8 @@ def test_the_limits_of_a_style_are_those_of_99_of_its_100_notes() -> None:
     velocity[:3], velocity[3], velocity[4:7] = 20, 1, 100  # the softest and the loudest, but for one
     loud = Limits.of(Notes.from_arrays(style.start, style.end, style.pitch, velocity))
     assert (loud.softest, loud.loudest) == (velocity_bin(20), velocity_bin(100))
+    two = Limits.of(Notes.from_arrays([0.0, 1.0], [0.5, 1.5], [60, 62], [20, 100]))
+    assert (two.softest, two.loudest) == (velocity_bin(20), velocity_bin(100))
 
 
 @pytest.mark.parametrize(("rolled_seconds", "expected"), [(0.0, 8), (0.005, 8), (0.02, A_HAND), (0.1, A_HAND)])
@@ -234,6 +236,18 @@ def test_a_piece_keeps_to_the_limits_of_its_style(player: StyleTransfer) -> None
     start, end = notes.steps()
     assert (end - start).max() <= limits.longest_steps
     assert make_plan(tune(), None, None, player.default_options()).limits == TWO_HANDS
+
+
+def test_a_primer_s_loudness_is_not_the_style_s(player: StyleTransfer) -> None:
+    """However soft a primer ends, what comes behind it is as loud as the style."""
+    rng = np.random.default_rng(1)
+    start = np.arange(60) * 0.1
+    loud = Notes.from_arrays(start, start + 0.1, rng.integers(40, 90, 60), np.full(60, 110))
+    soft = Notes.from_arrays([0.0, 0.5], [0.4, 0.9], [60, 64], [30, 30])
+    made = player.generate(loud, tune(), prime=soft, seed=3)
+    assert made.notes[:2].velocity.tolist() == [29, 29]  # as the primer has it, in its bin
+    assert made.new_notes > 5
+    assert set(velocity_bin(made.notes[2:].velocity)) == {velocity_bin(110)}
 
 
 @pytest.mark.parametrize(("strength", "expected"), [(3.5, 1 + 2.5 / 4), (1.0, 1.0), (0.5, 0.5), (0.0, 0.0)])

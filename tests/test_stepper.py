@@ -289,6 +289,16 @@ def test_panels_multiply_as_matrices_do(rows: int, depth: int, columns: int, int
     assert np.array_equal(y[:, :columns], x[:, :depth].astype(np.int64) @ weights.T.astype(np.int64))
 
 
+def test_sums_of_int8_products_do_not_overflow() -> None:
+    """A row of ones and weights that all point one way: of the depth that a feed-forward layer has, and deeper."""
+    for depth in (768, 4096):
+        layer = (*packing.panels(np.ones((64, depth), np.float32), int8=True), np.zeros(64, np.float32))
+        work = (np.zeros((1, depth), np.int16), np.zeros((1, 64), np.int32), np.zeros(1, np.float32))
+        y = np.zeros((1, 64), np.float32)
+        kernel.project(layer, np.ones((1, depth), np.float32), work, y, False)
+        np.testing.assert_allclose(y, depth, rtol=1e-3)
+
+
 def test_exponentials_are_exponentials() -> None:
     for highest, count in ((-7.3, 271), (0.0, 1), (5.1, 2), (5.1, 64)):
         scores = np.linspace(highest - 80, highest, count, dtype=np.float32)

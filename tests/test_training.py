@@ -483,11 +483,17 @@ def test_batches_do_not_depend_on_workers_and_ranks_share_them(corpus: Path) -> 
     assert torch.equal(torch.cat((ranks[0][:1], ranks[1], ranks[0][1:])), alone[0]["ids"])
 
 
-def test_a_worker_leaves_the_first_sigterm_to_the_loop(corpus: Path) -> None:
+def test_a_validation_is_of_the_same_crops_whatever_the_seed(corpus: Path) -> None:
+    one, other = (validation_batches(corpus, dataclasses.replace(OPTIONS, seed=seed)) for seed in (4, 5))
+    assert all(torch.equal(a["ids"], b["ids"]) for a, b in zip(one, other, strict=True))
+
+
+def test_a_worker_leaves_ctrl_c_and_the_first_sigterm_to_the_loop(corpus: Path) -> None:
     batches = training_batches(corpus, dataclasses.replace(OPTIONS, steps=60, workers=1), 0)
     next(batches)
     (worker,) = multiprocessing.active_children()
     assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGINT)  # Ctrl-C at a terminal goes to workers too
     os.kill(worker.pid, signal.SIGTERM)  # as a scheduler does, to all processes at once
     assert len([next(batches) for _ in range(20)]) == 20  # far more than were drawn ahead
     os.kill(worker.pid, signal.SIGTERM)

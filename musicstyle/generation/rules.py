@@ -221,7 +221,9 @@ class Grammar:
         if self.finished:
             return 0
         can_begin, can_end, latest = self._keys_and_time()
-        ids = can_begin << _ON if self._bin else 0
+        # A primer may leave a velocity that the style never has; none stands at first.
+        fits = self._bin and self._loudness >> PERFORMANCE.encode(VELOCITY, self._bin) & 1
+        ids = can_begin << _ON if fits else 0
         if self._velocity_stands:
             return ids
         if can_begin:
