@@ -19,6 +19,7 @@ from some_notes import random_notes
 from musicstyle.cli import main
 from musicstyle.cli._group import LazyGroup, Verb
 from musicstyle.cli.evaluate import VERBS
+from musicstyle.corpus.cut import Crop, cut
 from musicstyle.corpus.prepare import prepare
 from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.errors import CorpusError, UsageError
@@ -39,6 +40,7 @@ from musicstyle.model.checkpoint import save_checkpoint
 from musicstyle.model.config import ModelConfig
 from musicstyle.music.midi import read_midi, write_midi
 from musicstyle.music.notes import Notes
+from musicstyle.music.performance import encode
 from musicstyle.music.similarity import similarity_matrix
 
 if TYPE_CHECKING:
@@ -298,6 +300,25 @@ def test_both_ends_are_judged_by_stretches_of_one_length(
     length = monotone[0].duration_seconds
     areas = similarity_matrix([made], [part.crop(0.0, length) for part in monotone]).mean(axis=2)
     assert line.mean[0] == pytest.approx(float(relative_distance(areas[:, 0], areas[:, 1])[0]), abs=1e-6)
+
+
+def test_crops_go_from_the_first_note_of_a_piece_to_its_last(
+    player: StyleTransfer, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: dict[int, list[Crop]] = {}
+
+    def watched(of: Corpus, piece: int, first: int, tokens: int) -> Crop:
+        crop = cut(of, piece, first, tokens)
+        taken.setdefault(piece, []).append(crop)
+        return crop
+
+    monkeypatch.setattr(experiments, "cut", watched)
+    embed_crops(player, corpus, "validation", 3)
+    tokens = player.facts["training"]["tokens"]
+    for piece, crops in taken.items():
+        notes = corpus.notes(piece)
+        assert np.array_equal(crops[0].ids, encode(notes.from_zero())[:tokens])
+        assert crops[-1].last >= len(notes) - 3  # as many notes as a crop has ids for, more or less
 
 
 def test_crops_know_where_they_are_from(player: StyleTransfer, corpus: Corpus, maestro: Path) -> None:

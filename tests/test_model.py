@@ -174,6 +174,14 @@ def test_a_withheld_condition_says_nothing() -> None:
     torch.testing.assert_close(absent + model.motifs(batch["recalled"]), silent, rtol=0, atol=1e-5)
 
 
+def test_a_row_without_a_melody_hears_it_at_no_time() -> None:
+    model, batch = awake(SMALL), make_batch()
+    hears = torch.tensor([True, False, True])
+    memory = model.condition(batch["melody"], torch.ones(3, model.style_width), hears, hears).memory
+    assert memory is not None
+    assert memory.timed.any(dim=1).tolist() == [True, False, True]
+
+
 def test_the_clock_matters_and_its_origin_decides_which_frames_are_near() -> None:
     model, batch = awake(SMALL), make_batch()
     logits, *_ = model(batch)
