@@ -96,13 +96,10 @@ def sample_ids(
     habitual = None if condition.habits is None else Habitual(condition.habits[which[:, 0]])
     motivic = None
     if model.config.motifs:
-        motivic = Motivic(
-            model.motifs.weight, RECALL[next(iter(weights))] * options.motif_strength, len(grammars), primer
-        )
+        strength = RECALL[next(iter(weights))] * options.motif_strength
+        motivic = Motivic(model.motifs.weight, strength, len(grammars), primer)
     generators = [np.random.default_rng(seed) for seed in seeds]
-    heard = np.append(PAD, primer)[:-1] if len(primer) else NO_IDS  # the loop puts in the last id
-    begun = [values[-_reach(model) :] for values in (heard, elapsed_steps(heard), held_steps(heard))]
-    stepper.prefill(*alone.heard(*(values[None] for values in begun)))
+    stepper.prefill(*alone.heard(*_begun(primer, _reach(model))))
     last = [int(primer[-1]) if len(primer) else PAD] * len(grammars)
     while (allowed := np.array([grammar.allowed() for grammar in grammars])).any():
         state = (np.array(last), np.array([g.clock for g in grammars]), np.array([g.held for g in grammars]))
@@ -113,8 +110,7 @@ def sample_ids(
             raise GenerationError("the model answers with what is no number; take another checkpoint or style")
         each = ensemble.mean(logits)
         if habitual is not None:
-            said = habitual.says(grammars, state[2], way.crops)
-            each += said[:, None]  # to every row: once, as their weights sum to 1
+            each += habitual.says(grammars, state[2], way.crops)[:, None]  # once to all: their weights sum to 1
         if motivic is not None:
             each += motivic.says()[:, None]  # likewise
         last = [
@@ -126,6 +122,12 @@ def sample_ids(
         if motivic is not None:
             motivic.accept(last)
         yield last
+
+
+def _begun(primer: np.ndarray, reach: int) -> list[np.ndarray]:
+    """The last ids before the loop, which puts in the primer's last, with their clock and the keys held, a row each."""
+    heard = np.append(PAD, primer)[:-1] if len(primer) else NO_IDS
+    return [values[None, -reach:] for values in (heard, elapsed_steps(heard), held_steps(heard))]
 
 
 def _reach(model: Autoencoder) -> int:
