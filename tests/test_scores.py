@@ -262,6 +262,10 @@ def pitches(text: str) -> list[tuple[float, float, int]]:
         ("U:n=!trill!\nU: m = +mordent+\nnC2 mD2", [(0, 60), (2, 62)]),  # nor by names of one's own
         ("C2D2 H[|]\n|:E2F2:|", [(0, 60), (2, 62), (4, 64), (6, 65), (8, 64), (10, 65)]),  # a bar line that is not seen
         ("C2[Q:1/4=120]D2E2", [(0, 60), (2, 62), (3, 64)]),  # another tempo
+        ("|:C4-|1 C4:|2 C4|]", [(0, 60), (8, 60)]),  # a tie into each ending
+        ("|:D2E2-|1 E4:|2 E2 E2|]", [(0, 62), (2, 64), (8, 62), (10, 64), (14, 64)]),  # no longer than it is tied
+        ("[C2E2]2 D", [(0, 60), (0, 64), (4, 62)]),  # the length of a chord multiplies those inside
+        ("[C2E2]/ D [C/ E/]3/2 D", [(0, 60), (0, 64), (1, 62), (2, 60), (2, 64), (2.75, 62)]),
     ],
 )
 def test_what_a_player_would_do(body: str, expected: list[tuple[float, int]]) -> None:
@@ -308,7 +312,8 @@ def written_part(number: int, bars: str, octave: int = 4) -> str:
     for place, bar in enumerate(bars.split(), 1):
         step, ending = bar.strip(":")[0], "".join(filter("123_".count, bar))
         begin, end = (
-            f'<ending number="{ending.strip("_")}" type="{kind}"/>' * bool(ending) for kind in ("start", "stop")
+            f'<ending number="{",".join(ending.strip("_"))}" type="{kind}"/>' * bool(ending)
+            for kind in ("start", "stop")
         )
         begin += '<repeat direction="forward"/>' * bar.startswith(":")
         end += '<repeat direction="backward"/>' * bar.endswith(":")
@@ -341,6 +346,11 @@ def played_score(*parts: str) -> Notes:
         ("C: :D: :E F", "CCDDEF"),  # one that does not end is none
         (":C :D: E", "CDDE"),
         ("C. D!", "CDC"),
+        (":C D1: E2. F G!", "CDCEFGCE"),  # of endings the last, behind a jump
+        ("C D1: E F", "CDCEF"),  # an ending that has no second
+        (":C D1: E :F G1: A2", "CDCEFGFA"),
+        (":C D12: E3 F", "CDCDCEF"),
+        (":C: D. :E! F", "CCDECD"),  # behind a jump nothing is repeated
     ],
 )
 def test_repeats_of_musicxml(bars: str, expected: str) -> None:
@@ -359,6 +369,13 @@ def test_parts_without_the_signs_are_repeated_with_the_others(marked: str, bare:
     upper, lower = (notes[notes.pitch // 12 == octave + 1] for octave in (5, 4))
     assert len(lower) > len(bare.split())
     assert upper.equals(lower.transpose(12), 1e-9)
+
+
+def test_a_rag_whose_first_ending_has_no_second() -> None:
+    import music21
+
+    path = Path(music21.__file__).parent / "corpus" / "joplin" / "maple_leaf_rag.mxl"
+    assert len(read_notes(path)) == 2568  # every strain twice, but for the first when it comes again
 
 
 def test_two_voices_may_tie_one_pitch() -> None:
@@ -408,6 +425,26 @@ def test_a_field_in_mid_tune_counts_from_there(change: str) -> None:
     assert [end for _, end, _ in pitches(shorter)] == [1.0, 2.0, 2.5, 3.0]
     no_length = "X:1\nQ:1/4=60\nK:C\nC2 D2|" + change.format("M:3/4") + "E2|\n"
     assert [end for _, end, _ in pitches(no_length)] == [1.0, 2.0, 3.0]  # an eighth where the header is silent
+
+
+def test_what_a_file_says_before_its_first_tune_counts() -> None:
+    tune = "X:1\n{}K:C\nCD\n\nX:2\nK:C\nE\n"
+    assert pitches("%abc-2.1\nL:1/4\nQ:1/4=60\n\n" + tune.format("T:x\n")) == [(0, 1, 60), (1, 2, 62)]
+    assert pitches("L:1/16\nM:4/4\nQ:1/4=60\n\n" + tune.format("L:1/2\n")) == [(0, 2, 60), (2, 4, 62)]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (ABC.format(key="C", body="C/3D"), "3 b is not a power of 2"),
+        (ABC.format(key="C", body="[CE]4/3D"), "3 b is not a power of 2"),
+        ("X:1\n%%MIDI drumon\nK:C\nCD\n", "%%MIDI drumon must occur after the first K: header"),
+    ],
+)
+def test_what_abc2midi_does_not_play_is_told_in_its_words(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^cannot be read as abc .abc2midi: {reason}.$"):
+        pitches(text)
+    assert len(pitches(ABC.format(key="C", body="CD") + "\n" + text.replace("X:1", "X:2"))) == 2  # another tune's fault
 
 
 def test_a_book_of_tunes_gives_its_first() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,6 +32,11 @@ _NOT_TO_PLAY = re.compile(  # fields in the music and text in quotes stay: \1
     r"|[~TMP](?=[\^_=]*[A-Ga-g])"
     r"|[H-Y](?=\[\|)"  # before a bar line it adorns nothing, and abc2midi would take the line for a chord's beginning
 )
+_LENGTH = r"\d*/*\d*"
+_CHORD = re.compile(rf"\[((?:[\^_=]*[A-Ga-g][,']*{_LENGTH}-?\s*)+)\]({_LENGTH})")
+_NOTE = re.compile(rf"([\^_=]*[A-Ga-g][,']*)({_LENGTH})")
+_FOR_EVERY_TUNE = ("L:", "M:", "Q:")  # before the first tune, where abc2midi does not hear them
+_WRONG = re.compile(r"Error in line-char [\d-]+ : (.*(?:not a power of 2|must occur).*)")
 
 
 def read_abc(text: str) -> Notes:
@@ -39,20 +45,53 @@ def read_abc(text: str) -> Notes:
     Raises:
         ValueError: what is wrong with it, on one line.
     """
-    lines = [line if _FIELD.match(line) else _NOT_TO_PLAY.sub(r"\1", line) for line in _LINE_END.split(text)]
+    lines = [line if _FIELD.match(line) else _playable(line) for line in _LINE_END.split(text)]
     lines = [line for line in lines if not line.startswith("r:")]  # remarks, which abc2midi would play
     first = next((place for place, line in enumerate(lines, 1) if line.startswith("X:")), 0)
     header = [_CHORDS_AT_ONCE] if first else ["X:1", _CHORDS_AT_ONCE]
+    header += [line for line in lines[: max(first - 1, 0)] if line.startswith(_FOR_EVERY_TUNE)]
     lines = lines[:first] + header + lines[first:]
     data = _as_midi("\n".join(lines) + "\n")
     piece = parse(data)
     pitched = [track.notes for track in piece.tracks if not track.is_drum and len(track.notes)]
     if not pitched:
         raise ValueError("holds no notes")
-    start, end, pitch, _ = np.concatenate(pitched).T
+    start, end, pitch, _ = np.concatenate([_struck_once(notes) for notes in pitched]).T
     clock = TickClock.of(data, piece.tempos)
     # abc2midi strikes a tick late, so that a key is up before it is struck again.
     return Notes.from_arrays(clock.seconds(start - 1), clock.seconds(end), pitch, np.full(len(pitch), DEFAULT_VELOCITY))
+
+
+def _playable(line: str) -> str:
+    """A line of music without what is not played, its chords as abc2midi understands them."""
+    return _CHORD.sub(_spread_length, _NOT_TO_PLAY.sub(r"\1", line))
+
+
+def _spread_length(chord: re.Match[str]) -> str:
+    """A chord whose length behind multiplies those inside; abc2midi would take it in their place."""
+    if not chord[2] or not any(length for _, length in _NOTE.findall(chord[1])):
+        return chord[0]
+    times = _length(chord[2])
+    return f"[{_NOTE.sub(lambda note: f'{note[1]}{_length(note[2]) * times}', chord[1])}]"
+
+
+def _length(text: str) -> Fraction:
+    """Of 2, /, //, /4, 3/ or 3/2; 1 of nothing."""
+    over, slash, under = text.partition("/")
+    halvings = len(slash + under) - len(under.lstrip("/"))
+    return Fraction(int(over or 1), int(under.lstrip("/") or 0) or 2**halvings)
+
+
+def _struck_once(notes: np.ndarray) -> np.ndarray:
+    """A voice without strokes of keys that it still holds: abc2midi makes one where a tie leads into an ending."""
+    held_until: dict[int, int] = {}
+    kept = []
+    for place in np.argsort(notes[:, 0], kind="stable").tolist():
+        start, end, pitch = notes[place, :3].tolist()
+        if start >= held_until.get(pitch, 0):
+            held_until[pitch] = end
+            kept.append(place)
+    return notes[kept]
 
 
 def _as_midi(tune: str) -> bytes:
@@ -68,6 +107,9 @@ def _as_midi(tune: str) -> bytes:
             raise ValueError(f"cannot be read as abc (not done in {_MAX_SECONDS} s)") from None
         except OSError as error:
             raise ValueError(f"cannot be read as abc (abc2midi: {error.strerror})") from None
+        wrong = _WRONG.search(said.stdout.decode("utf-8", "replace"))
+        if wrong:
+            raise ValueError(f"cannot be read as abc (abc2midi: {wrong[1].strip()})")
         if said.returncode or not out.is_file():
             raise ValueError("cannot be read as abc (a tune has fields X: and K: and then notes)")
         return out.read_bytes()

@@ -1,18 +1,14 @@
 """Files of any kind that hold notes -> Notes: MIDI, MusicXML, ABC, Humdrum and plain text.
 
-ABC is read by abc2midi (`abc_notation`), other scores by music21 from text that was checked here: a compressed score is
-unpacked within limits, XML that defines entities is refused before anything expands them.
-
-A score is played as written: repeats are played out, tied notes are one, tempo marks count (120 quarters a minute
-where there is none), transposing instruments sound where they sound. Left out: grace notes (they take no time of their
-own), chord symbols, unpitched percussion. Dynamics are not interpreted: velocity is 100 unless a note has a number.
+ABC is read by abc2midi (`abc_notation`), other scores by music21 (`notation`) from text that was checked here (a
+compressed score is unpacked within limits, XML that defines entities is refused before anything expands them) and
+prepared for it (`musicxml`, `humdrum`).
 """
 
 from __future__ import annotations
 
 import codecs
 import contextlib
-import copy
 import io
 import os
 import zipfile
@@ -21,16 +17,16 @@ from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
-import numpy as np
-
 from musicstyle.archives import ZIP_ERRORS
 from musicstyle.errors import MidiError, UsageError
 from musicstyle.music.abc_notation import read_abc
+from musicstyle.music.humdrum import in_playing_order
 from musicstyle.music.midi import MAX_BYTES, MIDI_SUFFIXES, read_bytes, read_midi, read_tracks, refuse_endless
+from musicstyle.music.musicxml import prepared
+from musicstyle.music.notation import as_notes
 from musicstyle.music.notes import Notes
 from musicstyle.music.plaintext import looks_like_tune, parse_tune
 from musicstyle.music.smf import as_text
-from musicstyle.music.vocabulary import DEFAULT_VELOCITY
 
 PathLike = str | os.PathLike[str]
 
@@ -45,8 +41,6 @@ SCORE_FORMATS = {
 }
 SUFFIXES = (*MIDI_SUFFIXES, *SCORE_FORMATS, *TUNE_SUFFIXES)
 _CONTAINER = "META-INF/container.xml"
-_DEFAULT_QUARTERS_PER_MINUTE = 120.0
-_SAME_PLACE = 1e-3  # quarters; triplets are rounded
 
 
 def source_name(source: PathLike) -> str:
@@ -58,10 +52,6 @@ def _is_tune(source: PathLike) -> bool:
     text = os.fspath(source)
     named_as_files_are = text.lower().endswith(SUFFIXES)
     return not named_as_files_are and looks_like_tune(text) and not os.path.exists(text)  # noqa: PTH110 - long names
-
-
-class _UnusableError(ValueError):
-    """What is wrong with a score, in our words; music21 raises ValueErrors of its own."""
 
 
 def read_notes(path: PathLike, *, track: str | int | None = None) -> Notes:
@@ -135,12 +125,22 @@ def read_score(data: bytes, kind: str) -> Notes:
         return read_abc(text)
     with _quiet():
         try:
-            return _played(_parsed(text, kind))
-        except (_UnusableError, MemoryError):
+            notes = _by_music21(text, kind)
+        except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - music21 raises anything on scores it cannot read
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise _UnusableError(f"cannot be read as {kind} ({reason[:200]})") from None
+            raise ValueError(f"cannot be read as {kind} ({reason[:200]})") from None
+    if not len(notes):
+        raise ValueError("holds no notes")
+    return notes
+
+
+def _by_music21(text: str, kind: str) -> Notes:
+    if kind == "humdrum":
+        return as_notes(_parsed(in_playing_order(text), kind))
+    text, bar_quarters = prepared(text)
+    return as_notes(_parsed(text, kind), bar_quarters)
 
 
 def _parsed(text: str, kind: str) -> Any:
@@ -151,151 +151,6 @@ def _parsed(text: str, kind: str) -> Any:
     if isinstance(score, stream.Opus):
         return next(iter(score.scores), stream.Score())
     return score
-
-
-def _played(score: Any) -> Notes:
-    """The notes of a music21 Score in seconds, repeats played out."""
-    from music21 import repeat
-
-    if next(iter(score.recurse().getElementsByClass("RepeatMark")), None) is not None:
-        _number_endings(score)
-        _share_repeats(score)
-        _begin_repeats(score)
-        with contextlib.suppress(repeat.ExpanderException):  # repeats that make no sense are not played
-            score = score.expandRepeats()
-    clock = _QuarterClock(score)
-    rows = [row for part in score.parts or [score] for row in _written_notes(part)]
-    if not rows:
-        raise _UnusableError("holds no notes")
-    start, end, pitch, velocity = zip(*rows, strict=True)
-    return Notes.from_arrays(clock.seconds(start), clock.seconds(end), pitch, velocity)
-
-
-def _number_endings(score: Any) -> None:
-    """Number the endings that have none: the first is the one that leads back."""
-    for ending in score.recurse().getElementsByClass("RepeatBracket"):
-        measures = ending.getSpannedElements()
-        if measures and not ending.number:
-            ending.number = "1" if _is_repeat(measures[-1].rightBarline, "end") else "2"
-
-
-def _share_repeats(score: Any) -> None:
-    """Write every repeat sign, ending and jump into every part: many scores have them in one only; each is unrolled."""
-    from music21 import spanner
-
-    rows = [list(part.getElementsByClass("Measure")) for part in score.parts]
-    if len({len(row) for row in rows}) != 1:
-        return
-    endings = [
-        {
-            tuple(map(row.index, one.getSpannedElements())): one
-            for one in part.recurse().getElementsByClass("RepeatBracket")
-        }
-        for part, row in zip(score.parts, rows, strict=True)
-    ]
-    every = {places: one for mine in endings for places, one in mine.items()}
-    for part, row, mine in zip(score.parts, rows, endings, strict=True):
-        for places in every.keys() - mine.keys():
-            part.insert(0, spanner.RepeatBracket([row[place] for place in places], number=every[places].number))
-    for together in zip(*rows, strict=True):
-        for side in ("leftBarline", "rightBarline"):
-            signs = [getattr(measure, side) for measure in together if hasattr(getattr(measure, side), "direction")]
-            for measure in together:
-                if signs and not hasattr(getattr(measure, side), "direction"):
-                    setattr(measure, side, copy.deepcopy(signs[0]))
-        jumps = {type(one): one for measure in together for one in measure.getElementsByClass("RepeatExpression")}
-        for measure in together:
-            for kind in jumps.keys() - {type(one) for one in measure.getElementsByClass("RepeatExpression")}:
-                measure.insert(jumps[kind].offset, copy.deepcopy(jumps[kind]))
-
-
-def _begin_repeats(score: Any) -> None:
-    """Write the repeat signs that scores leave out, and take out those that go on for ever.
-
-    Where a repeat ends and none began, it began behind the last; one that begins and does not end is none.
-    """
-    from music21 import bar
-
-    for part in score.parts or [score]:
-        endings = [measure for bracket in part.recurse().getElementsByClass("RepeatBracket") for measure in bracket]
-        begun, first = True, None  # the piece's first repeat may begin with it; the first measure behind the last one
-        open_ = None  # where one begins whose end has not come
-        for measure in part.getElementsByClass("Measure"):
-            if _is_repeat(measure.leftBarline, "start"):
-                if open_ is not None:
-                    open_.leftBarline = None
-                begun, open_ = True, measure
-            elif first is None and not begun and measure not in endings:
-                first = measure
-            if _is_repeat(measure.rightBarline, "end"):
-                if not begun and first is not None:
-                    first.leftBarline = bar.Repeat(direction="start")
-                begun, first, open_ = False, None, None
-        if open_ is not None:
-            open_.leftBarline = None
-
-
-def _is_repeat(line: Any, direction: str) -> bool:
-    return getattr(line, "direction", None) == direction
-
-
-def _written_notes(part: Any) -> list[tuple[float, float, int, int]]:
-    """Onset and offset in quarters, pitch and velocity of what sounds in a part; tied notes are one."""
-    from music21 import harmony
-
-    rows: list[tuple[float, float, int, int]] = []
-    tied: dict[int, list[int]] = {}  # the rows that each pitch's ties begun continue
-    part.toSoundingPitch(inPlace=True)
-    for element in part.flatten().notes:
-        if isinstance(element, harmony.Harmony) or element.duration.isGrace or not element.quarterLength > 0:
-            continue
-        begin = float(element.offset)
-        end = begin + float(element.quarterLength)
-        for note in element.notes if element.isChord else [element]:
-            if note.isNote:  # not unpitched
-                _add(rows, tied, (begin, end, int(note.pitch.midi), _velocity(note, element)), note.tie)
-    return rows
-
-
-def _add(
-    rows: list[tuple[float, float, int, int]], tied: dict[int, list[int]], row: tuple[float, float, int, int], tie: Any
-) -> None:
-    """Append a note, or let it lengthen the one it is tied to."""
-    begin, end, pitch, _ = row
-    waiting = tied.setdefault(pitch, [])
-    place = next((one for one in waiting if abs(rows[one][1] - begin) < _SAME_PLACE), None)
-    if place is not None and tie and tie.type in ("continue", "stop"):
-        waiting.remove(place)
-        rows[place] = (rows[place][0], end, *rows[place][2:])
-    else:
-        place = len(rows)
-        rows.append(row)
-    if tie and tie.type in ("start", "continue"):
-        waiting.append(place)
-
-
-def _velocity(note: Any, chord: Any) -> int:
-    return int(min(max(note.volume.velocity or chord.volume.velocity or DEFAULT_VELOCITY, 1), 127))
-
-
-class _QuarterClock:
-    """Quarters -> seconds by a score's tempo marks, in any part."""
-
-    def __init__(self, score: Any) -> None:
-        marks = {0.0: _DEFAULT_QUARTERS_PER_MINUTE}
-        for mark in score.flatten().getElementsByClass("MetronomeMark"):
-            tempo = mark.getQuarterBPM()
-            if tempo and tempo > 0:
-                marks[float(mark.offset)] = float(tempo)
-        self.quarters = np.array(sorted(marks))
-        self.seconds_per_quarter = 60 / np.array([marks[place] for place in sorted(marks)])
-        self.elapsed = np.append(0.0, np.cumsum(np.diff(self.quarters) * self.seconds_per_quarter[:-1]))
-
-    def seconds(self, quarters: Any) -> np.ndarray:
-        """Times of places in the score, (n,) quarters -> (n,) seconds."""
-        places = np.asarray(quarters, dtype=np.float64)
-        index = np.searchsorted(self.quarters, places, side="right") - 1
-        return self.elapsed[index] + (places - self.quarters[index]) * self.seconds_per_quarter[index]
 
 
 def _unpacked(data: bytes) -> bytes:
