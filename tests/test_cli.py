@@ -158,6 +158,8 @@ def test_what_nobody_can_be_told_is_no_failure(ears: str) -> None:
     command = f"{sys.executable} -m musicstyle melody 'tempo=60 C4 D4' {ears}"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout == "tempo=60 C4:1 D4:1\n"
+    mistake = f"{sys.executable} -m musicstyle nope {ears}"
+    assert subprocess.run(mistake, shell=True, capture_output=True, check=False).returncode == 2
 
 
 def test_the_module_has_the_name_of_the_program() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from musicstyle.cli import main
 from musicstyle.generation.transfer import read_melody
-from musicstyle.music.midi import write_midi
+from musicstyle.music.midi import read_midi, write_midi
 from musicstyle.music.notes import Notes
 
 
@@ -181,3 +183,12 @@ def test_mistakes_cost_one_line(folder: Path, arguments: tuple[str, ...], code: 
     before = sorted(path.name for path in folder.iterdir())
     refused(render(*arguments), code, *words)
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_pipe_is_read_once(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    writer = threading.Thread(target=(folder / "pipe").write_bytes, args=((folder / "tune.mid").read_bytes(),))
+    writer.start()
+    assert render("pipe", "--out", "again.mid").exit_code == 0
+    writer.join()
+    assert read_midi(folder / "again.mid").equals(read_midi(folder / "tune.mid"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from musicstyle.cli import main
 from musicstyle.cli.train import _as_json, _model_config, _training_options
 from musicstyle.corpus.store import Corpus
 from musicstyle.files import set_aside
+from musicstyle.model.checkpoint import CONFIG
 from musicstyle.model.config import PRESETS, ModelConfig
 from musicstyle.music.midi import read_midi, write_midi
 from musicstyle.music.notes import Notes
@@ -143,10 +146,20 @@ def test_a_teacher_of_no_use_is_refused_before_any_work(folder: Path) -> None:
     assert sorted(folder.iterdir()) == before
 
 
+def test_a_teacher_is_found_from_anywhere(folder: Path) -> None:
+    refused(call("train", "--data", "midi", "--teacher", ""), 2, "--teacher", "an empty name")
+    assert call("train", "--data", "midi", "--out", "a_teacher", "--steps", "1", *QUICK).exit_code == 0
+    taught = ("--out", "run", "--teacher", "a_teacher/best", "--steps", "1")
+    refused(call("train", "--data", "midi", *taught, "--conditions", "melody", *QUICK), 2, "a_teacher/best hears")
+    assert call("train", "--data", "midi", *taught, *QUICK).exit_code == 0
+    begun = json.loads((folder / "run" / "last" / CONFIG).read_text())["training"]
+    assert begun["teacher"] == str(folder / "a_teacher" / "best")
+
+
 def test_a_teacher_that_the_run_would_write_over_is_refused(folder: Path) -> None:
     shutil.copytree(default_checkpoint(), folder / "run" / "best")
     arguments = ("train", "--data", "midi", "--out", "run", "--force", "--teacher", "run/../run/best")
-    refused(call(*arguments), 2, "--teacher run/../run/best", "writes over it", "--out")
+    refused(call(*arguments), 2, "--teacher ", "run/../run/best", "writes over it", "--out")
 
 
 @pytest.mark.parametrize("flag", ["--teacher", "--init"])
@@ -337,7 +350,7 @@ def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
         ("generate", "--seconds", "1"),
         ("eval", "nll", "--data", "midi"),
     ):
-        refused(call(*verb, "--device", "cuda"), 2, "--device cuda", "use --device cpu")
+        refused(call(*verb, "--device", "cuda"), 2, "device cuda", "take cpu")
         refused(call(*verb, "--device", "cpu:x"), 2, "--device", "cpu:x")
     assert [path for path in sorted(folder.iterdir()) if path.name != "cache"] == before
 
@@ -415,12 +428,43 @@ def test_a_process_that_an_early_interrupt_ended_is_no_traceback(folder: Path, m
     assert (call(*run).exit_code, call(*run).stderr) == (130, "")
 
 
+def test_a_run_whose_save_fails_ends(folder: Path) -> None:
+    """Its workers too, for which Python's exit would wait."""
+    full = """if True:
+        from musicstyle.cli import main
+        from musicstyle.training import state
+        def save_checkpoint(*_):
+            try:
+                raise ValueError("no space left")  # as safetensors says it
+            except ValueError as error:
+                raise OSError from error
+        state.save_checkpoint = save_checkpoint
+        main("train --data midi --out run --steps 2 --batch-size 2 --tokens 40 --threads 1 --workers 1".split())
+    """
+    failed = subprocess.run([sys.executable, "-c", full], capture_output=True, text=True, timeout=90, check=False)
+    assert failed.returncode == 1
+    told = "musicstyle: error: run/best: cannot be written (no space left); mend that and call again"
+    assert failed.stderr.splitlines()[-1] == told
+
+
+def test_a_run_to_which_nobody_listens_is_saved(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("musicstyle.cli.train.give", Mock(side_effect=BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    arguments = ("--out", "run", "--steps", "9", "--validate-every", "3", "--json")
+    left = call("train", "--data", "midi", *arguments, *QUICK)
+    assert left.exit_code == 130
+    assert left.stderr.splitlines()[-2] == "stdout: cannot be written (Broken pipe)"
+    assert "saved at step 3, go on with: musicstyle train" in left.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
-    ("processes", "words"),
-    [(1, "DataLoader worker (pid 9) is killed by signal: Killed."), (2, "pair.cc:537 Connection reset by peer")],
+    ("processes", "words", "told"),
+    [
+        (1, "DataLoader worker (pid 9) is killed by signal: Killed.", "a process of the run was killed"),
+        (2, "pair.cc:537 Connection reset by peer", "another process of the run ended, killed"),
+    ],
 )
 def test_a_process_that_was_killed_is_no_traceback(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, processes: int, words: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, processes: int, words: str, told: str
 ) -> None:
     whole = Trainer.run
 
@@ -435,9 +479,8 @@ def test_a_process_that_was_killed_is_no_traceback(
     failed = call("train", "--data", "midi", "--out", "run", "--save-every", "2", *QUICK)
     assert failed.exit_code == 1
     last = failed.stderr.splitlines()[-1]
-    assert last.startswith(
-        "musicstyle: error: a process of the run was killed (out of memory, or of /dev/shm?); saved at step 2, go on"
-    )
+    assert last.startswith(f"musicstyle: error: {told} (out of memory, or of /dev/shm?)")
+    assert "; saved at step 2, go on" in last
 
 
 @pytest.mark.slow

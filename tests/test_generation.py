@@ -414,6 +414,12 @@ def test_refusals(transfer: StyleTransfer) -> None:
     assert GenerationOptions(transpose=np.int64(3), seed=np.int64(2)).transpose == 3
 
 
+@pytest.mark.parametrize("device", ["potato", *([] if torch.cuda.is_available() else ["cuda", "cuda:1"])])
+def test_a_device_that_there_is_not_is_refused(device: str) -> None:
+    with pytest.raises(UsageError, match=f"device {device}: t"):
+        StyleTransfer.load(device=device)
+
+
 def test_a_checkpoint_with_a_setting_that_there_is_not_is_refused(transfer: StyleTransfer) -> None:
     newer = StyleTransfer(transfer.model, {**transfer.facts, "generation": {"swing": 0.6, "tempo": 1.2}}, "newer")
     with pytest.raises(CheckpointError, match=r"newer: .*swing, tempo"):

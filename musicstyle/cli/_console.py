@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -40,8 +41,9 @@ def say(message: str) -> None:
 
 
 def complain(message: str) -> None:
-    """The one line a failure gets, whichever process failed."""
-    click.echo(f"musicstyle: error: {_one_line(message)}", err=True)
+    """The one line a failure gets, whichever process failed; likewise."""
+    with suppress(OSError):
+        click.echo(f"musicstyle: error: {_one_line(message)}", err=True)
 
 
 def give(result: Path | dict[str, Any]) -> None:
@@ -127,6 +129,15 @@ class Meter:
         if done <= 0:
             return ""
         return f", {duration((now - self._began) * (1 - share) / done)} left"
+
+
+def counter(meter: Meter, unit: str) -> Callable[[int, int], None]:
+    """A progress callback that shows so many of so many."""
+
+    def report(done: int, total: int) -> None:
+        meter.update(done / total, f"{done} of {total} {unit}")
+
+    return report
 
 
 def _one_line(message: str) -> str:

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from musicstyle.cli._console import Meter, say
+from musicstyle.cli._console import Meter, counter, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from musicstyle.corpus.store import Corpus
 
 NAMED_SKIPS = 5
-
-
-def report_files(meter: Meter) -> Callable[[int, int], None]:
-    """A progress callback of `prepare` that shows files."""
-
-    def report(done: int, total: int) -> None:
-        meter.update(done / total, f"{done} of {total} files")
-
-    return report
 
 
 def skipped_lines(manifest: dict[str, Any]) -> list[str]:
@@ -38,7 +28,7 @@ def open_corpus(data: Path) -> Corpus:
     from musicstyle.corpus.prepare import cached_corpus
 
     with Meter("preparing") as meter:
-        corpus = cached_corpus(data, progress=report_files(meter))
+        corpus = cached_corpus(data, progress=counter(meter, "files"))
     for line in skipped_lines(corpus.manifest):
         say(line)
     return corpus

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from musicstyle.cli._console import Meter, give, tell
-from musicstyle.cli._device import device_option, find_device
+from musicstyle.cli._console import give, tell
+from musicstyle.cli._device import device_option
 from musicstyle.cli._flags import refuse_given, settings_are_flags
 from musicstyle.cli._paths import A_PATH, refuse_to_write
 from musicstyle.errors import UsageError
@@ -61,9 +61,8 @@ def load_player(checkpoint: Path | None, device: str, threads: int) -> StyleTran
 
     from musicstyle.generation.transfer import StyleTransfer
 
-    there = find_device(device)
     torch.set_num_threads(threads)
-    return StyleTransfer.load(checkpoint, there)
+    return StyleTransfer.load(checkpoint, device)
 
 
 def settings_of(player: StyleTransfer, **changes: Any) -> GenerationOptions:
@@ -101,15 +100,6 @@ def choose_melodies(path: Path | None, count: int, seed: int) -> list[Path]:
 
     named, folder = files_of(path)
     return named or tunes(count, seed, folder)
-
-
-def counter(meter: Meter, unit: str) -> Callable[[int, int], None]:
-    """A progress callback that shows so many of so many."""
-
-    def report(done: int, total: int) -> None:
-        meter.update(done / total, f"{done} of {total} {unit}")
-
-    return report
 
 
 def check_plot(plot: Path | None, force: bool, inputs: Iterable[Path | None] = ()) -> None:

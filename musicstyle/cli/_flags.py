@@ -24,7 +24,8 @@ def settings_are_flags() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
+        name, _, reason = str(error).partition(" ")
+        raise UsageError(f"--{name.replace('_', '-')} {reason}") from None
 
 
 def was_given(name: str) -> bool:

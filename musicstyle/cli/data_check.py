@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from musicstyle.cli._console import Meter, give, tell
-from musicstyle.cli._corpus import report_files
+from musicstyle.cli._console import Meter, counter, give, tell
 from musicstyle.cli._evaluation import table
 from musicstyle.cli._paths import A_PATH
 
@@ -30,7 +29,7 @@ def check(source: Path, workers: int | None, as_json: bool) -> None:
     from musicstyle.corpus.check import check as check_corpus
 
     with Meter("reading") as meter:
-        facts = check_corpus(source, workers=workers, progress=report_files(meter))
+        facts = check_corpus(source, workers=workers, progress=counter(meter, "files"))
     if as_json:
         give(facts)
         return

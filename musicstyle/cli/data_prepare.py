@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from musicstyle.cli._console import Meter, duration, give, say
-from musicstyle.cli._corpus import report_files, skipped_lines
+from musicstyle.cli._console import Meter, counter, duration, give, say
+from musicstyle.cli._corpus import skipped_lines
 from musicstyle.cli._paths import A_PATH
 from musicstyle.errors import UsageError
 
@@ -34,7 +34,7 @@ def prepare(source: Path, out: Path, seed: int, workers: int | None, force: bool
         _refuse_another_source(source, out)
     began = time.monotonic()
     with Meter("preparing") as meter:
-        corpus = prepare_corpus(source, out, seed=seed, workers=workers, progress=report_files(meter))
+        corpus = prepare_corpus(source, out, seed=seed, workers=workers, progress=counter(meter, "files"))
     manifest = corpus.manifest
     for line in skipped_lines(manifest):
         say(line)

@@ -7,12 +7,11 @@ from typing import Any
 
 import click
 
-from musicstyle.cli._console import Meter, say
+from musicstyle.cli._console import Meter, counter, say
 from musicstyle.cli._evaluation import (
     check_plot,
     choose_melodies,
     choose_styles,
-    counter,
     load_player,
     present,
     settings_of,

@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from musicstyle.cli._console import Meter
+from musicstyle.cli._console import Meter, counter
 from musicstyle.cli._evaluation import (
     choose_melodies,
     choose_styles,
-    counter,
     load_player,
     present,
     settings_of,

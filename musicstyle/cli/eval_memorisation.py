@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from musicstyle.cli._console import Meter
+from musicstyle.cli._console import Meter, counter
 from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._evaluation import (
     PLAYING,
     choose_melodies,
     choose_styles,
-    counter,
     load_player,
     present,
     settings_of,

@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from musicstyle.cli._console import Meter
+from musicstyle.cli._console import Meter, counter
 from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._evaluation import (
-    counter,
     load_player,
     present,
     settings_of,

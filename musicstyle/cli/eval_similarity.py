@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from musicstyle.cli._console import Meter, say
+from musicstyle.cli._console import Meter, counter, say
 from musicstyle.cli._evaluation import (
     PLAYING,
     check_plot,
     choose_melodies,
     choose_styles,
-    counter,
     load_player,
     present,
     settings_of,

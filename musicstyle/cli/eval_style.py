@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from musicstyle.cli._console import Meter, say
+from musicstyle.cli._console import Meter, counter, say
 from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._evaluation import (
     choose_melodies,
     choose_styles,
-    counter,
     load_player,
     present,
     settings_of,

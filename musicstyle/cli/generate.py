@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from musicstyle.cli._console import Meter, duration, give, say
-from musicstyle.cli._device import device_option, find_device
+from musicstyle.cli._console import Meter, counter, duration, give, say
+from musicstyle.cli._device import device_option
 from musicstyle.cli._flags import settings_are_flags
 from musicstyle.cli._group import StoppedError
 from musicstyle.cli._paths import A_PATH, refuse_to_write
@@ -194,7 +194,7 @@ def generate(
             meter.say(COMPILING)
 
         stack.enter_context(told_of_compiling(say_that_it_compiles))
-        player = StyleTransfer.load(checkpoint, find_device(device))
+        player = StyleTransfer.load(checkpoint, device)
         arguments: dict[str, Any] = {
             "style": performances or None,
             "style_shares": shares,
@@ -202,7 +202,7 @@ def generate(
             "prime": prime,
             "options": player.default_options(**settings),
             "melody_track": melody_track,
-            "hearing": _report_hearing(meter),
+            "hearing": counter(meter, "performances heard"),
             "progress": _report(meter),
         }
         if keys is not None:
@@ -278,13 +278,6 @@ def _report(meter: Meter) -> Callable[[float, float, int], None]:
         meter.update(
             done_seconds / total_seconds, f"{done_seconds:.1f} of {total_seconds:.1f} s of music, {tokens} tokens"
         )
-
-    return report
-
-
-def _report_hearing(meter: Meter) -> Callable[[int, int], None]:
-    def report(done: int, total: int) -> None:
-        meter.update(done / total, f"heard {done} of {total} performances")
 
     return report
 

@@ -45,10 +45,10 @@ def render(
     The page shows and plays the piece without a network. stdout gets the path of each file written.
     """
     _refuse_early(file, melody, outs, force)
-    from musicstyle.music.midi import read_midi
+    from musicstyle.music.midi import read_bytes, read_midi
 
-    notes = read_midi(file)
-    facts = _facts(file)
+    data = read_bytes(file)  # once: a pipe gives it no second time
+    notes, facts = read_midi(file, data=data), _facts(file, data)
     tune = None if melody is None else _tune(melody, notes, facts)
     with Meter("rendering") as meter, all_or_none() as written:
         for out in outs:
@@ -111,9 +111,10 @@ def _asked(tune: Notes, facts: dict[str, str]) -> Notes:
     return moved.shift(begin) if math.isfinite(begin) else tune
 
 
-def _facts(file: Path) -> dict[str, str]:
+def _facts(file: Path, data: bytes) -> dict[str, str]:
     """The settings that `generate` wrote into the file; none from files of others."""
     from musicstyle.music.midi import read_tracks
 
-    facts = dict(line.split(": ", 1) for line in read_tracks(file).text if ": " in line and len(line) <= LONGEST_FACT)
+    text = read_tracks(file, data=data).text
+    facts = dict(line.split(": ", 1) for line in text if ": " in line and len(line) <= LONGEST_FACT)
     return facts if "musicstyle" in facts else {}

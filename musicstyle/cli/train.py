@@ -15,7 +15,7 @@ import click
 
 from musicstyle.cli._console import Meter, give, say, speaks
 from musicstyle.cli._corpus import open_corpus
-from musicstyle.cli._device import device_option, find_device
+from musicstyle.cli._device import device_option
 from musicstyle.cli._flags import settings_are_flags, was_given
 from musicstyle.cli._group import StoppedError
 from musicstyle.cli._paths import A_PATH
@@ -26,6 +26,7 @@ from musicstyle.cli._training import (
     refuse_to_shrink,
     refuse_two_models,
 )
+from musicstyle.devices import find_device
 from musicstyle.errors import MusicstyleError, TrainingError, UsageError
 from musicstyle.files import where_kept
 from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
@@ -107,7 +108,7 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @click.option("--init", type=A_PATH, help="Fine-tune this checkpoint, by default at a tenth of the rates.")
 @click.option(
     "--teacher",
-    metavar="FOLDER",
+    type=A_PATH,
     help="Checkpoint whose answers, heard in another key, are half of what is learned; that of --init may be.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the last save of --out.")
@@ -141,6 +142,8 @@ def train(
     refuse_two_models(init, resume, preset, given)
     asked = _asked_machine()
     device = find_device(device)
+    if given["teacher"]:
+        given["teacher"] = str(given["teacher"].absolute())  # a run may be resumed from anywhere
     saved = _saved_facts(out) if resume else {}
     begun = _facts(init) if init else saved
     config = _model_config(preset, given, begun)
@@ -288,8 +291,8 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
                 meter.update(report.step / report.steps, _progress_text(report))
                 if report.validation is not None:
                     meter.say(_validation_text(report))
-                    if as_json:
-                        give(_as_json(report))
+                    if as_json and not trainer.stop:
+                        _give_or_stop(trainer, report)
     except KeyboardInterrupt:
         raise _stopped(trainer, again) from None
     except RuntimeError as error:
@@ -297,12 +300,26 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
             raise
         if trainer.stop:  # the Ctrl-C ended it before it could agree
             raise _stopped(trainer, again) from None
-        raise MusicstyleError(
-            f"a process of the run was killed (out of memory, or of /dev/shm?); {_saved(trainer, again)}"
-        ) from None
+        raise MusicstyleError(f"{_what_ended(error)}; {_saved(trainer, again)}") from None
     if trainer.stop and speaks():  # the others end well: a child's failure would have Fabric kill the one that saves
         raise _stopped(trainer, again)
     return report
+
+
+def _give_or_stop(trainer: Trainer, report: Report) -> None:
+    """A result on stdout; where nobody takes it any more, the run saves after its step and ends, as by Ctrl-C."""
+    try:
+        give(_as_json(report))
+    except OSError as error:
+        say(f"stdout: cannot be written ({error.strerror})")
+        trainer.stop = True
+
+
+def _what_ended(error: RuntimeError) -> str:
+    why = "killed (out of memory, or of /dev/shm?)"
+    if "DataLoader worker" in str(error):
+        return f"a process of the run was {why}"
+    return f"another process of the run ended, {why} if it says nothing itself"
 
 
 def _misses_a_process(error: RuntimeError, processes: int) -> bool:

@@ -5,8 +5,9 @@ row drawn by itself give the same arrays. Pieces are drawn in proportion to thei
 
 Deviations from the released code of Choi et al. 2020: pieces shorter than a crop are kept (padded); a crop may begin up
 to half its length before the piece (it then starts at the first note) and end as far behind it, so that beginnings and
-EOS are learned; the melody is that of the whole piece, not inferred from the crop; by default the style is heard
-elsewhere in the performance, transposed and stretched by amounts of its own (`style_input="same"` is as published).
+EOS are learned; the melody is that of the whole piece, not inferred from the crop, but where `line_melody` asks for the
+line that is heard out; by default the style is heard elsewhere in the performance, transposed and stretched by amounts
+of its own (`style_input="same"` is as published).
 """
 
 from __future__ import annotations

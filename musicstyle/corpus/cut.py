@@ -20,6 +20,7 @@ from musicstyle.music.vocabulary import (
     MIN_PITCH,
     NOTE_ON,
     PERFORMANCE,
+    SHIFT_STEPS,
     STEPS_PER_SECOND,
 )
 
@@ -37,7 +38,7 @@ class Crop:
 
     Attributes:
         ids: Performance ids, (n,), without EOS.
-        elapsed: Clock after each id in 10 ms steps, (n,).
+        steps: Clock at the end, in steps of 10 ms.
         notes: The notes whose NOTE_ON is among the ids, time 0 at the first onset, ends no later than the clock's.
         melody: Which of them are the melody, (notes,) bool.
         last: First note of the piece behind the crop's.
@@ -45,16 +46,11 @@ class Crop:
     """
 
     ids: np.ndarray
-    elapsed: np.ndarray
+    steps: int
     notes: Notes
     melody: np.ndarray
     last: int
     complete: bool
-
-    @property
-    def steps(self) -> int:
-        """Clock at the end of the crop."""
-        return int(self.elapsed[-1]) if len(self.elapsed) else 0
 
 
 @dataclass(frozen=True)
@@ -119,16 +115,16 @@ def cut(
 def cut_notes(notes: Notes, melody: np.ndarray, ids: np.ndarray, tokens: int, first: int = 0) -> Crop:
     """The crop of the first `tokens` of the ids of `notes`; `first` is the number of the first note in its piece."""
     complete, ids = len(ids) <= tokens, ids[:tokens]
-    elapsed = elapsed_steps(ids)
+    steps = int(SHIFT_STEPS[ids].sum())
     order = np.lexsort((notes.pitch, notes.steps()[0]))
     heard = np.zeros(len(notes), dtype=bool)
     heard[order[: np.count_nonzero(_IS_NOTE_ON[ids])]] = True
     kept = notes[heard]
-    end = elapsed[-1] / STEPS_PER_SECOND if len(elapsed) else 0.0
+    end = steps / STEPS_PER_SECOND
     # A note that begins just behind its step's time may begin behind the clock's end.
     kept = Notes(kept.start, np.maximum(np.minimum(kept.end, end), kept.start), kept.pitch, kept.velocity)
     after = int(np.flatnonzero(heard)[-1]) + 1 if len(kept) else 1
-    return Crop(ids, elapsed, kept, melody[heard], first + after, complete)
+    return Crop(ids, steps, kept, melody[heard], first + after, complete)
 
 
 def notes_for(corpus: Corpus, piece: int, tokens: int) -> int:

@@ -125,12 +125,13 @@ def _download(collection: Collection, part: Path, progress: Progress) -> None:
         except _RefusedError as error:
             raise CorpusError(f"{collection.url}: {error}") from error
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, SSLError) as error:
-            reason = str(getattr(error, "reason", error) or type(error).__name__)
+            cause = getattr(error, "reason", error)
+            reason = str(getattr(cause, "strerror", None) or cause or type(error).__name__)
         failures = 0 if _size(part) > most else failures + 1
         most = max(most, _size(part))
         if failures >= TRIES:
-            kept = f"; {_size(part):,} bytes are kept, call again to go on" if _size(part) else ""
-            raise CorpusError(f"{collection.url}: {reason}{kept}")
+            kept = f"{_size(part):,} bytes are kept, call again to go on" if _size(part) else "is there a network?"
+            raise CorpusError(f"{collection.url}: {reason}; {kept}")
         time.sleep(FIRST_PAUSE_SECONDS * 2 ** max(failures - 1, 0) if failures else 0)
 
 

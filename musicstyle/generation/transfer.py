@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import musicstyle
+from musicstyle.devices import find_device
 from musicstyle.errors import CheckpointError, ConfigError, MidiError, UsageError
 from musicstyle.generation.hearing import Hearing, hear
 from musicstyle.generation.job import TRIES, Job, Progress, describe
@@ -60,11 +61,16 @@ class StyleTransfer:
     def load(cls, checkpoint: str | Path | None = None, device: str = "cpu") -> StyleTransfer:
         """Load a checkpoint folder; None takes the one in the box.
 
+        Args:
+            checkpoint: The folder.
+            device: Where it computes: cpu, cuda, mps, or auto for a GPU if there is one.
+
         Raises:
             CheckpointError: It is missing or does not fit.
+            UsageError: There is no such device here.
         """
         folder = default_checkpoint() if checkpoint is None else Path(checkpoint)
-        model, facts = load_checkpoint(folder, device)
+        model, facts = load_checkpoint(folder, find_device(device))
         training, chosen = facts.get("training"), facts.get("generation", {})
         tokens = training.get("tokens") if isinstance(training, dict) else None
         if not isinstance(tokens, int) or tokens < 1:

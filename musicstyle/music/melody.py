@@ -54,8 +54,7 @@ def melody_flags(notes: Notes, extractor: Extractor = "published") -> np.ndarray
 
     Args:
         notes: A whole piece of any length or a crop, pedal folded in.
-        extractor: As `extract_melody`. What corpora are prepared with, and so what weights are trained with, is
-            "published".
+        extractor: As `extract_melody`. Corpora are prepared with "published".
 
     Source: note_seq.melody_inference.infer_melody_for_sequence.
     """

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from musicstyle.music.smf import as_text, find_names
+from musicstyle.music.smf import decoded, find_names
 
 PEDAL_CONTROL = 64
 PEDAL_DOWN = 64  # values from here up
@@ -77,7 +77,7 @@ def parse_patiently(data: bytes) -> RawPiece | None:
     tempos: list[tuple[int, int]] = []
     tracks: list[RawTrack] = []
     for track in file.tracks:
-        reader = _TrackReader(as_text(track.name.encode(file.charset)), tempos)
+        reader = _TrackReader(decoded(track.name.encode(file.charset)), tempos)
         tracks += reader.read(track)
         if reader.tick > _LAST_TICK:
             return None
@@ -87,7 +87,7 @@ def parse_patiently(data: bytes) -> RawPiece | None:
 def _from_symusic(score: Any, data: bytes) -> RawPiece:
     names = {}
     if any("\N{REPLACEMENT CHARACTER}" in track.name for track in score.tracks):  # read as UTF-8, which it is not
-        names = {raw.decode("utf-8", "replace"): as_text(raw) for raw in find_names(data)}
+        names = {raw.decode("utf-8", "replace"): decoded(raw) for raw in find_names(data)}
     tracks = [
         RawTrack(names.get(one.name, one.name), one.program, one.is_drum, _note_columns(one), _pedal_columns(one))
         for one in score.tracks

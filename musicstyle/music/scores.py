@@ -26,12 +26,11 @@ from musicstyle.music.musicxml import prepared
 from musicstyle.music.notation import as_notes
 from musicstyle.music.notes import Notes
 from musicstyle.music.plaintext import looks_like_tune, parse_tune
-from musicstyle.music.smf import as_text
+from musicstyle.music.smf import decoded
 
 PathLike = str | os.PathLike[str]
 
 TUNE_SUFFIXES = (".txt", ".melody")
-# What music21 calls the format.
 SCORE_FORMATS = {
     ".xml": "musicxml",
     ".musicxml": "musicxml",
@@ -225,7 +224,7 @@ def _walk_xml(data: bytes, begin: Callable[[str, dict[str, str]], None]) -> None
 def _text(data: bytes) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", "replace")
-    return as_text(data.removeprefix(codecs.BOM_UTF8))
+    return decoded(data.removeprefix(codecs.BOM_UTF8))
 
 
 def _as_midi_errors(path: PathLike, read: Callable[..., Notes], *arguments: Any) -> Notes:

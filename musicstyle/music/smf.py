@@ -86,8 +86,8 @@ class TickClock:
 
 
 def find_text(data: bytes) -> tuple[str, ...]:
-    """Every text event of a whole file, track by track, as `as_text` reads it. What cannot be walked has none."""
-    return tuple(map(as_text, _meta_events(data, _TEXT)))
+    """Every text event of a whole file, track by track, as `decoded` reads it. What cannot be walked has none."""
+    return tuple(map(decoded, _meta_events(data, _TEXT)))
 
 
 def find_names(data: bytes) -> tuple[bytes, ...]:
@@ -95,7 +95,7 @@ def find_names(data: bytes) -> tuple[bytes, ...]:
     return tuple(_meta_events(data, _TRACK_NAME))
 
 
-def as_text(raw: bytes) -> str:
+def decoded(raw: bytes) -> str:
     """Bytes of unknown encoding as text: UTF-8, or else Windows-1252, which is Latin-1 where that has letters."""
     try:
         return raw.decode("utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,6 +85,16 @@ def training_batches(
             worker_init_fn=_leave_stops_to_the_loop,
         )
     )
+
+
+@contextmanager
+def ending_workers(batches: Iterator[Batch]) -> Iterator[None]:
+    """End the processes that draw batches with what it holds: Python's exit would send them one SIGTERM, and wait."""
+    try:
+        yield
+    finally:
+        if (shut := getattr(batches, "_shutdown_workers", None)) is not None:  # none where this process draws
+            shut()
 
 
 def _leave_stops_to_the_loop(_worker: int) -> None:

@@ -23,6 +23,7 @@ from musicstyle.model.config import ModelConfig
 from musicstyle.model.encoders import PAD
 from musicstyle.training.batches import (
     Batch,
+    ending_workers,
     training_batches,
     training_features,
     training_habits,
@@ -156,6 +157,13 @@ class Trainer:
             self.plain.habits.learn_usual(training_habits(self.corpus, o))
         pinned = fabric.device.type == "cuda"
         batches = training_batches(self.corpus, o, self.step, fabric.global_rank, fabric.world_size, pinned=pinned)
+        with ending_workers(batches):
+            yield from self._steps(batches, validation, model, optimizers)
+
+    def _steps(
+        self, batches: Iterator[Batch], validation: list[Batch], model: Any, optimizers: list[Any]
+    ) -> Iterator[Report]:
+        fabric, o = self.fabric, self.options
         began, first_tokens, first_step = time.monotonic(), self.tokens, self.step
         loss = float("nan")
         for batch in batches:

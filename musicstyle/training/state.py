@@ -80,7 +80,7 @@ def save(
             if optimizers is not None:
                 save_tensors(new / OPTIMIZERS, optimizer_tensors(optimizers))
     except OSError as error:
-        reason = error.strerror or error.__cause__ or error  # safetensors' own tells its reason without a number
+        reason = str(error.strerror or error.__cause__ or error)  # safetensors' own tells its reason without a number
         raise TrainingError(f"{folder}: cannot be written ({reason}); mend that and call again") from error
 
 
