@@ -292,6 +292,13 @@ def test_a_corpus_that_lacks_a_file_is_made_anew(name: str, source: Path, tmp_pa
     assert len(prepare(source, out)) == 5
 
 
+def test_a_corpus_is_not_prepared_again(tmp_path: Path) -> None:
+    write_midi(tmp_path / "midi" / "a.mid", random_notes(1, 30))
+    prepare(tmp_path / "midi", tmp_path / "corpus")
+    with pytest.raises(CorpusError, match="it is prepared already"):
+        prepare(tmp_path / "corpus", tmp_path / "again")
+
+
 def test_a_corpus_that_a_killed_process_set_aside_is_not_read_again(
     source: Path, tmp_path: Path, opened: list[str]
 ) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from musicstyle.corpus.store import records_of
+from musicstyle.corpus.store import is_corpus, records_of
 from musicstyle.errors import CorpusError, MidiError
 from musicstyle.music.melody import melody_flags
 from musicstyle.music.midi import MIDI_SUFFIXES, read_bytes, read_tracks
@@ -80,7 +80,8 @@ def find_files(source: Path) -> list[File]:
                 stat = path.stat()
                 found.append(File(path.relative_to(source).as_posix(), stat.st_size, stat.st_mtime_ns))
     if not found:
-        raise CorpusError(f"{source}: no .mid or .midi file in it or below it")
+        prepared = "; it is prepared already, give it to train --data as it is" if is_corpus(source) else ""
+        raise CorpusError(f"{source}: no .mid or .midi file in it or below it{prepared}")
     return sorted(found, key=lambda file: file.path)
 
 
