@@ -111,8 +111,10 @@ def test_a_bar_played_again_has_the_tempo_that_it_has_where_it_is_written() -> N
     [
         "<harmony><root><root-step>G</root-step></root><kind>dominant</kind></harmony>",
         note("D4", 1, before="<grace/>").replace("<duration>1</duration>", ""),
-        "<note><unpitched><display-step>E</display-step><display-octave>4</display-octave></unpitched>"
-        "<duration>4</duration></note><backup><duration>4</duration></backup>",
+        (
+            "<note><unpitched><display-step>E</display-step><display-octave>4</display-octave></unpitched>"
+            "<duration>4</duration></note><backup><duration>4</duration></backup>"
+        ),
     ],
     ids=["chord symbol", "grace note", "unpitched"],
 )
