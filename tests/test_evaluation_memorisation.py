@@ -273,13 +273,13 @@ def test_the_verb_names_what_a_file_is_copied_from(maestro: Path, tmp_path: Path
 
 
 def test_the_seed_chooses_the_unseen_stretches(maestro: Path, tmp_path: Path) -> None:
-    write_midi(tmp_path / "own.mid", random_notes(9, 30, 15.0))
+    write_midi(tmp_path / "own.mid", random_notes(9, 60, 30.0))
     judged = [
         json.loads(call("--data", maestro, tmp_path / "own.mid", "--json", *seed).stdout)["files"][0]
         for seed in ((), ("--seed", "1"), ("--seed", "2"))
     ]
     assert judged[0] == judged[1]
-    assert judged[0]["real"] != judged[2]["real"]
+    assert judged[0]["as_long"] != judged[2]["as_long"]
     assert judged[0]["longest"] == judged[2]["longest"]
 
 

@@ -74,7 +74,7 @@ def test_text_comes_back(tmp_path: Path) -> None:
 
 
 def test_text_stands_behind_any_event_and_before_rubbish(tmp_path: Path) -> None:
-    before = [mido.Message("program_change", program=5), mido.Message("sysex", data=range(9))]
+    before = [mido.Message("program_change", program=5), mido.Message("sysex", data=range(8))]
     path = _save(tmp_path / "a.mid", [*before, mido.MetaMessage("text", text="seed 7"), *_note(60, 480)])
     path.write_bytes(path.read_bytes() + bytes(range(0xF0, 0x100)) + b"odd.")
     assert read_tracks(path).text == ("seed 7",)
