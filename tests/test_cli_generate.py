@@ -17,6 +17,7 @@ import mido
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from refusals import refused
 
 from musicstyle.cli import main
 from musicstyle.cli.generate import default_out
@@ -66,14 +67,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def generate(*arguments: str | Path, checkpoint: str = "model") -> Result:
     return CliRunner().invoke(main, ["generate", "--checkpoint", checkpoint, *map(str, arguments)])
-
-
-def refused(result: Result, code: int, *words: str) -> None:
-    assert result.exit_code == code, (result.stderr, result.exception)
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("musicstyle: error: ")
-    assert all(word in line for word in words), line
 
 
 def test_a_tune_in_a_style_lands_in_the_current_folder(folder: Path) -> None:

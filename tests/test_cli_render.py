@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner, Result
+from refusals import refused
 
 from musicstyle.cli import main
 from musicstyle.generation.transfer import read_melody
@@ -47,14 +48,6 @@ def shown_in(page: str) -> dict[str, Any]:
     text = Path(page).read_text(encoding="utf-8")
     data: dict[str, Any] = json.loads(text.split('<script type="application/json">')[1].split("</script>")[0])
     return data
-
-
-def refused(result: Result, code: int, *words: str) -> None:
-    assert result.exit_code == code, (result.stderr, result.exception)
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("musicstyle: error: ")
-    assert all(word in line for word in words), line
 
 
 def test_several_outputs_at_once(folder: Path) -> None:

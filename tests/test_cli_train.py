@@ -18,6 +18,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from lightning_fabric import Fabric
+from refusals import refused
 from safetensors.torch import load_file
 
 from musicstyle.cli import main
@@ -56,14 +57,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
-
-
-def refused(result: Result, code: int, *words: str) -> None:
-    assert result.exit_code == code, (result.stderr, result.exception)
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("musicstyle: error: ")
-    assert all(word in line for word in words), line
 
 
 def test_prepare_says_what_was_read_and_what_was_not(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -310,6 +311,21 @@ def test_the_style_is_heard_elsewhere(count: int, room: int, data: st.DataObject
         assert stop - start <= max(count // 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("count", "first", "last", "room", "expected"),
+    [
+        (100, 0, 60, 100, (60, 100)),  # the longer side whole: behind
+        (100, 70, 100, 200, (0, 70)),  # or before
+        (100, 10, 98, 200, (0, 50)),  # too little on either: the half that begins with the longer
+        (100, 2, 90, 200, (50, 100)),
+    ],
+)
+def test_where_no_side_has_room_the_style_is_heard_as_far_away_as_can_be(
+    count: int, first: int, last: int, room: int, expected: tuple[int, int]
+) -> None:
+    assert other_place(count, first, last, room, np.random.default_rng(0)) == expected
+
+
 def test_where_the_crop_is_all_of_the_piece_any_half_of_it_is_heard() -> None:
     rng = np.random.default_rng(0)
     assert {other_place(10, 0, 10, 20, rng) for _ in range(200)} == {(start, start + 5) for start in range(6)}
@@ -381,6 +397,17 @@ def test_style_features_are_means_over_windows(corpus: Corpus) -> None:
     assert mean_features(Notes.empty()).tolist() == [0.0] * 8
     for step in range(10):
         assert np.isfinite(batch(corpus, "train", step, OPTIONS)["style_features"]).all()
+
+
+@pytest.mark.parametrize("style_input", ["other", "same"])
+def test_style_features_are_those_of_the_style(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, style_input: Literal["other", "same"]
+) -> None:
+    monkeypatch.setattr(crops, "mean_features", lambda notes: notes.pitch)
+    for row in range(7):
+        one = draw(corpus, "train", 0, row, replace(OPTIONS, style_input=style_input))
+        struck = one.style[np.isin(one.style, PERFORMANCE.ids(NOTE_ON))]
+        assert sorted(PERFORMANCE.values[struck]) == sorted(one.style_features)
 
 
 def test_conditions_are_dropped_as_often_as_asked(corpus: Corpus) -> None:

@@ -308,6 +308,17 @@ def test_a_corpus_that_a_killed_process_set_aside_is_not_read_again(
     assert len(opened) == 5
 
 
+def test_an_index_that_does_not_fit_the_notes_is_refused(source: Path, tmp_path: Path) -> None:
+    out = prepare(source, tmp_path / "out").path
+    index = np.load(out / "index.npy")
+    np.save(out / "index.npy", index[:-1])
+    with pytest.raises(CorpusError, match=r"damaged corpus \(index 60 notes, file 83\)"):
+        Corpus.open(out)
+    np.save(out / "index.npy", index.astype([(name, "<i8") for name in index.dtype.names or ()]))
+    with pytest.raises(CorpusError, match="made by another version"):
+        Corpus.open(out)
+
+
 def test_another_versions_corpus_is_refused_and_made_anew(source: Path, tmp_path: Path, opened: list[str]) -> None:
     out = prepare(source, tmp_path / "out").path
     manifest = out / "manifest.json"

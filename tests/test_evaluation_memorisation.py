@@ -272,6 +272,17 @@ def test_the_verb_names_what_a_file_is_copied_from(maestro: Path, tmp_path: Path
     assert "+3 semitones" in told
 
 
+def test_the_seed_chooses_the_unseen_stretches(maestro: Path, tmp_path: Path) -> None:
+    write_midi(tmp_path / "own.mid", random_notes(9, 60, 30.0))
+    judged = [
+        json.loads(call("--data", maestro, tmp_path / "own.mid", "--json", *seed).stdout)["files"][0]
+        for seed in ((), ("--seed", "1"), ("--seed", "2"))
+    ]
+    assert judged[0] == judged[1]
+    assert judged[0]["as_long"] != judged[2]["as_long"]
+    assert judged[0]["longest"] == judged[2]["longest"]
+
+
 def test_mistakes_are_one_line(maestro: Path, tmp_path: Path) -> None:
     write_midi(tmp_path / "alone" / "one.mid", random_notes(1, 50))
     for arguments, code, words in (

@@ -872,6 +872,27 @@ def test_verbs_that_play(checkpoint: Path, corpus: Corpus, maestro: Path, tunes:
     assert (tmp_path / "l.png").stat().st_size > 1000
 
 
+@pytest.mark.usefixtures("without_data")
+def test_the_strengths_that_are_tried_hold_the_checkpoint_s_own(
+    checkpoint: Path, maestro: Path, tunes: list[Path], tmp_path: Path
+) -> None:
+    own = shutil.copytree(checkpoint, tmp_path / "own")
+    config = json.loads((own / "config.json").read_text())
+    config["generation"]["melody_strength"] = 1.75
+    (own / "config.json").write_text(json.dumps(config))
+    arguments = ("--styles", maestro, "--melodies", tunes[0], "--pairs", "1", "--seconds", "1.5", "--json")
+    found = json.loads(call("melody", "--checkpoint", own, *arguments).stdout)
+    assert [row["melody_strength"] for row in found["strengths"]] == [1.0, 1.75, 3.0]
+
+
+@pytest.mark.usefixtures("without_data")
+def test_each_crop_asks_once(checkpoint: Path, corpus: Corpus, maestro: Path, tunes: list[Path]) -> None:
+    played = ("--styles", maestro, "--melodies", tunes[0], "--count", "2", "--seconds", "1.5", "--json")
+    result = call("style", "--checkpoint", checkpoint, *played, "--data", corpus.path, "--crops", "3")
+    found = json.loads(result.stdout)["embedding"]["retrieval"]["performance"]
+    assert {by: one["queries"] for by, one in found.items()} == dict.fromkeys(found, 3 * 10)
+
+
 def test_eval_nll(checkpoint: Path, corpus: Corpus) -> None:
     arguments = (
         "nll",
@@ -893,6 +914,9 @@ def test_eval_nll(checkpoint: Path, corpus: Corpus) -> None:
     assert other["modes"]["both"] != result["modes"]["both"]
     assert other["modes"]["none"] == result["modes"]["none"]
     assert call(*arguments).stdout.splitlines()[0].startswith("mode")
+    in_three_keys = json.loads(call(*arguments, "--json", "--ensemble", "3").stdout)
+    assert (result["ensemble"], in_three_keys["ensemble"]) == (1, 3)
+    assert in_three_keys["modes"]["none"]["nll"] != result["modes"]["none"]["nll"]
 
 
 @pytest.mark.usefixtures("without_data")

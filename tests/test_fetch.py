@@ -42,21 +42,25 @@ class Server:
 
     body: bytes = ARCHIVE
     tag: str | None = '"one"'
+    changed: str | None = None  # Last-Modified
+    moved: int = 0  # a Content-Range begins so far from where it was asked for
     ranges: bool = True
     cut_after: list[int] = field(default_factory=list)  # bytes sent in the first answers, then the line goes dead
     claim: int = 0  # added to the truth in Content-Length
     no_length: bool = False
     status: int = 0
+    busy: list[int] = field(default_factory=list)  # the first answers' status
     asked: list[str | None] = field(default_factory=list)
     url: str = ""
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         wanted = handler.headers.get("Range")
         self.asked.append(wanted)
-        if self.status:
-            handler.send_error(self.status)
+        if status := self.busy.pop(0) if self.busy else self.status:
+            handler.send_error(status)
             return
-        fresh = self.tag is not None and handler.headers.get("If-Range") == self.tag
+        # A server need not be strict about a weak tag; who asks has to be.
+        fresh = handler.headers.get("If-Range") in {self.tag, self.changed} - {None}
         begin = int(wanted[6:-1]) if wanted and self.ranges and fresh else 0
         if begin and begin >= len(self.body):
             handler.send_response(416)
@@ -66,9 +70,10 @@ class Server:
             return
         handler.send_response(206 if begin else 200)
         if begin:
-            handler.send_header("Content-Range", f"bytes {begin}-{len(self.body) - 1}/{len(self.body)}")
-        if self.tag:
-            handler.send_header("ETag", self.tag)
+            handler.send_header("Content-Range", f"bytes {begin + self.moved}-{len(self.body) - 1}/{len(self.body)}")
+        for name, value in (("ETag", self.tag), ("Last-Modified", self.changed)):
+            if value:
+                handler.send_header(name, value)
         if not self.no_length:
             handler.send_header("Content-Length", str(len(self.body) - begin + self.claim))
         handler.end_headers()
@@ -176,6 +181,27 @@ def test_without_a_validator_nothing_is_pieced_together(server: Server, tmp_path
     assert server.asked == [None, None]
 
 
+def test_a_weak_tag_is_no_validator(server: Server, tmp_path: Path) -> None:
+    server.tag, server.cut_after = 'W/"one"', [5000]
+    assert held(fetch(collection(server), tmp_path)) == FILES
+    assert server.asked == [None, None]
+
+
+@pytest.mark.parametrize("tag", [None, 'W/"one"'])
+def test_without_a_strong_tag_the_last_change_is_the_validator(server: Server, tmp_path: Path, tag: str | None) -> None:
+    server.tag, server.changed, server.cut_after = tag, "Tue, 01 Jan 2019 00:00:00 GMT", [5000]
+    assert held(fetch(collection(server), tmp_path)) == FILES
+    assert server.asked == [None, "bytes=5000-"]
+
+
+@pytest.mark.parametrize("moved", [-1, 1])
+def test_another_range_than_was_asked_for_is_refused(server: Server, tmp_path: Path, moved: int) -> None:
+    server.cut_after, server.moved = [5000], moved
+    with pytest.raises(CorpusError, match=r"another range than was asked for \(from byte 5000\)"):
+        fetch(collection(server), tmp_path)
+    assert part_path(collection(server), tmp_path).read_bytes() == ARCHIVE[:5000]
+
+
 def test_a_length_too_long_does_not_hang(server: Server, tmp_path: Path) -> None:
     server.claim = 99  # after the first answer, the range behind the end is refused: all had come
     assert held(fetch(collection(server), tmp_path)) == FILES
@@ -212,6 +238,13 @@ def test_refusals_are_told(server: Server, tmp_path: Path, status: int, times: i
     with pytest.raises(CorpusError, match=text):
         fetch(collection(server), tmp_path)
     assert len(server.asked) == times
+
+
+@pytest.mark.parametrize("status", [408, 429])
+def test_who_is_put_off_asks_again(server: Server, tmp_path: Path, status: int) -> None:
+    server.busy = [status]
+    assert held(fetch(collection(server), tmp_path)) == FILES
+    assert server.asked == [None, None]
 
 
 def test_nobody_there(server: Server, tmp_path: Path) -> None:

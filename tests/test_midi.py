@@ -73,6 +73,13 @@ def test_text_comes_back(tmp_path: Path) -> None:
     assert mido.MidiFile(tmp_path / "a.mid").type == 1
 
 
+def test_text_stands_behind_any_event_and_before_rubbish(tmp_path: Path) -> None:
+    before = [mido.Message("program_change", program=5), mido.Message("sysex", data=range(8))]
+    path = _save(tmp_path / "a.mid", [*before, mido.MetaMessage("text", text="seed 7"), *_note(60, 480)])
+    path.write_bytes(path.read_bytes() + bytes(range(0xF0, 0x100)) + b"odd.")
+    assert read_tracks(path).text == ("seed 7",)
+
+
 def test_text_that_is_no_text_is_written_with_question_marks(tmp_path: Path) -> None:
     write_midi(tmp_path / "a.mid", random_notes(2, 3), text=["style: caf\udce9.mid"])
     assert read_tracks(tmp_path / "a.mid").text == ("style: caf?.mid",)

@@ -32,10 +32,13 @@ def part(number: int, *bars: str, attributes: str = "", tempo: str = '<sound tem
     return f'<part id="P{number}">{inside}</part>'
 
 
-def heard(*parts: str) -> Heard:
+def score(*parts: str) -> bytes:
     names = "".join(f'<score-part id="P{number}"><part-name>x</part-name></score-part>' for number in range(len(parts)))
-    text = f"<score-partwise><part-list>{names}</part-list>{''.join(parts)}</score-partwise>"
-    notes = read_score(text.encode(), "musicxml")
+    return f"<score-partwise><part-list>{names}</part-list>{''.join(parts)}</score-partwise>".encode()
+
+
+def heard(*parts: str) -> Heard:
+    notes = read_score(score(*parts), "musicxml")
     return list(zip(notes.start.tolist(), notes.end.tolist(), notes.pitch.tolist(), strict=True))
 
 
@@ -101,6 +104,28 @@ def test_a_bar_played_again_has_the_tempo_that_it_has_where_it_is_written() -> N
     begin = '<barline location="left"><repeat direction="forward"/></barline>'
     found = heard(part(0, note("C4", 4), begin + note("D4", 4), note("E4", 2) + faster + note("F4", 2) + again))
     assert found[1:] == [(4, 8, 62), (8, 10, 64), (10, 11, 65), (11, 15, 62), (15, 17, 64), (17, 18, 65)]
+
+
+@pytest.mark.parametrize(
+    "silent",
+    [
+        "<harmony><root><root-step>G</root-step></root><kind>dominant</kind></harmony>",
+        note("D4", 1, before="<grace/>").replace("<duration>1</duration>", ""),
+        (
+            "<note><unpitched><display-step>E</display-step><display-octave>4</display-octave></unpitched>"
+            "<duration>4</duration></note><backup><duration>4</duration></backup>"
+        ),
+    ],
+    ids=["chord symbol", "grace note", "unpitched"],
+)
+def test_what_is_no_note_of_the_music_does_not_sound(silent: str) -> None:
+    assert heard(part(0, silent + note("C4", 4))) == [(0, 4, 60)]
+
+
+def test_a_note_is_as_loud_as_its_number_and_without_one_100() -> None:
+    loud = note("D4", 1).replace("<note>", '<note dynamics="50">')  # per cent of 90
+    notes = read_score(score(part(0, note("C4", 1) + loud + note("E4", 1))), "musicxml")
+    assert notes.velocity.tolist() == [100, 45, 100]
 
 
 @pytest.mark.parametrize("words", ["D.C. al Fine", "D.C. al \nFine", " D.C.\n al   Fine"])
