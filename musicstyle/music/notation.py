@@ -120,7 +120,7 @@ def _written(measure: Any) -> Iterator[_Note]:
     from music21 import harmony
 
     for element in measure.flatten().notes:
-        if isinstance(element, harmony.Harmony) or element.duration.isGrace or not element.quarterLength > 0:
+        if isinstance(element, harmony.Harmony) or not element.quarterLength > 0:  # grace notes last 0
             continue
         start = float(element.offset)
         end = start + float(element.quarterLength)
