@@ -41,7 +41,7 @@ def say(message: str) -> None:
 
 
 def complain(message: str) -> None:
-    """The one line a failure gets, whichever process failed; likewise."""
+    """The one line a failure gets, whichever process failed, if anybody can be told."""
     with suppress(OSError):
         click.echo(f"musicstyle: error: {_one_line(message)}", err=True)
 
