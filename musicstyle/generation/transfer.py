@@ -205,14 +205,10 @@ class StyleTransfer:
             as_known = dataclasses.replace(options, style_strength=heard.strength(options.style_strength))
         primer = None if prime is None else _piano_notes(prime, "primer")
         plan = make_plan(tune, None if heard is None else heard.performances, primer, options)
-        names = {
-            "style": None if styles is None else ", ".join(map(_name, styles)),
-            **({} if style_shares is None else {"style_shares": [float(share) for share in style_shares]}),
-            "melody": None if melody is None else _name(melody),
-            "melody_track": melody_track,
-            "prime": None if prime is None else _name(prime),
-        }
-        facts = {"musicstyle": musicstyle.__version__, "checkpoint": self.name, **names, **describe(options, plan)}
+        named = {"style": _name(styles), "melody": _name(melody), "melody_track": melody_track, "prime": _name(prime)}
+        shared = {} if style_shares is None else {"style_shares": [float(share) for share in style_shares]}
+        origin = {"musicstyle": musicstyle.__version__, "checkpoint": self.name}
+        facts = {**origin, **named, **shared, **describe(options, plan)}
         if heard is not None and as_known != options:
             facts |= {"style_strength_as_known": as_known.style_strength, "style_is": heard.lacks}
         return Job(self.model, plan, heard, as_known, facts, progress)
@@ -265,19 +261,23 @@ def _refuse_meaningless(melody: Source | None, track: str | int | None, *, asks_
         raise UsageError("keep_melody means nothing without a melody")
 
 
-def _as_several(style: Source | Sequence[Source] | None) -> Sequence[Source] | None:
+def _as_several(style: Source | Sequence[Source] | None) -> list[Source] | None:
     """The performances of a style, one or more.
 
     Raises:
         UsageError: There is none in it.
     """
-    if style is not None and not isinstance(style, (str, Path, Notes)) and not len(style):
+    if style is None or isinstance(style, (str, Path, Notes)):
+        return None if style is None else [style]
+    if not (several := list(style)):
         raise UsageError("a style of no performance; give one or more, or None")
-    return [style] if isinstance(style, (str, Path, Notes)) else style
+    return several
 
 
-def _name(source: Source) -> str:
-    return "notes" if isinstance(source, Notes) else source_name(source)
+def _name(source: Source | list[Source] | None) -> str | None:
+    if isinstance(source, list):
+        return ", ".join(str(_name(one)) for one in source)
+    return "notes" if isinstance(source, Notes) else None if source is None else source_name(source)
 
 
 def read_melody(source: Source, track: str | int | None = None) -> Notes:
