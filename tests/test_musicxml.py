@@ -172,3 +172,25 @@ def test_endings_are_numbered_in_many_ways() -> None:
     assert steps(part(0, *bars)) == "CDCE"
     bars = (note("C4", 4), ending("1-999999999", back).format(note("D4", 4)), note("E4", 4))  # not to be counted out
     assert steps(part(0, *bars)) == "CDCE"
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        direction(sound='tempo="0"'),
+        direction(sound='tempo="nan"'),
+        direction(sound='tempo="fast"'),
+        direction(kinds=f"<direction-type>{METRONOME.format('<per-minute>-5</per-minute>')}</direction-type>"),
+        direction(kinds=f"<direction-type>{METRONOME.format('<per-minute>0</per-minute>')}</direction-type>"),
+        '<barline location="right"><ending number="3-1" type="start"/></barline>',
+        '<barline location="left"><repeat direction="forward" times="often"/></barline>',
+    ],
+)
+def test_a_mark_that_cannot_be_is_passed_over(impossible: str) -> None:
+    assert heard(part(0, note("C4", 4), impossible + note("D4", 4))) == [(0, 4, 60), (4, 8, 62)]
+
+
+def test_a_repeat_of_too_many_notes_is_refused_before_they_are_made() -> None:
+    again = '<barline location="right"><repeat direction="backward" times="19999"/></barline>'
+    with pytest.raises(ValueError, match="more than 300000 notes"):
+        heard(part(0, note("C4", 1) * 20 + again))

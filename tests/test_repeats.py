@@ -57,6 +57,8 @@ def played(line: str, times: int = 2) -> str:
         ("A $ B fine C DSfine D", "ABCAB"),
         ("A B $ C fine D DSfine", "ABCDBC"),
         ("A B $ C DS D", "ABCBCD"),
+        ("A $ B C $ D DS E", "ABCDCDE"),  # to the last segno before
+        ("A DS B $ C", "ABC"),
         ("A B @ C DCcoda D @ E", "ABCABDE"),
         ("A B $ C @ D DScoda E @", "ABCDBCE"),
         ("A fine B @ C DCcoda D @ E fine F", "ABCABDE"),  # no end before the coda

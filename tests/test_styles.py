@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,3 +183,9 @@ def test_shares_that_cannot_be_are_refused(
 def test_shares_without_a_style_are_refused(player: StyleTransfer) -> None:
     with pytest.raises(UsageError, match="without a style"):
         player.generate(None, tune(), style_shares=[1])
+
+
+@pytest.mark.parametrize("style", [5, [performance(1), None], b"a.mid"])
+def test_what_is_no_performance_is_refused(player: StyleTransfer, style: Any) -> None:
+    with pytest.raises(UsageError, match=r"a style of (5|None|97); give a MIDI file or Notes"):
+        player.generate(style, tune())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -265,12 +265,16 @@ def _as_several(style: Source | Sequence[Source] | None) -> list[Source] | None:
     """The performances of a style, one or more.
 
     Raises:
-        UsageError: There is none in it.
+        UsageError: There is none in it, or what is none.
     """
-    if style is None or isinstance(style, (str, Path, Notes)):
-        return None if style is None else [style]
-    if not (several := list(style)):
+    if style is None:
+        return None
+    several = [style] if isinstance(style, (str, Path, Notes)) or not isinstance(style, Iterable) else list(style)
+    if not several:
         raise UsageError("a style of no performance; give one or more, or None")
+    for one in several:
+        if not isinstance(one, (str, Path, Notes)):
+            raise UsageError(f"a style of {one!r}; give a MIDI file or Notes")
     return several
 
 

@@ -32,7 +32,7 @@ _NOT_TO_PLAY = re.compile(  # fields in the music and text in quotes stay: \1
     r"|[~TMP](?=[\^_=]*[A-Ga-g])"
     r"|[H-Y](?=\[\|)"  # before a bar line it adorns nothing, and abc2midi would take the line for a chord's beginning
 )
-_LENGTH = r"\d*/*\d*"
+_LENGTH = r"\d{0,9}/*\d{0,9}"
 _CHORD = re.compile(rf"\[((?:[\^_=]*[A-Ga-g][,']*{_LENGTH}-?\s*)+)\]({_LENGTH})")
 _NOTE = re.compile(rf"([\^_=]*[A-Ga-g][,']*)({_LENGTH})")
 _FOR_EVERY_TUNE = ("L:", "M:", "Q:")  # before the first tune, where abc2midi does not hear them

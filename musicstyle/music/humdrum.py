@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-_MAX_LINES = 100_000
+_MAX_SECTIONS, _MAX_LINES = 200, 30_000  # as played; music21 takes seconds for thousands of bars
 _LIST = re.compile(r"\*>\[([^\]]*)\]")  # *>norep[...] is for those who leave repeats out
 _LABEL = re.compile(r"\*>([^\[\]\t]+)(?:\t|$)")
 _CONTEXT = re.compile(r"\*(MM|M(?=\d))")  # tempo and metre; key and clef change no sound
@@ -39,8 +39,8 @@ def in_playing_order(text: str) -> str:
     fit = {section.spines for section in sections.values()} | {len(line.split("\t")) for line in tail[:1]}
     if not names or not sections.keys() >= set(names) or len(fit) != 1:
         return text
-    if len(names) + sum(len(sections[name].lines) for name in names) > _MAX_LINES:
-        raise ValueError(f"its expansion list makes more than {_MAX_LINES} lines")
+    if len(names) > _MAX_SECTIONS or sum(len(sections[name].lines) for name in names) > _MAX_LINES:
+        raise ValueError(f"its expansion list makes more than {_MAX_SECTIONS} sections or {_MAX_LINES} lines")
     written_before = dict(zip(sections, ["", *sections], strict=False))
     played = head
     for before, name in zip(["", *names], names, strict=False):

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
+_NUMBER = re.compile(r"-?\d{1,9}(?:\.\d*)?")
+_SLOWEST, _FASTEST = 1.0, 2000.0  # beats a minute; nothing else is a tempo
 _ENDING_NUMBER = re.compile(r"\b\d{1,2}(?:-\d{1,2})?\b")  # of "1., 2.", "1-3", "3x"
 
 
@@ -27,7 +29,10 @@ def prepared(text: str) -> tuple[str, list[float]]:
         _take_out_cues(bar)
         _let_sound_say_the_tempo(bar)
         for ending in bar.iter("ending"):
-            ending.set("number", ",".join(_ENDING_NUMBER.findall(ending.get("number", ""))))
+            ending.set("number", ",".join(map(_rising, _ENDING_NUMBER.findall(ending.get("number", "")))))
+        for repeat in bar.iter("repeat"):
+            if not repeat.get("times", "2").isdecimal():
+                del repeat.attrib["times"]
         for words in bar.iter("words"):
             words.text = " ".join((words.text or "").split())  # "D.C. al" and "Fine" may stand on two lines
     return ET.tostring(root, encoding="unicode"), bar_quarters
@@ -45,17 +50,35 @@ def _take_out_cues(bar: Element) -> None:
             note.tag, note.attrib, note[:] = "forward", {}, [length]
 
 
+def _rising(numbers: str) -> str:
+    """A range of endings, or one, the lower number first."""
+    return "-".join(sorted(numbers.split("-"), key=int))
+
+
 def _let_sound_say_the_tempo(bar: Element) -> None:
-    """Take out the metronome marks beside a <sound tempo>: music21 would not hear it. Read the number in "c. 60"."""
+    """Take out tempos that cannot be, and metronome marks beside a <sound tempo>: music21 would not hear that."""
+    for sound in bar.iter("sound"):
+        if "tempo" in sound.attrib and not _is_tempo(sound.attrib["tempo"]):
+            del sound.attrib["tempo"]
     for direction in bar.iter("direction"):
-        sound = direction.find("sound")
-        if sound is not None and sound.get("tempo"):
-            for kind in direction.findall("direction-type"):
-                if kind.find("metronome") is not None:
-                    direction.remove(kind)
-    for mark in bar.iter("per-minute"):
-        if number := re.search(r"\d+(\.\d+)?", mark.text or ""):
-            mark.text = number[0]
+        is_said = direction.find("sound[@tempo]") is not None
+        for kind in direction.findall("direction-type"):
+            if kind.find("metronome") is not None and (is_said or not _can_be(kind)):
+                direction.remove(kind)
+
+
+def _can_be(kind: Element) -> bool:
+    """Whether a metronome mark has no number, or one that is a tempo; of "c. 60" it is made 60."""
+    mark = kind.find("metronome/per-minute")
+    number = None if mark is None else _NUMBER.search(mark.text or "")
+    if mark is None or number is None:
+        return True
+    mark.text = number[0]
+    return _is_tempo(number[0])
+
+
+def _is_tempo(text: str) -> bool:
+    return bool(_NUMBER.fullmatch(text.strip())) and _SLOWEST <= float(text) <= _FASTEST
 
 
 def _bar_quarters(root: Element) -> list[float]:

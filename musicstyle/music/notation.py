@@ -17,6 +17,7 @@ from musicstyle.music.repeats import Bar, playing_order
 from musicstyle.music.vocabulary import DEFAULT_VELOCITY
 
 _DEFAULT_QUARTERS_PER_MINUTE = 120.0
+_MAX_NOTES = 300_000  # of an instrument
 _SAME_PLACE = 1e-3  # quarters; triplets are rounded
 
 
@@ -107,6 +108,8 @@ def _played(staves: list[list[Any]], order: list[int], begins: np.ndarray) -> li
         sorted(note for row in staves for measure in row[place : place + 1] for note in _written(measure))
         for place in range(max(map(len, staves)))
     ]
+    if sum(len(written[place]) for place in order if place < len(written)) > _MAX_NOTES:
+        raise ValueError(f"its repeats make more than {_MAX_NOTES} notes")
     played: list[_Note] = []
     tied: dict[int, list[int]] = {}  # the notes that each pitch's ties begun continue
     for place, begin in zip(order, begins.tolist(), strict=True):

@@ -37,7 +37,7 @@ def playing_order(bars: list[Bar]) -> list[int]:
     """
     times = _times_through_endings(bars)
     codas = [place for place, bar in enumerate(bars) if "Coda" in bar.signs]
-    segno = next((place for place, bar in enumerate(bars) if "Segno" in bar.signs), None)
+    segnos = [place for place, bar in enumerate(bars) if "Segno" in bar.signs]
     order: list[int] = []
     place, begin, time, jumped = 0, 0, 1, ""
     while place < len(bars):
@@ -58,7 +58,7 @@ def playing_order(bars: list[Bar]) -> list[int]:
             place, jumped = codas[-1], "Coda"
         elif bar.ends and not jumped and time < (times[place] or bar.ends):
             place, time = begin, time + 1
-        elif not jumped and (target := _target(bar, segno)) is not None:
+        elif not jumped and (target := _target(bar, segnos, place)) is not None:
             place, jumped = target, bar.jump
         else:
             place += 1
@@ -67,10 +67,11 @@ def playing_order(bars: list[Bar]) -> list[int]:
     return order
 
 
-def _target(bar: Bar, segno: int | None) -> int | None:
+def _target(bar: Bar, segnos: list[int], place: int) -> int | None:
+    """Where a bar at a place jumps to: a D.S. to the last segno before."""
     if bar.jump.startswith("DaCapo"):
         return 0
-    return segno if bar.jump else None
+    return max((segno for segno in segnos if segno <= place), default=None) if bar.jump else None
 
 
 def _times_through_endings(bars: list[Bar]) -> list[int]:
