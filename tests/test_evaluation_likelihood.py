@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from some_models import awake
 from some_notes import random_notes
 
 from musicstyle.corpus.crops import BatchOptions, Example, collate, example_at
@@ -50,11 +51,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 @pytest.fixture(scope="module")
 def model() -> Autoencoder:
-    torch.manual_seed(3)
-    model = Autoencoder(SMALL).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, 0.0, 0.3)
-    return model
+    return awake(SMALL)
 
 
 def test_short_pieces_are_dropped_and_counted(corpus: Corpus) -> None:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from some_models import SMALL, awake
 
 from musicstyle.errors import CheckpointError, ConfigError, GenerationError, MidiError, UsageError
 from musicstyle.generation.engine import guidance_weights, sample_ids
@@ -23,7 +24,6 @@ from musicstyle.generation.sampling import distribution, draw
 from musicstyle.generation.transfer import StyleTransfer, read_melody
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import save_checkpoint
-from musicstyle.model.config import ModelConfig
 from musicstyle.model.decoder import DecoderCache
 from musicstyle.model.habits import said
 from musicstyle.music.habits import EVERYWHERE, HABITS, places
@@ -34,21 +34,13 @@ from musicstyle.music.performance import decode, elapsed_steps, encode, held_bef
 from musicstyle.music.transposed import held_transposed, melody_table, performance_table
 from musicstyle.music.vocabulary import EOS, NOTE_ON, PERFORMANCE, TIME_SHIFT, VELOCITY
 
-SMALL = ModelConfig(
-    width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=24,
-    max_distance=10, encoder_max_distance=5, memory_window_steps=60, melody_frames_ahead=4, melody_frames_behind=1,
-)  # fmt: skip
 WIDTH = SMALL.width + HABITS
 YES = torch.tensor([True])
 
 
 @pytest.fixture(scope="module")
 def transfer() -> StyleTransfer:
-    torch.manual_seed(3)
-    model = Autoencoder(SMALL).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, 0.0, 0.3)
-    return StyleTransfer(model, {"training": {"tokens": 64}, "generation": {"top_p": 0.9}})
+    return StyleTransfer(awake(), {"training": {"tokens": 64}, "generation": {"top_p": 0.9}})
 
 
 def test_weights_that_are_no_numbers_end_the_sampling() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from some_models import SMALL, awake
 
 from musicstyle.errors import ConfigError, UsageError
 from musicstyle.generation import rules
@@ -35,7 +36,6 @@ from musicstyle.generation.rules import (
 )
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.model.autoencoder import Autoencoder
-from musicstyle.model.config import ModelConfig
 from musicstyle.music.matching import match
 from musicstyle.music.melody import extract_melody, frames_to_melody, melody_frames
 from musicstyle.music.motifs import recalled
@@ -52,19 +52,10 @@ from musicstyle.music.vocabulary import (
     velocity_bin,
 )
 
-SMALL = ModelConfig(
-    width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=24,
-    max_distance=10, encoder_max_distance=5, memory_window_steps=60, melody_frames_ahead=4, melody_frames_behind=1,
-)  # fmt: skip
-
 
 @pytest.fixture(scope="module")
 def player() -> StyleTransfer:
-    torch.manual_seed(4)
-    model = Autoencoder(SMALL).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, 0.0, 0.3)
-    return StyleTransfer(model, {"training": {"tokens": 64}, "generation": {"top_p": 0.9}})
+    return StyleTransfer(awake(seed=4), {"training": {"tokens": 64}, "generation": {"top_p": 0.9}})
 
 
 def tune(notes: int = 7, step_seconds: float = 0.37, first: int = 60) -> Notes:

@@ -8,7 +8,8 @@ from typing import get_args
 
 import pytest
 import torch
-from test_model import SMALL, awake, make_batch
+from some_models import awake
+from test_model import SMALL, make_batch
 
 from musicstyle.errors import CheckpointError
 from musicstyle.model import growth

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
+from some_models import awake
 from torch import Tensor
 
 from musicstyle.errors import CheckpointError, ConfigError
@@ -38,15 +39,6 @@ PUBLISHED = dataclasses.replace(
     activation="relu",
     held_keys=0,
 )
-
-
-def awake(config: ModelConfig) -> Autoencoder:
-    """A model whose branches all speak: the true initialisation begins with silent ones."""
-    torch.manual_seed(3)
-    model = Autoencoder(config)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, 0.0, 0.3)
-    return model.eval()
 
 
 def make_batch(batch: int = 3, tokens: int = 17, frames: int = 13, style: int = 19) -> dict[str, Tensor]:

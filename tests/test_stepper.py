@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, get_args
 
 import numpy as np
 import pytest
+import some_models
 import torch
 
 from musicstyle.generation import arithmetic, blocks, kernel, packing, stepper
@@ -44,19 +46,13 @@ EVERY = [
 ]  # fmt: skip
 
 
+awake = partial(some_models.awake, deviation=0.2)
+
+
 def name(config: ModelConfig) -> str:
     told = ("clock", "memory_window_steps", "max_distance")
     changed = [f"{k}={v}" for k, v in config.to_dict().items() if k in told and v != getattr(SMALL, k)]
     return "-".join([config.conditions, config.combine, *changed])
-
-
-def awake(config: ModelConfig) -> Autoencoder:
-    """A model whose branches all speak: the true initialisation begins with silent ones."""
-    torch.manual_seed(3)
-    model = Autoencoder(config)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, 0.0, 0.2)
-    return model.eval()
 
 
 @torch.inference_mode()

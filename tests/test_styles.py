@@ -11,14 +11,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from some_models import SMALL, awake
 
 from musicstyle.errors import UsageError
 from musicstyle.generation.hearing import STYLE_CROPS, embed, hear, style_crops
 from musicstyle.generation.performances import Performances
 from musicstyle.generation.rules import Limits
 from musicstyle.generation.transfer import StyleTransfer
-from musicstyle.model.autoencoder import Autoencoder
-from musicstyle.model.config import ModelConfig
 from musicstyle.music.habits import HABITS
 from musicstyle.music.melody import extract_melody
 from musicstyle.music.midi import write_midi
@@ -27,19 +26,11 @@ from musicstyle.music.performance import encode
 from musicstyle.music.similarity import similarity
 
 TOKENS = 64
-SMALL = ModelConfig(
-    width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=24,
-    max_distance=10, encoder_max_distance=5, memory_window_steps=60, melody_frames_ahead=4, melody_frames_behind=1,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def player() -> StyleTransfer:
-    torch.manual_seed(3)
-    model = Autoencoder(SMALL).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, 0.0, 0.3)
-    return StyleTransfer(model, {"training": {"tokens": TOKENS}})
+    return StyleTransfer(awake(), {"training": {"tokens": TOKENS}})
 
 
 def performance(seed: int, count: int = 200, *, low: int = 30, high: int = 80) -> Notes:

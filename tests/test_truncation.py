@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from some_models import SMALL
 from torch import Tensor
 
 from musicstyle.generation.hearing import hear
@@ -19,10 +20,6 @@ from musicstyle.model.truncation import FARTHEST, MOMENTUM, Truncation
 from musicstyle.music.notes import Notes
 
 WIDTH, HABITS = 6, 3
-SMALL = ModelConfig(
-    width=20, heads=3, head_width=8, feedforward_width=28, decoder_layers=2, style_layers=1, melody_layers=1, window=24,
-    max_distance=10, encoder_max_distance=5, memory_window_steps=60, melody_frames_ahead=4, melody_frames_behind=1,
-)  # fmt: skip
 
 
 def learned(seed: int = 0, width: int = WIDTH) -> Truncation:

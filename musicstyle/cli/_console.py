@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -50,6 +51,13 @@ def give(result: Path | dict[str, Any]) -> None:
     """A result, on stdout: a path, or one line of JSON."""
     if speaks():
         click.echo(json.dumps(result) if isinstance(result, dict) else click.format_filename(result))
+
+
+def without_infinity(value: Any) -> Any:
+    """The same for JSON, which knows neither infinity nor NaN."""
+    if isinstance(value, dict):
+        return {name: without_infinity(one) for name, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def tell(line: str) -> None:

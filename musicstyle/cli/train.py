@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 import shlex
 import signal
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from musicstyle.cli._console import Meter, give, say, speaks
+from musicstyle.cli._console import Meter, give, say, speaks, without_infinity
 from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._device import device_option
 from musicstyle.cli._flags import settings_are_flags, was_given
@@ -296,11 +295,12 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
     except KeyboardInterrupt:
         raise _stopped(trainer, again) from None
     except RuntimeError as error:
-        if not _misses_a_process(error, trainer.fabric.world_size):
+        ended = _who_ended(error, trainer.fabric.world_size)
+        if ended is None:
             raise
         if trainer.stop:  # the Ctrl-C ended it before it could agree
             raise _stopped(trainer, again) from None
-        raise MusicstyleError(f"{_what_ended(error)}; {_saved(trainer, again)}") from None
+        raise MusicstyleError(f"{ended}; {_saved(trainer, again)}") from None
     if trainer.stop and speaks():  # the others end well: a child's failure would have Fabric kill the one that saves
         raise _stopped(trainer, again)
     return report
@@ -315,16 +315,14 @@ def _give_or_stop(trainer: Trainer, report: Report) -> None:
         trainer.stop = True
 
 
-def _what_ended(error: RuntimeError) -> str:
+def _who_ended(error: RuntimeError, processes: int) -> str | None:
+    """What torch says of a process which draws batches, or one of several that train, that is no more; else None."""
     why = "killed (out of memory, or of /dev/shm?)"
     if "DataLoader worker" in str(error):
         return f"a process of the run was {why}"
-    return f"another process of the run ended, {why} if it says nothing itself"
-
-
-def _misses_a_process(error: RuntimeError, processes: int) -> bool:
-    """Whether torch says that a process which draws batches, or one of several that train, is no more."""
-    return "DataLoader worker" in str(error) or (processes > 1 and "by peer" in str(error))
+    if processes > 1 and "by peer" in str(error):
+        return f"another process of the run ended, {why} if it says nothing itself"
+    return None
 
 
 @contextmanager
@@ -391,17 +389,10 @@ def _conclude(trainer: Trainer, report: Report | None, as_json: bool) -> None:
         say(f"play: musicstyle generate --checkpoint {shlex.quote(str(best))}{inputs}")
     if as_json:
         last = {} if report is None else _as_json(report)
-        give({**last, "done": True, "checkpoint": str(best), "best_validation_nll": _without_infinity(trainer.best)})
+        give({**last, "done": True, "checkpoint": str(best), "best_validation_nll": without_infinity(trainer.best)})
     else:
         give(best)
 
 
 def _as_json(report: Report) -> dict[str, Any]:
-    return _without_infinity(dataclasses.asdict(report))
-
-
-def _without_infinity(value: Any) -> Any:
-    """The same for JSON, which knows neither infinity nor NaN."""
-    if isinstance(value, dict):
-        return {name: _without_infinity(one) for name, one in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return without_infinity(dataclasses.asdict(report))

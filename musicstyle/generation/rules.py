@@ -221,8 +221,8 @@ class Grammar:
         if self.finished:
             return 0
         can_begin, can_end, latest = self._keys_and_time()
-        # A primer may leave a velocity that the style never has; none stands at first.
-        fits = self._bin and self._loudness >> PERFORMANCE.encode(VELOCITY, self._bin) & 1
+        # None stands at first, and a primer may leave one that the style never has.
+        fits = self.limits.softest <= self._bin <= self.limits.loudest
         ids = can_begin << _ON if fits else 0
         if self._velocity_stands:
             return ids

@@ -156,9 +156,8 @@ def _tempos(
 ) -> dict[float, float]:
     """Place as played -> quarters a minute: a bar played again has the tempo that it has where it is written."""
     marks = sorted(written)
-    inside = np.searchsorted(
-        marks, bounds[:-1], side="right"
-    ).tolist()  # of each bar, its first mark behind its beginning
+    # Of each bar, the first mark behind its beginning, and the first from its end on.
+    inside = np.searchsorted(marks, bounds[:-1], side="right").tolist()
     behind = np.searchsorted(marks, bounds[1:], side="left").tolist()
     tempos: dict[float, float] = {}
     for place, begin in zip(order, begins.tolist(), strict=True):
