@@ -60,7 +60,7 @@ class Sample:
 
     def write(self, out: Path) -> None:
         """The MIDI file as `musicstyle generate` writes it, and a picture."""
-        write_output(out / f"{self.name}.mid", self.made.notes, facts=self.made.settings)
+        write_output(out / f"{self.name}.mid", self.made.notes, conductor=self.made.conductor, facts=self.made.settings)
         write_output(out / f"{self.name}.png", self.made.notes, self.made.melody, title=self.title)
 
 

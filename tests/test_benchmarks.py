@@ -19,6 +19,7 @@ from musicstyle.evaluation.experiments import Halves
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.result import Generation
 from musicstyle.model.config import ModelConfig
+from musicstyle.music.conductor import UNSAID, Conducted
 from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
 
@@ -83,7 +84,7 @@ def test_real_playing_is_as_long_as_what_is_played(
         return whole(half, seconds)
 
     monkeypatch.setattr(Halves, "stretch", stretch)
-    monkeypatch.setattr(experiments, "read_melody", lambda _: tune)
+    monkeypatch.setattr(experiments, "read_melody", lambda _: Conducted(tune, UNSAID))
     monkeypatch.setattr(settings, "styles", lambda *_: paths)
     monkeypatch.setattr(settings, "tunes", lambda *_: [tmp_path / "tune.mid"])
     monkeypatch.setattr(settings.StyleTransfer, "load", lambda _: Player())

@@ -130,7 +130,7 @@ def test_the_tune_of_a_polyphonic_piece_is_the_one_that_generate_plays(folder: P
     render("both.mid", "--out", "b.html", "--melody", "both.mid")
     data = shown_in("b.html")
     shown = [row[0] for row in data["melody"]]
-    assert shown == [round(1000 * seconds) for seconds in read_melody("both.mid").start]
+    assert shown == [round(1000 * seconds) for seconds in read_melody("both.mid").notes.start]
     assert len(shown) > 1
 
 

@@ -325,11 +325,11 @@ def test_a_polyphonic_piece_gives_its_melody_and_a_track_can_be_named(tmp_path: 
     low = Notes.from_arrays([0, 0.5, 1], [0.5, 1, 1.5], [40, 43, 45], [60, 60, 60])
     both = Notes.concatenate([low, low.transpose(32)])
     write_midi(tmp_path / "both.mid", both.shift(2.0))
-    melody = read_melody(tmp_path / "both.mid")
+    melody = read_melody(tmp_path / "both.mid").notes
     assert melody.pitch.tolist() == [72, 75, 77]
     assert melody.start[0] == 0
     number = str(read_tracks(tmp_path / "both.mid").tracks[0].index)
-    assert len(read_melody(tmp_path / "both.mid", number)) == 3
+    assert len(read_melody(tmp_path / "both.mid", number).notes) == 3
     with pytest.raises(UsageError, match="no track 'violin'"):
         read_melody(tmp_path / "both.mid", "violin")
 

@@ -13,7 +13,7 @@ TWO = "**kern\n{}\n*>norep[A,B]\n*MM60\n*>A\n=1\n4c\n=:|!\n*>B\n*MM120\n4d\n=2\n
 
 
 def heard(text: str) -> Heard:
-    notes = read_score(text.encode(), "humdrum")
+    notes = read_score(text.encode(), "humdrum").notes
     return list(zip(notes.start.tolist(), notes.end.tolist(), notes.pitch.tolist(), strict=True))
 
 

@@ -140,7 +140,7 @@ def test_a_name_s_encoding_is_found(tmp_path: Path, encoding: str) -> None:
     patient = parse_patiently((tmp_path / "a.mid").read_bytes())
     assert patient is not None
     assert [track.name for track in patient.tracks] == ["Flöte", "Baß"]
-    assert read_notes(tmp_path / "a.mid", track="flöte").pitch.tolist() == [72]
+    assert read_notes(tmp_path / "a.mid", track="flöte").notes.pitch.tolist() == [72]
 
 
 def test_tracks_by_name_program_and_drums(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def score(*parts: str) -> bytes:
 
 
 def heard(*parts: str) -> Heard:
-    notes = read_score(score(*parts), "musicxml")
+    notes = read_score(score(*parts), "musicxml").notes
     return list(zip(notes.start.tolist(), notes.end.tolist(), notes.pitch.tolist(), strict=True))
 
 
@@ -124,7 +124,7 @@ def test_what_is_no_note_of_the_music_does_not_sound(silent: str) -> None:
 
 def test_a_note_is_as_loud_as_its_number_and_without_one_100() -> None:
     loud = note("D4", 1).replace("<note>", '<note dynamics="50">')  # per cent of 90
-    notes = read_score(score(part(0, note("C4", 1) + loud + note("E4", 1))), "musicxml")
+    notes = read_score(score(part(0, note("C4", 1) + loud + note("E4", 1))), "musicxml").notes
     assert notes.velocity.tolist() == [100, 45, 100]
 
 

@@ -126,8 +126,8 @@ def written(folder: Path, name: str, data: str | bytes) -> Path:
 @pytest.mark.parametrize("suffix", FORMS)
 def test_every_form_gives_the_notes_that_midi_gives(tmp_path: Path, suffix: str) -> None:
     write_midi(tmp_path / "tune.mid", notes_of(TUNE))
-    found = read_notes(written(tmp_path, f"tune{suffix}", FORMS[suffix](TUNE)))
-    assert found.equals(read_notes(tmp_path / "tune.mid"), tolerance_seconds=TOLERANCE[suffix])
+    found = read_notes(written(tmp_path, f"tune{suffix}", FORMS[suffix](TUNE))).notes
+    assert found.equals(read_notes(tmp_path / "tune.mid").notes, tolerance_seconds=TOLERANCE[suffix])
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".xml", ".abc", ".krn"])
@@ -139,7 +139,7 @@ def test_every_form_gives_the_notes_that_midi_gives(tmp_path: Path, suffix: str)
 def test_any_tune_in_any_form(tmp_path_factory: pytest.TempPathFactory, suffix: str, tune: Tune, tempo: int) -> None:
     tune = [*tune, (57, 4)]
     path = written(tmp_path_factory.mktemp("tune"), f"tune{suffix}", FORMS[suffix](tune, tempo))
-    assert read_notes(path).equals(notes_of(tune, tempo), tolerance_seconds=TOLERANCE[suffix])
+    assert read_notes(path).notes.equals(notes_of(tune, tempo), tolerance_seconds=TOLERANCE[suffix])
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".musicxml", ".abc", ".krn"])
@@ -147,22 +147,22 @@ def test_generate_takes_any_form(tmp_path: Path, suffix: str) -> None:
     from musicstyle.generation.transfer import read_melody
 
     path = written(tmp_path, f"tune{suffix}", FORMS[suffix](TUNE))
-    assert read_melody(path).equals(notes_of(TUNE), tolerance_seconds=TOLERANCE[suffix])
+    assert read_melody(path).notes.equals(notes_of(TUNE), tolerance_seconds=TOLERANCE[suffix])
     with pytest.raises(UsageError, match="only MIDI files have tracks"):
         read_melody(path, "0")
 
 
 def test_suffixes_in_capitals_and_midi_under_any_name(tmp_path: Path) -> None:
-    assert len(read_notes(written(tmp_path, "TUNE.ABC", as_abc(TUNE)))) == 8
+    assert len(read_notes(written(tmp_path, "TUNE.ABC", as_abc(TUNE))).notes) == 8
     write_midi(tmp_path / "tune.mid", notes_of(TUNE))
     for name in ("tune", "tune.xml", "tune.dat"):
         path = written(tmp_path, name, (tmp_path / "tune.mid").read_bytes())
-        assert read_notes(path).equals(read_midi(tmp_path / "tune.mid"))
+        assert read_notes(path).notes.equals(read_midi(tmp_path / "tune.mid"))
 
 
 def test_a_tune_itself_in_place_of_a_file(tmp_path: Path) -> None:
-    assert read_notes(as_text(TUNE)).equals(notes_of(TUNE), tolerance_seconds=1e-9)
-    assert read_notes(Path("C4 " * 400)).duration_seconds == 200  # longer than a file's name may be
+    assert read_notes(as_text(TUNE)).notes.equals(notes_of(TUNE), tolerance_seconds=1e-9)
+    assert read_notes(Path("C4 " * 400)).notes.duration_seconds == 200  # longer than a file's name may be
     with pytest.raises(MidiError, match=r"the tune: line 1: 'H4' is no note"):
         read_notes("C4 H4")
     for name in ("C4.txt", "A1 Something.mid"):
@@ -173,7 +173,7 @@ def test_a_tune_itself_in_place_of_a_file(tmp_path: Path) -> None:
 def test_tracks_are_midi_s(tmp_path: Path) -> None:
     write_midi(tmp_path / "tune.mid", notes_of(TUNE))
     for track in ("0", 0):
-        assert read_notes(tmp_path / "tune.mid", track=track).equals(read_midi(tmp_path / "tune.mid"))
+        assert read_notes(tmp_path / "tune.mid", track=track).notes.equals(read_midi(tmp_path / "tune.mid"))
     with pytest.raises(UsageError, match="no track 'x'"):
         read_notes(tmp_path / "tune.mid", track="x")
 
@@ -187,7 +187,7 @@ def test_a_track_of_drums_is_no_melody(tmp_path: Path) -> None:
     drums = next(one.index for one in read_tracks(tmp_path / "drums.mid").tracks if one.is_drum)
     with pytest.raises(UsageError, match=f"track '{drums}' holds drums"):
         read_notes(tmp_path / "drums.mid", track=str(drums))
-    assert len(read_notes(tmp_path / "drums.mid", track=str(1 - drums))) == 1
+    assert len(read_notes(tmp_path / "drums.mid", track=str(1 - drums)).notes) == 1
 
 
 @pytest.mark.parametrize("text", [b"", b"tempo=60 C4 D4"])
@@ -197,12 +197,12 @@ def test_a_pipe_is_read_once(tmp_path: Path, text: bytes) -> None:
     (pipe,) = tmp_path.glob("pipe*")
     writer = threading.Thread(target=pipe.write_bytes, args=(text or (tmp_path / "tune.mid").read_bytes(),))
     writer.start()
-    assert read_notes(pipe).pitch.tolist() == [60, 62]
+    assert read_notes(pipe).notes.pitch.tolist() == [60, 62]
     writer.join()
 
 
 def test_what_is_meant_as_a_tune_and_is_no_file_is_said_to_be_none() -> None:
-    assert read_notes("C4:4").end.tolist() == [2.0]
+    assert read_notes("C4:4").notes.end.tolist() == [2.0]
     for text, match in (
         ("X9 C4:4", "no such file, and no tune"),
         ("C4", "no such file$"),
@@ -219,7 +219,7 @@ def test_a_number_is_no_name_and_a_name_must_be_one_track_s(tmp_path: Path) -> N
         file.tracks.append(mido.MidiTrack([mido.MetaMessage("track_name", name=name), *note]))
     file.save(tmp_path / "four.mid")
     for track, pitch in (("0", 60), ("1", 61), ("3", 63)):
-        assert read_notes(tmp_path / "four.mid", track=track).pitch.tolist() == [pitch]
+        assert read_notes(tmp_path / "four.mid", track=track).notes.pitch.tolist() == [pitch]
     with pytest.raises(UsageError, match="2 tracks are named 'PIANO'; give a number of 2 'Piano', 3 'piano'"):
         read_notes(tmp_path / "four.mid", track="PIANO")
 
@@ -236,7 +236,7 @@ ABC = "X:1\nM:4/4\nL:1/4\nQ:1/4=60\nK:{key}\n{body}\n"
 def pitches(text: str) -> list[tuple[float, float, int]]:
     from musicstyle.music.scores import read_score
 
-    notes = read_score(text.encode(), "abc")
+    notes = read_score(text.encode(), "abc").notes
     return list(zip(notes.start.tolist(), notes.end.tolist(), notes.pitch.tolist(), strict=True))
 
 
@@ -331,7 +331,7 @@ def played_score(*parts: str) -> Notes:
     from musicstyle.music.scores import read_score
 
     names = "".join(f'<score-part id="P{n}"><part-name>x</part-name></score-part>' for n in range(len(parts)))
-    return read_score(SCORE.format(names, "".join(parts)).encode(), "musicxml")
+    return read_score(SCORE.format(names, "".join(parts)).encode(), "musicxml").notes
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_a_rag_whose_first_ending_has_no_second() -> None:
     import music21
 
     path = Path(music21.__file__).parent / "corpus" / "joplin" / "maple_leaf_rag.mxl"
-    assert len(read_notes(path)) == 2568  # every strain twice, but for the first when it comes again
+    assert len(read_notes(path).notes) == 2568  # every strain twice, but for the first when it comes again
 
 
 def test_two_voices_may_tie_one_pitch() -> None:
@@ -397,15 +397,15 @@ def test_what_is_written_in_other_encodings(encoding: str, tmp_path: Path) -> No
     tune = ABC.format(key="C", body="CDEF|\nw:la la\u2026 Fade dead \u00e9 la\nGABc|")
     path = tmp_path / "tune.abc"
     path.write_bytes(tune.encode(encoding))
-    assert read_notes(path).pitch.tolist() == [60, 62, 64, 65, 67, 69, 71, 72]
+    assert read_notes(path).notes.pitch.tolist() == [60, 62, 64, 65, 67, 69, 71, 72]
     path = tmp_path / "tune.txt"
     path.write_bytes("C4 D4 # then\u2026 E4 F4\nG4".encode(encoding))
-    assert read_notes(path).pitch.tolist() == [60, 62, 67]
+    assert read_notes(path).notes.pitch.tolist() == [60, 62, 67]
 
 
 @pytest.mark.parametrize("tune", ["| C4 D4 |", "# a tune\nC4 D4"])
 def test_a_tune_in_text_may_begin_with_a_bar_line_or_a_remark(tune: str) -> None:
-    assert read_notes(tune).pitch.tolist() == [60, 62]
+    assert read_notes(tune).notes.pitch.tolist() == [60, 62]
 
 
 def test_tied_notes_are_one_and_keys_have_accidentals() -> None:
@@ -413,7 +413,7 @@ def test_tied_notes_are_one_and_keys_have_accidentals() -> None:
 
     from musicstyle.music.scores import read_score
 
-    notes = read_score(b"**kern\n*MM60\n=1\n2[c 2[e\n=2\n2c] 2e]\n2c\n=3\n*-\n", "humdrum")  # a chord
+    notes = read_score(b"**kern\n*MM60\n=1\n2[c 2[e\n=2\n2c] 2e]\n2c\n=3\n*-\n", "humdrum").notes  # a chord
     assert list(zip(notes.end.tolist(), notes.pitch.tolist(), strict=True)) == [(4, 60), (4, 64), (6, 60)]
 
 
@@ -456,7 +456,7 @@ def test_tempo_may_change_and_defaults_to_120() -> None:
     krn = "**kern\n*MM60\n=1\n4c\n4d\n=2\n*MM120\n4e\n4f\n=3\n*-\n"
     from musicstyle.music.scores import read_score
 
-    assert read_score(krn.encode(), "humdrum").end.tolist() == [1, 2, 2.5, 3]
+    assert read_score(krn.encode(), "humdrum").notes.end.tolist() == [1, 2, 2.5, 3]
 
 
 def test_transposing_instruments_sound_where_they_sound() -> None:
@@ -465,14 +465,14 @@ def test_transposing_instruments_sound_where_they_sound() -> None:
     flat = as_musicxml([(60, 4), (62, 4)]).replace(
         "</time>", "</time><transpose><diatonic>-1</diatonic><chromatic>-2</chromatic></transpose>"
     )
-    assert read_score(flat.encode(), "musicxml").pitch.tolist() == [58, 60]
+    assert read_score(flat.encode(), "musicxml").notes.pitch.tolist() == [58, 60]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
 def test_encodings(tmp_path: Path, encoding: str) -> None:
     text = as_musicxml(TUNE).replace("<words>x<", "<words>für Élise<")
     path = written(tmp_path, "x.xml", text.replace("UTF-8", encoding.removesuffix("-sig")).encode(encoding))
-    assert len(read_notes(path)) == 8
+    assert len(read_notes(path).notes) == 8
 
 
 BOMB = '<?xml version="1.0"?><!DOCTYPE lol [<!ENTITY a "ha">' + "".join(
@@ -494,7 +494,7 @@ def flipped(data: bytes, place: int) -> bytes:
 def test_a_damaged_archive_is_never_more_than_a_line(tmp_path: Path, place: int) -> None:
     path = written(tmp_path, "x.mxl", flipped(PACKED, place))
     try:
-        assert read_notes(path).equals(notes_of(TUNE), tolerance_seconds=1e-9)  # where the byte meant nothing
+        assert read_notes(path).notes.equals(notes_of(TUNE), tolerance_seconds=1e-9)  # where the byte meant nothing
     except MidiError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017 - either is right
 
@@ -534,7 +534,7 @@ def test_what_cannot_be_used_is_told_in_one_line(tmp_path: Path, name: str, data
 
 
 def test_a_score_without_container_and_a_folder(tmp_path: Path) -> None:
-    assert len(read_notes(written(tmp_path, "x.mxl", as_mxl(as_musicxml(TUNE), container=False)))) == 8
+    assert len(read_notes(written(tmp_path, "x.mxl", as_mxl(as_musicxml(TUNE), container=False))).notes) == 8
     (tmp_path / "x.abc").mkdir()
     with pytest.raises(MidiError, match="is a folder"):
         read_notes(tmp_path / "x.abc")
@@ -552,7 +552,7 @@ def test_a_score_without_container_and_a_folder(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_words(word: str, pitch: int, beats: float) -> None:
-    notes = parse_tune(f"tempo=60 {word}")
+    notes = parse_tune(f"tempo=60 {word}").notes
     assert (notes.pitch.tolist(), notes.end.tolist(), notes.velocity.tolist()) == ([pitch], [beats], [100])
 
 
@@ -578,13 +578,13 @@ def test_a_tune_of_days_is_refused() -> None:
 
 
 def test_time_is_exact_and_tempo_may_change() -> None:
-    notes = parse_tune("tempo=90 " + "C4:1/3 " * 900 + "TEMPO=60 R D4|E4:2||")
+    notes = parse_tune("tempo=90 " + "C4:1/3 " * 900 + "TEMPO=60 R D4|E4:2||").notes
     assert notes.start[-2:].tolist() == [201, 202]
     assert notes.end[-1] == 204
 
 
 def test_default_tempo_is_120() -> None:
-    assert parse_tune("C4 R:2 D4").start.tolist() == [0, 1.5]
+    assert parse_tune("C4 R:2 D4").notes.start.tolist() == [0, 1.5]
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**21), st.integers(1, 2**21), st.integers(21, 108)), min_size=1, max_size=30))
@@ -594,7 +594,7 @@ def test_a_tune_comes_back_from_its_text(rows: list[tuple[int, int, int]]) -> No
         notes.append(((clock + gap) / 1000, (clock + gap + length) / 1000, pitch, 100))
         clock += gap + length
     tune = Notes.from_arrays(*zip(*notes, strict=True))
-    assert parse_tune(format_tune(tune)).equals(tune, tolerance_seconds=1e-9)
+    assert parse_tune(format_tune(tune)).notes.equals(tune, tolerance_seconds=1e-9)
 
 
 def test_a_tune_is_not_a_file_name() -> None:

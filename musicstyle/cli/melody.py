@@ -17,6 +17,7 @@ from musicstyle.music.midi import MIDI_SUFFIXES
 from musicstyle.music.outputs.picture import SUFFIXES
 
 if TYPE_CHECKING:
+    from musicstyle.music.conductor import Conducted
     from musicstyle.music.notes import Notes
 
 
@@ -53,17 +54,18 @@ def melody(
     quotes, a tune itself: "tempo=100 C4 C4 G4 G4 A4 A4 G4:2". The melody is printed in that form.
     """
     _refuse_early(file, out, plot, force)
+    from musicstyle.music.conductor import Conducted
     from musicstyle.music.melody import extract_melody
     from musicstyle.music.scores import read_notes, source_name
 
-    notes = read_notes(file, track=melody_track)
-    notes = notes[notes.in_piano_range()]
+    piece = read_notes(file, track=melody_track)
+    notes = piece.notes[piece.notes.in_piano_range()]
     if not len(notes):
         raise MidiError(file, "no notes within the piano's range")
     found = extract_melody(notes, cast("Extractor", extractor))
     with all_or_none() as written:
         if out is not None:
-            _write(found, file, out, extractor)
+            _write(Conducted(found, piece.conductor), file, out, extractor)
             written.append(out)
         if plot is not None:
             from musicstyle.music.outputs.picture import write_picture
@@ -84,11 +86,12 @@ def _refuse_early(file: Path, out: Path | None, plot: Path | None, force: bool) 
         refuse_to_write(path, force, [file], flag)
 
 
-def _write(found: Notes, file: Path, out: Path, extractor: str) -> None:
+def _write(found: Conducted, file: Path, out: Path, extractor: str) -> None:
     from musicstyle.music.midi import write_midi
     from musicstyle.music.scores import source_name
 
-    write_midi(out, found, text=[f"melody of: {source_name(file)}", f"extractor: {extractor}"])
+    text = [f"melody of: {source_name(file)}", f"extractor: {extractor}"]
+    write_midi(out, found.notes, conductor=found.conductor, text=text)
 
 
 def _give(found: Notes, notes: Notes, as_json: bool, facts: dict[str, Any], written: dict[str, Path | None]) -> None:

@@ -19,6 +19,8 @@ from musicstyle.generation.options import GenerationOptions
 from musicstyle.music.outputs import output_kind, write_output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from musicstyle.music.notes import Notes
 
 LONGEST_FACT = 200  # characters; text of other programs' files may be anything
@@ -45,15 +47,15 @@ def render(
     The page shows and plays the piece without a network. stdout gets the path of each file written.
     """
     _refuse_early(file, melody, outs, force)
-    from musicstyle.music.midi import read_bytes, read_midi
+    from musicstyle.music.midi import pitched_notes, read_tracks
 
-    data = read_bytes(file)  # once: a pipe gives it no second time
-    notes, facts = read_midi(file, data=data), _facts(file, data)
+    piece = read_tracks(file)
+    notes, facts = pitched_notes(file, piece), _facts(piece.text)
     tune = None if melody is None else _tune(melody, notes, facts)
     with Meter("rendering") as meter, all_or_none() as written:
         for out in outs:
             meter.update(len(written) / len(outs), str(out))
-            write_output(out, notes, tune, title=title or file.stem, facts=facts)
+            write_output(out, notes, tune, conductor=piece.conductor, title=title or file.stem, facts=facts)
             written.append(out)
     if as_json:
         give({"outs": [str(out) for out in outs], "notes": len(notes), "seconds": round(notes.duration_seconds, 3)})
@@ -94,8 +96,8 @@ def _of_its_track(path: Path, facts: dict[str, str]) -> Notes:
 
     if (track := facts.get("melody_track", "None")) != "None":
         with contextlib.suppress(UsageError):
-            return read_notes(path, track=track)
-    return read_notes(path)
+            return read_notes(path, track=track).notes
+    return read_notes(path).notes
 
 
 def _asked(tune: Notes, facts: dict[str, str]) -> Notes:
@@ -111,10 +113,7 @@ def _asked(tune: Notes, facts: dict[str, str]) -> Notes:
     return moved.shift(begin) if math.isfinite(begin) else tune
 
 
-def _facts(file: Path, data: bytes) -> dict[str, str]:
-    """The settings that `generate` wrote into the file; none from files of others."""
-    from musicstyle.music.midi import read_tracks
-
-    text = read_tracks(file, data=data).text
+def _facts(text: Sequence[str]) -> dict[str, str]:
+    """The settings that `generate` wrote into a file; none from files of others."""
     facts = dict(line.split(": ", 1) for line in text if ": " in line and len(line) <= LONGEST_FACT)
     return facts if "musicstyle" in facts else {}

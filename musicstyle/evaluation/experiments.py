@@ -174,7 +174,7 @@ def piece_seconds(melodies: Sequence[Path], count: int, options: GenerationOptio
     A piece with a tune ends with it. Played longer without one, it would be judged by more music.
     """
     assert options.seconds is not None
-    tunes = [read_melody(path).duration_seconds for path in melodies[:count]]
+    tunes = [read_melody(path).notes.duration_seconds for path in melodies[:count]]
     return [min(options.seconds, tunes[i % len(tunes)]) for i in range(count)]
 
 

@@ -85,7 +85,8 @@ class Job:
         measures = measure(new, self.plan.asked, performances) if ranked else None
         settings = {**self.settings, "seed": seed, "retries": retries}
         taken = time.monotonic() - self.began
-        return Generation(notes, melody, seed, retries, len(ids), taken, settings, begin_seconds, measures)
+        conductor = self.plan.conductor
+        return Generation(notes, melody, seed, retries, len(ids), taken, settings, conductor, begin_seconds, measures)
 
     def _report(self, steps: int, tokens: int) -> None:
         if self.progress is not None:

@@ -16,6 +16,7 @@ from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.performances import Performances
 from musicstyle.generation.rules import TWO_HANDS, Duties, Grammar, Limits
 from musicstyle.generation.timing import Timekeeper, in_time
+from musicstyle.music.conductor import UNSAID, Conductor
 from musicstyle.music.melody import extract_melody, melody_frames
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import decode, encode
@@ -50,6 +51,7 @@ class Plan:
         shift: Semitones by which the model hears everything higher than it is to sound.
         keep_melody: Every melody note is due.
         limits: How long keys are down and how many at once, at most.
+        conductor: The tune's tempo, metre and key, on the time axis and at the pitch of the result.
     """
 
     melody: Notes | None
@@ -61,6 +63,7 @@ class Plan:
     shift: int
     keep_melody: bool
     limits: Limits
+    conductor: Conductor
 
     def grammar(self) -> Grammar:
         """A fresh grammar that has heard the primer."""
@@ -100,7 +103,13 @@ class Plan:
         return None if asked is None else Duties(*asked.steps(), asked.pitch + self.shift - MIN_PITCH, self.end_steps)
 
 
-def make_plan(tune: Notes | None, style: Performances | None, primer: Notes | None, options: GenerationOptions) -> Plan:
+def make_plan(
+    tune: Notes | None,
+    style: Performances | None,
+    primer: Notes | None,
+    options: GenerationOptions,
+    conductor: Conductor = UNSAID,
+) -> Plan:
     """Put tune and primer on one axis.
 
     Args:
@@ -108,6 +117,7 @@ def make_plan(tune: Notes | None, style: Performances | None, primer: Notes | No
         style: For its register and its limits.
         primer: Notes on the piano's keys.
         options: tempo, transpose, seconds, keep_melody and whether style_strength is 0 are read.
+        conductor: Of the tune, on its clock.
 
     Raises:
         UsageError: A setting that means nothing without a tune or a style, or a tune that leaves the piano.
@@ -133,8 +143,10 @@ def make_plan(tune: Notes | None, style: Performances | None, primer: Notes | No
         asked = asked.crop(0.0, seconds + HEARD_BEYOND_SECONDS).shift(begin / STEPS_PER_SECOND)
         heard = _melody_ids(start, asked.transpose(shift), begin)
         asked = asked.crop(0.0, begin / STEPS_PER_SECOND + seconds)
+        semitones = 0 if options.transpose == "auto" else options.transpose
+        conductor = conductor.faster(options.tempo).transposed(semitones).after(begin / STEPS_PER_SECOND)
     limits = TWO_HANDS if style is None or options.style_strength == 0 else style.limits
-    return Plan(asked, heard, ids, primer_steps, begin, end, shift, options.keep_melody, limits)
+    return Plan(asked, heard, ids, primer_steps, begin, end, shift, options.keep_melody, limits, conductor)
 
 
 def register_shift(tune: Notes, register: float, primer: Notes | None = None) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicstyle.generation.ranking import Measures
+from musicstyle.music.conductor import UNSAID, Conductor
 from musicstyle.music.interop import to_pretty_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.outputs import write_output
@@ -28,6 +29,7 @@ class Generation:
         tokens: Ids sampled for it.
         seconds_taken: Wall-clock time; of several variations, until all were there; of a stream, until all was written.
         settings: Everything needed to repeat it.
+        conductor: Tempo, metre and key of the tune, on the time axis and at the pitch of `notes`.
         begin_seconds: Where the primer ends and the new begins; 0 without a primer.
         measures: How well it does what was asked; None unless there were variations to rank.
     """
@@ -39,6 +41,7 @@ class Generation:
     tokens: int
     seconds_taken: float
     settings: dict[str, Any]
+    conductor: Conductor = UNSAID
     begin_seconds: float = 0.0
     measures: Measures | None = None
 
@@ -60,11 +63,13 @@ class Generation:
     def save(self, path: str | Path) -> None:
         """Write it as MIDI, sound, picture or page, by the suffix; MIDI text and page say how it came about.
 
+        MIDI is written in the tune's bars.
+
         Raises:
             UsageError: An unknown suffix.
             OSError: The file cannot be written.
         """
-        write_output(path, self.notes, self.melody, facts=self.settings)
+        write_output(path, self.notes, self.melody, conductor=self.conductor, facts=self.settings)
 
     def to_pretty_midi(self) -> pretty_midi.PrettyMIDI:
         """The notes as one piano of pretty_midi."""

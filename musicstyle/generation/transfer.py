@@ -19,6 +19,7 @@ from musicstyle.generation.result import Generation
 from musicstyle.generation.streaming import Stream, nothing_to_keep
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
+from musicstyle.music.conductor import UNSAID, Conducted
 from musicstyle.music.melody import piano_melody
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
@@ -197,14 +198,14 @@ class StyleTransfer:
         if styles is None and style_shares is not None:
             raise UsageError("style shares mean nothing without a style")
         _refuse_meaningless(melody, melody_track, asks_to_keep=options.keep_melody and not self._keeps_by_default())
-        tune = None if melody is None else read_melody(melody, melody_track)
+        tune, conductor = (None, UNSAID) if melody is None else read_melody(melody, melody_track)
         heard, as_known = None, options
         if styles is not None:
             performances = Performances.of([_piano_notes(one) for one in styles], style_shares)
             heard = hear(self.model, performances, int(self.facts["training"]["tokens"]), hearing)
             as_known = dataclasses.replace(options, style_strength=heard.strength(options.style_strength))
         primer = None if prime is None else _piano_notes(prime, "primer")
-        plan = make_plan(tune, None if heard is None else heard.performances, primer, options)
+        plan = make_plan(tune, None if heard is None else heard.performances, primer, options, conductor)
         named = {"style": _name(styles), "melody": _name(melody), "melody_track": melody_track, "prime": _name(prime)}
         shared = {} if style_shares is None else {"style_shares": [float(share) for share in style_shares]}
         origin = {"musicstyle": musicstyle.__version__, "checkpoint": self.name}
@@ -284,8 +285,8 @@ def _name(source: Source | list[Source] | None) -> str | None:
     return "notes" if isinstance(source, Notes) else None if source is None else source_name(source)
 
 
-def read_melody(source: Source, track: str | int | None = None) -> Notes:
-    """The tune of a file or of notes, time 0 at its first note.
+def read_melody(source: Source, track: str | int | None = None) -> Conducted:
+    """The tune of a file or of notes and the bars it is in, time 0 at its first note.
 
     Args:
         source: A file of notes, MIDI or a score (polyphonic too: the melody is extracted), a tune in plain text, or
@@ -297,16 +298,17 @@ def read_melody(source: Source, track: str | int | None = None) -> Notes:
         UsageError: No such track, or a track of a file that isn't MIDI.
     """
     name = source if isinstance(source, (str, Path)) else "melody"
-    notes = source if isinstance(source, Notes) else read_notes(source, track=track)
+    notes, conductor = Conducted(source, UNSAID) if isinstance(source, Notes) else read_notes(source, track=track)
     melody = piano_melody(notes)
     if len(melody):
+        conductor = UNSAID if isinstance(source, Notes) else conductor.begun_at(float(melody.start[0]))
         melody = melody.from_zero()
     if melody.duration_seconds < SHORTEST_MELODY_SECONDS:
         raise MidiError(
             str(name),
             f"its melody lasts {melody.duration_seconds:.2f} s; at least {SHORTEST_MELODY_SECONDS:g} s are needed",
         )
-    return melody
+    return Conducted(melody, conductor)
 
 
 def _piano_notes(source: Source, role: str = "style") -> Notes:

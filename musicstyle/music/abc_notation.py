@@ -16,9 +16,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from musicstyle.music.conductor import Conducted
+from musicstyle.music.midi import conductor_of
 from musicstyle.music.notes import Notes
 from musicstyle.music.parse import parse
-from musicstyle.music.smf import TickClock
+from musicstyle.music.smf import TickClock, division_of
 from musicstyle.music.vocabulary import DEFAULT_VELOCITY
 
 _MAX_SECONDS = 60  # a book of a thousand tunes takes a second
@@ -36,11 +38,13 @@ _LENGTH = r"\d{0,9}/*\d{0,9}"
 _CHORD = re.compile(rf"\[((?:[\^_=]*[A-Ga-g][,']*{_LENGTH}-?\s*)+)\]({_LENGTH})")
 _NOTE = re.compile(rf"([\^_=]*[A-Ga-g][,']*)({_LENGTH})")
 _FOR_EVERY_TUNE = ("L:", "M:", "Q:")  # before the first tune, where abc2midi does not hear them
+_ASIDE = re.compile(r'"[^"]*"|![^!]*!|\[[A-Za-z]:[^\]]*\]|\{[^}]*\}')  # takes no time
+_FIRST_BAR = re.compile(r"[A-Ga-gxz][^|:]*([|:])")
 _WRONG = re.compile(r"Error in line-char [\d-]+ : (.*(?:not a power of 2|must occur).*)")
 
 
-def read_abc(text: str) -> Notes:
-    """The notes of a tune, of a book the first one's.
+def read_abc(text: str) -> Conducted:
+    """The notes and bars of a tune, of a book the first one's.
 
     Raises:
         ValueError: what is wrong with it, on one line.
@@ -51,15 +55,32 @@ def read_abc(text: str) -> Notes:
     header = [_CHORDS_AT_ONCE] if first else ["X:1", _CHORDS_AT_ONCE]
     header += [line for line in lines[: max(first - 1, 0)] if line.startswith(_FOR_EVERY_TUNE)]
     lines = lines[:first] + header + lines[first:]
-    data = _as_midi("\n".join(lines) + "\n")
+    data = _as_midi(lines)
     piece = parse(data)
     pitched = [track.notes for track in piece.tracks if not track.is_drum and len(track.notes)]
     if not pitched:
         raise ValueError("holds no notes")
     start, end, pitch, _ = np.concatenate([_struck_once(notes) for notes in pitched]).T
-    clock = TickClock.of(data, piece.tempos)
+    clock = TickClock.of(division_of(data), piece.tempos)
     # abc2midi strikes a tick late, so that a key is up before it is struck again.
-    return Notes.from_arrays(clock.seconds(start - 1), clock.seconds(end), pitch, np.full(len(pitch), DEFAULT_VELOCITY))
+    velocity = np.full(len(pitch), DEFAULT_VELOCITY)
+    notes = Notes.from_arrays(clock.seconds(start - 1), clock.seconds(end), pitch, velocity)
+    return Conducted(notes, conductor_of(division_of(data), piece).with_pickup(_first_bar_quarters(lines)))
+
+
+def _first_bar_quarters(lines: list[str]) -> float:
+    """Quarters before the first bar line, 0 where there is none: abc2midi says when a note behind it is struck."""
+    key = next((place for place, line in enumerate(lines) if line.startswith("K:")), len(lines))
+    for place in range(key + 1, len(lines)):
+        if _FIELD.match(lines[place]):
+            continue
+        found = _FIRST_BAR.search(_ASIDE.sub(lambda aside: " " * len(aside[0]), lines[place]))
+        if found is None:
+            break
+        data = _as_midi([*lines[:place], lines[place][: found.start(1)] + "|C|"])
+        struck = max(track.notes[:, 0].max() for track in parse(data).tracks if len(track.notes))
+        return float(struck - 1) / division_of(data)
+    return 0.0
 
 
 def _playable(line: str) -> str:
@@ -94,12 +115,12 @@ def _struck_once(notes: np.ndarray) -> np.ndarray:
     return notes[kept]
 
 
-def _as_midi(tune: str) -> bytes:
+def _as_midi(lines: list[str]) -> bytes:
     import symusic  # noqa: F401 - says where its abc2midi is
 
     with TemporaryDirectory() as folder:
         source, out = Path(folder, "tune.abc"), Path(folder, "tune.mid")
-        source.write_text(tune, encoding="utf-8")
+        source.write_text("\n".join(lines) + "\n", encoding="utf-8")
         command = [os.environ["SYMUSIC_ABC2MIDI"], str(source), "-o", str(out), *_OPTIONS]
         try:
             said = subprocess.run(command, capture_output=True, check=False, timeout=_MAX_SECONDS, cwd=folder)  # noqa: S603

@@ -16,9 +16,10 @@ import numpy as np
 
 from musicstyle.errors import MidiError
 from musicstyle.files import as_text, write_atomically
+from musicstyle.music.conductor import UNSAID, Conductor, Tempo
 from musicstyle.music.notes import Notes
-from musicstyle.music.parse import PEDAL_DOWN, RawTrack, parse
-from musicstyle.music.smf import TickClock, check_and_unwrap, find_text, with_ticks_a_quarter
+from musicstyle.music.parse import PEDAL_DOWN, RawPiece, RawTrack, parse
+from musicstyle.music.smf import TickClock, check_and_unwrap, division_of, find_text, with_ticks_a_quarter
 
 if TYPE_CHECKING:
     import os
@@ -28,10 +29,9 @@ MIDI_SUFFIXES = (".mid", ".midi")
 MAX_BYTES = 32 * 2**20  # a symphony's MusicXML has 20 MB, the longest of MAESTRO's MIDI 0.3
 MAX_HOURS = 24  # a wrong byte in a time can make a file of centuries
 
-# 500 ticks a quarter at 120 quarters a minute: 1000 ticks a second, so a 10 ms step is exactly 10 ticks.
-TICKS_PER_QUARTER = 500
-TICKS_PER_SECOND = 1000
-MICROSECONDS_PER_QUARTER = 500_000
+# Thirty-seconds, triplets and quintuplets are whole ticks, and at 120 quarters a minute so are 10 ms steps: 48.
+TICKS_PER_QUARTER = 2400
+_MAX_MICROSECONDS = 2**24 - 1  # a quarter
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,13 @@ class MidiPiece:
     Attributes:
         tracks: Every track with notes, drums too.
         has_pedal: Whether the sustain pedal of any track goes down.
+        conductor: Its tempos, metres and keys.
         data: The file's bytes.
     """
 
     tracks: tuple[MidiTrack, ...]
     has_pedal: bool
+    conductor: Conductor = field(repr=False)
     data: bytes = field(repr=False)
 
     @cached_property
@@ -85,11 +87,7 @@ def read_midi(path: str | os.PathLike[str], *, pedal: bool = True, data: bytes |
         MidiError: missing, a folder, unreadable, empty, too large, no MIDI, cut short, damaged, longer than a day,
             without notes, drums only.
     """
-    tracks = _read(path, pedal, data)[0]
-    pitched = [track.notes for track in tracks if not track.is_drum]
-    if not pitched:
-        raise MidiError(path, "holds only drums, no pitched notes" if tracks else "holds no notes")
-    return Notes.concatenate(pitched)
+    return pitched_notes(path, read_tracks(path, pedal=pedal, data=data))
 
 
 def read_tracks(path: str | os.PathLike[str], *, pedal: bool = True, data: bytes | None = None) -> MidiPiece:
@@ -97,23 +95,63 @@ def read_tracks(path: str | os.PathLike[str], *, pedal: bool = True, data: bytes
 
     Args and errors as `read_midi`, except that drums alone are no error.
     """
-    tracks, has_pedal, data = _read(path, pedal, data)
-    if not tracks:
+    data = check_and_unwrap(path, read_bytes(path) if data is None else data)
+    try:
+        piece = parse(with_ticks_a_quarter(data))
+    except ValueError as error:
+        raise MidiError(path, f"damaged MIDI data ({error})") from None
+    clock = TickClock.of(division_of(data), piece.tempos)
+    notes = [_notes_in_seconds(track, clock) for track in piece.tracks]
+    refuse_endless(path, notes)
+    if pedal:
+        notes = _with_pedal(notes, piece.tracks, clock)
+        refuse_endless(path, notes)  # a pedal may hold a note for centuries too
+    voiced = [(track, part) for track, part in zip(piece.tracks, notes, strict=True) if len(part)]
+    if not voiced:
         raise MidiError(path, "holds no notes")
-    return MidiPiece(tuple(tracks), has_pedal, data)
+    tracks = tuple(
+        MidiTrack(index, track.name, track.program, track.is_drum, part) for index, (track, part) in enumerate(voiced)
+    )
+    has_pedal = any((track.pedal[:, 1] >= PEDAL_DOWN).any() for track in piece.tracks)
+    return MidiPiece(tracks, has_pedal, conductor_of(division_of(data), piece), data)
 
 
-def write_midi(path: str | os.PathLike[str], notes: Notes, *, text: Sequence[str] = (), program: int = 0) -> None:
-    """Write a type 1 file: one track of tempo and text, one of notes.
+def pitched_notes(path: str | os.PathLike[str], piece: MidiPiece) -> Notes:
+    """Every track of a file merged, but the drums'.
 
-    Times are rounded to 1 ms and exact on 10 ms steps. In a tick, note-offs come before note-ons. MIDI cannot say which
-    of two sounding notes of one pitch a note-off ends, so they are read back first in, first out: notes from
-    `Notes.quantized` come back exactly, others with the ends of overlapping notes of one pitch in order. A note shorter
-    than 1 ms gets 1 ms.
+    Raises:
+        MidiError: drums only.
+    """
+    pitched = [track.notes for track in piece.tracks if not track.is_drum]
+    if not pitched:
+        raise MidiError(path, "holds only drums, no pitched notes")
+    return Notes.concatenate(pitched)
+
+
+def conductor_of(division: int, piece: RawPiece) -> Conductor:
+    """What conducts a file of so many ticks a quarter; where a tick is a part of a second, nothing does."""
+    return Conductor.of_ticks(division, piece.tempos, piece.metres, piece.keys) if division > 0 else UNSAID
+
+
+def write_midi(
+    path: str | os.PathLike[str],
+    notes: Notes,
+    *,
+    conductor: Conductor = UNSAID,
+    text: Sequence[str] = (),
+    program: int = 0,
+) -> None:
+    """Write a type 1 file: one track of text, tempo, metre and key, one of notes.
+
+    Times are rounded to ticks: a quarter of a millisecond at 120 quarters a minute, at which 10 ms steps are exact. In
+    a tick, note-offs come before note-ons. MIDI cannot say which of two sounding notes of one pitch a note-off ends, so
+    they are read back first in, first out: notes from `Notes.quantized` come back exactly, others with the ends of
+    overlapping notes of one pitch in order. A note shorter than a tick gets one.
 
     Args:
         path: Written beside and renamed.
         notes: Pitches 0..127, times from 0.
+        conductor: Tempo, metre and key, on the clock of the notes.
         text: Text events at time 0, UTF-8; bytes of file names that are no text become "?".
         program: General MIDI program.
 
@@ -124,10 +162,12 @@ def write_midi(path: str | os.PathLike[str], notes: Notes, *, text: Sequence[str
 
     if len(notes) and (notes.start.min() < 0 or notes.pitch.min() < 0 or notes.pitch.max() > 127):
         raise ValueError("MIDI holds pitches 0..127 and times from 0 only")
-    conductor = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=MICROSECONDS_PER_QUARTER)])
-    conductor.extend(mido.MetaMessage("text", text=as_text(line)) for line in text)
-    piano = mido.MidiTrack([mido.Message("program_change", program=program), *_note_messages(notes)])
-    file = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_QUARTER, charset="utf-8", tracks=[conductor, piano])
+    tempos = np.array([(_ticks(mark.quarters), _microseconds(mark)) for mark in conductor.tempos], dtype=np.int64)
+    played = _note_messages(notes, TickClock.of(TICKS_PER_QUARTER, tempos))
+    first = mido.MidiTrack(mido.MetaMessage("text", text=as_text(line)) for line in text)
+    first.extend(_conductor_messages(conductor, sum(message.time for message in played)))
+    piano = mido.MidiTrack([mido.Message("program_change", program=program), *played])
+    file = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_QUARTER, charset="utf-8", tracks=[first, piano])
     with write_atomically(path) as beside:
         file.save(beside)
 
@@ -207,25 +247,6 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     return data
 
 
-def _read(path: str | os.PathLike[str], pedal: bool, data: bytes | None = None) -> tuple[list[MidiTrack], bool, bytes]:
-    data = check_and_unwrap(path, read_bytes(path) if data is None else data)
-    try:
-        piece = parse(with_ticks_a_quarter(data))
-    except ValueError as error:
-        raise MidiError(path, f"damaged MIDI data ({error})") from None
-    clock = TickClock.of(data, piece.tempos)
-    notes = [_notes_in_seconds(track, clock) for track in piece.tracks]
-    refuse_endless(path, notes)
-    if pedal:
-        notes = _with_pedal(notes, piece.tracks, clock)
-        refuse_endless(path, notes)  # a pedal may hold a note for centuries too
-    voiced = [(track, part) for track, part in zip(piece.tracks, notes, strict=True) if len(part)]
-    tracks = [
-        MidiTrack(index, track.name, track.program, track.is_drum, part) for index, (track, part) in enumerate(voiced)
-    ]
-    return tracks, any((track.pedal[:, 1] >= PEDAL_DOWN).any() for track in piece.tracks), data
-
-
 def refuse_endless(path: str | os.PathLike[str], notes: Sequence[Notes]) -> None:
     """Notes that one file is said to hold must end within MAX_HOURS.
 
@@ -255,12 +276,40 @@ def _with_pedal(notes: list[Notes], tracks: list[RawTrack], clock: TickClock) ->
     ]
 
 
-def _note_messages(notes: Notes) -> list[Any]:
+def _ticks(quarters: float) -> int:
+    return round(quarters * TICKS_PER_QUARTER)
+
+
+def _microseconds(tempo: Tempo) -> int:
+    return min(max(round(tempo.seconds * 1e6), 1), _MAX_MICROSECONDS)
+
+
+def _conductor_messages(conductor: Conductor, last_tick: int) -> list[Any]:
+    """Tempos, metres and keys up to a tick, in order of time, as mido messages with ticks since the one before."""
+    import mido
+
+    events: list[tuple[int, str, dict[str, Any]]] = [
+        *((_ticks(one.quarters), "set_tempo", {"tempo": _microseconds(one)}) for one in conductor.tempos),
+        *(
+            (_ticks(one.quarters), "time_signature", {"numerator": one.beats, "denominator": one.unit})
+            for one in conductor.metres
+        ),
+        *((_ticks(one.quarters), "key_signature", {"key": one.name}) for one in conductor.keys),
+    ]
+    messages, before = [], 0
+    for tick, kind, value in sorted(events, key=lambda event: event[0]):
+        if tick <= last_tick:
+            messages.append(mido.MetaMessage(kind, **value, time=tick - before))
+            before = tick
+    return messages
+
+
+def _note_messages(notes: Notes, clock: TickClock) -> list[Any]:
     """Note-offs and note-ons in order of time, as mido messages with ticks since the one before."""
     import mido
 
-    start = np.floor(notes.start * TICKS_PER_SECOND + 0.5).astype(np.int64)
-    end = np.maximum(np.floor(notes.end * TICKS_PER_SECOND + 0.5).astype(np.int64), start + 1)
+    start = clock.nearest_ticks(notes.start)
+    end = np.maximum(clock.nearest_ticks(notes.end), start + 1)
     events = [(tick, 0, pitch, 0) for tick, pitch in zip(end.tolist(), notes.pitch.tolist(), strict=True)]
     rows = zip(start.tolist(), notes.pitch.tolist(), notes.velocity.tolist(), strict=True)
     events += [(tick, 1, pitch, velocity) for tick, pitch, velocity in rows]

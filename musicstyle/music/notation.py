@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from musicstyle.music.conductor import Conducted, Conductor, Key, Metre, Tempo
 from musicstyle.music.notes import Notes
 from musicstyle.music.repeats import Bar, playing_order
 from musicstyle.music.vocabulary import DEFAULT_VELOCITY
@@ -29,8 +30,8 @@ class _Note(NamedTuple):
     tie: str = ""  # to the note before or behind it, as music21 names it: start, continue, stop
 
 
-def as_notes(score: Any, bar_quarters: Sequence[float] = ()) -> Notes:
-    """The notes of a music21 Score in seconds, repeats played out; none where it holds none.
+def as_played(score: Any, bar_quarters: Sequence[float] = ()) -> Conducted:
+    """The notes and bars of a music21 Score, repeats played out; no notes where it holds none.
 
     Args:
         score: What music21 has parsed; transposing instruments are written as they sound afterwards.
@@ -46,12 +47,14 @@ def as_notes(score: Any, bar_quarters: Sequence[float] = ()) -> Notes:
     bounds = _bounds(rows, bar_quarters)
     order = playing_order(_bars(parts, rows))
     begins = np.append(0.0, np.cumsum(np.diff(bounds)[order]))[:-1]  # of the bars as played
+    tempos = _tempos(_written_tempos(parts, rows, bounds), bounds, order, begins)
+    lengths = np.diff(bounds)[order]
+    conductor = Conductor.of(tempos, _metres(rows, order, begins, lengths), _keys(rows, order, begins))
     notes = [note for staves in _instruments(parts, rows) for note in _played(staves, order, begins)]
     if not notes:
-        return Notes.empty()
+        return Conducted(Notes.empty(), conductor)
     start, end, pitch, velocity, _ = zip(*notes, strict=True)
-    clock = _QuarterClock(_tempos(_written_tempos(parts, rows, bounds), bounds, order, begins))
-    return Notes.from_arrays(clock.seconds(start), clock.seconds(end), pitch, velocity)
+    return Conducted(Notes.from_arrays(conductor.seconds(start), conductor.seconds(end), pitch, velocity), conductor)
 
 
 def _instruments(parts: list[Any], rows: list[list[Any]]) -> list[list[list[Any]]]:
@@ -151,20 +154,47 @@ def _velocity(note: Any, chord: Any) -> int:
     return int(min(max(note.volume.velocity or chord.volume.velocity or DEFAULT_VELOCITY, 1), 127))
 
 
-def _tempos(
-    written: dict[float, float], bounds: np.ndarray, order: list[int], begins: np.ndarray
-) -> dict[float, float]:
-    """Place as played -> quarters a minute: a bar played again has the tempo that it has where it is written."""
+def _tempos(written: dict[float, float], bounds: np.ndarray, order: list[int], begins: np.ndarray) -> Iterator[Tempo]:
+    """As played: a bar played again has the tempo that it has where it is written."""
     marks = sorted(written)
     # Of each bar, the first mark behind its beginning, and the first from its end on.
     inside = np.searchsorted(marks, bounds[:-1], side="right").tolist()
     behind = np.searchsorted(marks, bounds[1:], side="left").tolist()
-    tempos: dict[float, float] = {}
     for place, begin in zip(order, begins.tolist(), strict=True):
-        tempos[begin] = written[marks[inside[place] - 1]]
+        yield Tempo(begin, 60 / written[marks[inside[place] - 1]])
         for mark in marks[inside[place] : behind[place]]:
-            tempos[begin + mark - float(bounds[place])] = written[mark]
-    return tempos
+            yield Tempo(begin + mark - float(bounds[place]), 60 / written[mark])
+
+
+def _metres(rows: list[list[Any]], order: list[int], begins: np.ndarray, lengths: np.ndarray) -> Iterator[Metre]:
+    """Of every bar as played that has one: the metre it is in, or, of a pickup and its like, one of its length."""
+    signatures = _in_force(rows, "TimeSignature")
+    for place, begin, length in zip(order, begins.tolist(), lengths.tolist(), strict=True):
+        sign = signatures[place]
+        metre = None if sign is None else Metre(begin, int(sign.numerator), int(sign.denominator))
+        if metre is None or abs(metre.bar_quarters - length) > _SAME_PLACE:
+            metre = Metre.of_length(begin, length)
+        if metre is not None:
+            yield metre
+
+
+def _keys(rows: list[list[Any]], order: list[int], begins: np.ndarray) -> Iterator[Key]:
+    """Of every bar as played that has one."""
+    signatures = _in_force(rows, "KeySignature")
+    for place, begin in zip(order, begins.tolist(), strict=True):
+        if (sign := signatures[place]) is not None:
+            yield Key(begin, int(sign.sharps), getattr(sign, "mode", None) == "minor")
+
+
+def _in_force(rows: list[list[Any]], kind: str) -> list[Any]:
+    """Of each bar as written the last sign of a kind, in any part, at the beginning of it or of a bar before."""
+    signs: list[Any] = [None] * max(map(len, rows))
+    for row in reversed(rows):  # the upper parts have the last word
+        for place, bar in enumerate(row):
+            signs[place] = next((sign for sign in bar.getElementsByClass(kind) if not sign.offset), signs[place])
+    for place in range(1, len(signs)):
+        signs[place] = signs[place - 1] if signs[place] is None else signs[place]
+    return signs
 
 
 def _written_tempos(parts: list[Any], rows: list[list[Any]], bounds: np.ndarray) -> dict[float, float]:
@@ -179,18 +209,3 @@ def _written_tempos(parts: list[Any], rows: list[list[Any]], bounds: np.ndarray)
                 if tempo and tempo > 0:
                     tempos[begin + float(mark.offset)] = float(tempo)
     return tempos
-
-
-class _QuarterClock:
-    """Quarters -> seconds by tempo marks."""
-
-    def __init__(self, marks: dict[float, float]) -> None:
-        self.quarters = np.array(sorted(marks))
-        self.seconds_per_quarter = 60 / np.array([marks[place] for place in sorted(marks)])
-        self.elapsed = np.append(0.0, np.cumsum(np.diff(self.quarters) * self.seconds_per_quarter[:-1]))
-
-    def seconds(self, quarters: Any) -> np.ndarray:
-        """Times of places in the score, (n,) quarters -> (n,) seconds."""
-        places = np.asarray(quarters, dtype=np.float64)
-        index = np.searchsorted(self.quarters, places, side="right") - 1
-        return self.elapsed[index] + (places - self.quarters[index]) * self.seconds_per_quarter[index]

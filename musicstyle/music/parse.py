@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from musicstyle.music.conductor import Key
 from musicstyle.music.smf import decoded, find_names
 
 PEDAL_CONTROL = 64
@@ -42,10 +43,18 @@ class RawTrack:
 
 @dataclass(frozen=True)
 class RawPiece:
-    """All instruments and the tempos: columns ticks, microseconds a quarter, (t, 2) int64, in order of time."""
+    """All instruments, and what conducts them. Ticks from the beginning, int64, in order of time.
+
+    Attributes:
+        tempos: Columns ticks, microseconds a quarter, (t, 2).
+        metres: Columns ticks, beats, unit, (m, 3).
+        keys: Columns ticks, sharps (flats below 0), whether minor, (k, 3).
+    """
 
     tracks: list[RawTrack]
     tempos: np.ndarray
+    metres: np.ndarray
+    keys: np.ndarray
 
 
 def parse(data: bytes) -> RawPiece:
@@ -74,14 +83,14 @@ def parse_patiently(data: bytes) -> RawPiece | None:
         file = MidiFile(file=BytesIO(data), clip=True)
     except Exception:  # noqa: BLE001 - mido raises anything on bytes that are no music
         return None
-    tempos: list[tuple[int, int]] = []
+    conducted = _ConductorReader()
     tracks: list[RawTrack] = []
     for track in file.tracks:
-        reader = _TrackReader(decoded(track.name.encode(file.charset)), tempos)
+        reader = _TrackReader(decoded(track.name.encode(file.charset)), conducted)
         tracks += reader.read(track)
         if reader.tick > _LAST_TICK:
             return None
-    return RawPiece(tracks, _table(sorted(tempos, key=lambda tempo: tempo[0]), 2))
+    return RawPiece(tracks, *map(_by_time, conducted.tables()))
 
 
 def _from_symusic(score: Any, data: bytes) -> RawPiece:
@@ -92,8 +101,17 @@ def _from_symusic(score: Any, data: bytes) -> RawPiece:
         RawTrack(names.get(one.name, one.name), one.program, one.is_drum, _note_columns(one), _pedal_columns(one))
         for one in score.tracks
     ]
-    tempos = score.tempos.numpy()
-    return RawPiece(tracks, _by_time(np.stack((tempos["time"], tempos["mspq"]), axis=1).astype(np.int64)))
+    return RawPiece(
+        tracks,
+        _columns(score.tempos, "time", "mspq"),
+        _columns(score.time_signatures, "time", "numerator", "denominator"),
+        _columns(score.key_signatures, "time", "key", "tonality"),
+    )
+
+
+def _columns(events: Any, *names: str) -> np.ndarray:
+    columns = events.numpy()
+    return _by_time(np.stack([columns[name].astype(np.int64) for name in names], axis=1))
 
 
 def _note_columns(track: Any) -> np.ndarray:
@@ -113,8 +131,29 @@ def _by_time(table: np.ndarray) -> np.ndarray:
     return table[np.argsort(table[:, 0], kind="stable")]
 
 
-def _table(rows: list[tuple[int, ...]] | list[tuple[int, int]], columns: int) -> np.ndarray:
+def _table(rows: list[tuple[int, ...]], columns: int) -> np.ndarray:
     return np.array(rows, dtype=np.int64).reshape(-1, columns)
+
+
+@dataclass
+class _ConductorReader:
+    """What the messages of all tracks say of tempo, metre and key."""
+
+    tempos: list[tuple[int, ...]] = field(default_factory=list)
+    metres: list[tuple[int, ...]] = field(default_factory=list)
+    keys: list[tuple[int, ...]] = field(default_factory=list)
+
+    def read(self, tick: int, message: Any) -> None:
+        if message.type == "set_tempo":
+            self.tempos.append((tick, message.tempo))
+        elif message.type == "time_signature":
+            self.metres.append((tick, message.numerator, message.denominator))
+        elif message.type == "key_signature":
+            key = Key.named(tick, message.key)
+            self.keys.append((tick, key.sharps, key.is_minor))
+
+    def tables(self) -> list[np.ndarray]:
+        return [_table(self.tempos, 2), _table(self.metres, 3), _table(self.keys, 3)]
 
 
 @dataclass
@@ -128,9 +167,9 @@ class _Part:
 class _TrackReader:
     """Sorts the messages of one track of a file by channel and program."""
 
-    def __init__(self, name: str, tempos: list[tuple[int, int]]) -> None:
+    def __init__(self, name: str, conducted: _ConductorReader) -> None:
         self.name = name
-        self.tempos = tempos  # shared by all tracks
+        self.conducted = conducted  # shared by all tracks
         self.tick = 0
         self.programs = [0] * 16
         self.parts: dict[tuple[int, int], _Part] = {}
@@ -142,8 +181,8 @@ class _TrackReader:
         """Take the messages of the track, in order; the parts found in it."""
         for message in messages:
             self.tick += message.time
-            if message.type == "set_tempo":
-                self.tempos.append((self.tick, message.tempo))
+            if message.is_meta:
+                self.conducted.read(self.tick, message)
             elif message.type == "program_change":
                 self.programs[message.channel] = message.program
             elif message.is_cc(PEDAL_CONTROL):

@@ -13,6 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from musicstyle.music.conductor import Conducted, Conductor, Tempo
 from musicstyle.music.notes import Notes
 from musicstyle.music.vocabulary import DEFAULT_VELOCITY, MAX_PITCH, MIN_PITCH
 
@@ -26,28 +27,30 @@ _NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 
-def parse_tune(text: str) -> Notes:
-    """The notes of a tune, each lasting until the next word, velocity 100.
+def parse_tune(text: str) -> Conducted:
+    """The notes of a tune, each lasting until the next word, velocity 100; a beat is a quarter.
 
     Raises:
         ValueError: a word that is none of the above, named with its line; a tune without notes.
     """
-    tempo, clock = DEFAULT_TEMPO, Fraction(0)  # beats a minute; seconds, exact
+    tempo, clock, place = DEFAULT_TEMPO, Fraction(0), Fraction(0)  # beats a minute; seconds and beats, exact
+    tempos = [Tempo(0.0, float(60 / tempo))]
     rows: list[tuple[float, float, int, int]] = []
     for line, word in _words(text):
         try:
             if found := _TEMPO.fullmatch(word):
                 tempo = _tempo(found["tempo"])
+                tempos.append(Tempo(float(place), float(60 / tempo)))
                 continue
             pitch, beats = _pitch_and_beats(word)
         except ValueError as error:
             raise ValueError(f"line {line}: {word!r} {error}") from None
-        begin, clock = clock, clock + beats * 60 / tempo
+        begin, clock, place = clock, clock + beats * 60 / tempo, place + beats
         if pitch is not None:
             rows.append((float(begin), float(clock), pitch, DEFAULT_VELOCITY))
     if not rows:
         raise ValueError("holds no notes")
-    return Notes.from_arrays(*zip(*rows, strict=True))
+    return Conducted(Notes.from_arrays(*zip(*rows, strict=True)), Conductor.of(tempos))
 
 
 def format_tune(melody: Notes) -> str:

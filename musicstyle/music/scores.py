@@ -12,7 +12,7 @@ import contextlib
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -20,10 +20,19 @@ from xml.parsers import expat
 from musicstyle.archives import ZIP_ERRORS
 from musicstyle.errors import MidiError, UsageError
 from musicstyle.music.abc_notation import read_abc
+from musicstyle.music.conductor import Conducted
 from musicstyle.music.humdrum import in_playing_order
-from musicstyle.music.midi import MAX_BYTES, MIDI_SUFFIXES, read_bytes, read_midi, read_tracks, refuse_endless
+from musicstyle.music.midi import (
+    MAX_BYTES,
+    MIDI_SUFFIXES,
+    MidiTrack,
+    pitched_notes,
+    read_bytes,
+    read_tracks,
+    refuse_endless,
+)
 from musicstyle.music.musicxml import prepared
-from musicstyle.music.notation import as_notes
+from musicstyle.music.notation import as_played
 from musicstyle.music.notes import Notes
 from musicstyle.music.plaintext import looks_like_tune, parse_tune
 from musicstyle.music.smf import decoded
@@ -53,8 +62,8 @@ def _is_tune(source: PathLike) -> bool:
     return not named_as_files_are and looks_like_tune(text) and not os.path.exists(text)  # noqa: PTH110 - long names
 
 
-def read_notes(path: PathLike, *, track: str | int | None = None) -> Notes:
-    """The notes of a file, of the kind its suffix says; a file that begins as MIDI does is MIDI whatever its name.
+def read_notes(path: PathLike, *, track: str | int | None = None) -> Conducted:
+    """The notes and bars of a file, of the kind its suffix says; what begins as MIDI does is MIDI whatever its name.
 
     Args:
         path: .mid .midi (pedal folded in), .xml .musicxml .mxl, .abc (its first tune), .krn, .txt .melody (a tune in
@@ -75,7 +84,9 @@ def read_notes(path: PathLike, *, track: str | int | None = None) -> Notes:
         raise MidiError(path, "no such file, and no tune, which begins with a note as C4, a rest as R or tempo=100")
     data = read_bytes(path)  # once: a pipe gives it no second time
     if suffix in MIDI_SUFFIXES or _begins_as_midi(data):
-        return read_midi(path, data=data) if track is None else _track_notes(path, str(track), data)
+        piece = read_tracks(path, data=data)
+        notes = pitched_notes(path, piece) if track is None else _track_notes(path, str(track), piece.tracks)
+        return Conducted(notes, piece.conductor)
     if track is not None:
         raise _no_tracks(name)
     if suffix in TUNE_SUFFIXES:
@@ -93,8 +104,7 @@ def _no_tracks(name: str) -> UsageError:
     return UsageError(f"{name}: only MIDI files have tracks to choose from; leave the track out")
 
 
-def _track_notes(path: PathLike, track: str, data: bytes) -> Notes:
-    tracks = read_tracks(path, data=data).tracks
+def _track_notes(path: PathLike, track: str, tracks: Sequence[MidiTrack]) -> Notes:
     found = [one for one in tracks if track == str(one.index)]  # a number first: some tracks are named "1"
     found = found or [one for one in tracks if track.casefold() == one.name.casefold()]
     if len(found) == 1:
@@ -107,8 +117,8 @@ def _track_notes(path: PathLike, track: str, data: bytes) -> Notes:
     raise UsageError(f"{os.fspath(path)}: no track {track!r}; its tracks with notes are {known}")
 
 
-def read_score(data: bytes, kind: str) -> Notes:
-    """The notes of a score.
+def read_score(data: bytes, kind: str) -> Conducted:
+    """The notes and bars of a score.
 
     Args:
         data: The bytes of the file.
@@ -124,22 +134,22 @@ def read_score(data: bytes, kind: str) -> Notes:
         return read_abc(text)
     with _quiet():
         try:
-            notes = _by_music21(text, kind)
+            read = _by_music21(text, kind)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - music21 raises anything on scores it cannot read
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"cannot be read as {kind} ({reason[:200]})") from None
-    if not len(notes):
+    if not len(read.notes):
         raise ValueError("holds no notes")
-    return notes
+    return read
 
 
-def _by_music21(text: str, kind: str) -> Notes:
+def _by_music21(text: str, kind: str) -> Conducted:
     if kind == "humdrum":
-        return as_notes(_parsed(in_playing_order(text), kind))
+        return as_played(_parsed(in_playing_order(text), kind))
     text, bar_quarters = prepared(text)
-    return as_notes(_parsed(text, kind), bar_quarters)
+    return as_played(_parsed(text, kind), bar_quarters)
 
 
 def _parsed(text: str, kind: str) -> Any:
@@ -227,13 +237,13 @@ def _text(data: bytes) -> str:
     return decoded(data.removeprefix(codecs.BOM_UTF8))
 
 
-def _as_midi_errors(path: PathLike, read: Callable[..., Notes], *arguments: Any) -> Notes:
+def _as_midi_errors(path: PathLike, read: Callable[..., Conducted], *arguments: Any) -> Conducted:
     try:
-        notes = read(*arguments)
+        piece = read(*arguments)
     except ValueError as error:
         raise MidiError(path, " ".join(str(error).split())) from None
-    refuse_endless(path, [notes])
-    return notes
+    refuse_endless(path, [piece.notes])
+    return piece
 
 
 @contextlib.contextmanager

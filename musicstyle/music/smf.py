@@ -61,9 +61,8 @@ class TickClock:
     units_per_second: int
 
     @classmethod
-    def of(cls, data: bytes, tempos: np.ndarray) -> TickClock:
+    def of(cls, division: int, tempos: np.ndarray) -> TickClock:
         """The clock of a file from its division and its tempos: ticks, microseconds a quarter, (t, 2), in order."""
-        division = _division(data)
         if division < 0:  # SMPTE: tempo events mean nothing
             seconds, frames = _SMPTE_SECONDS_PER_FRAME[-(division >> 8)]
             return cls._from_tempos(np.zeros(1, np.int64), np.array([seconds]), frames * (division & 0xFF))
@@ -78,6 +77,12 @@ class TickClock:
         """Times of ticks, (n,) int64 -> (n,) float64."""
         index = np.searchsorted(self.ticks, ticks, side="right") - 1
         return (self.elapsed[index] + (ticks - self.ticks[index]) * self.rates[index]) / self.units_per_second
+
+    def nearest_ticks(self, seconds: np.ndarray) -> np.ndarray:
+        """Ticks of times, (n,) float64 -> (n,) int64."""
+        units = seconds * self.units_per_second
+        index = np.searchsorted(self.elapsed, units, side="right") - 1
+        return self.ticks[index] + np.floor((units - self.elapsed[index]) / self.rates[index] + 0.5).astype(np.int64)
 
     @classmethod
     def _from_tempos(cls, ticks: np.ndarray, rates: np.ndarray, units_per_second: int) -> TickClock:
@@ -105,7 +110,7 @@ def decoded(raw: bytes) -> str:
 
 def with_ticks_a_quarter(data: bytes) -> bytes:
     """The same events in a file whose ticks are parts of a quarter, for readers that refuse SMPTE time."""
-    return data if _division(data) > 0 else data[:12] + _ANY_DIVISION + data[_HEADER_BYTES:]
+    return data if division_of(data) > 0 else data[:12] + _ANY_DIVISION + data[_HEADER_BYTES:]
 
 
 def _chunks(path: str | os.PathLike[str], data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -126,13 +131,13 @@ def _chunks(path: str | os.PathLike[str], data: bytes) -> Iterator[tuple[bytes, 
         yield kind, begin, place
 
 
-def _division(data: bytes) -> int:
+def division_of(data: bytes) -> int:
     """Ticks a quarter; or, negative, minus the SMPTE frame rate in the high byte and ticks a frame in the low one."""
     return int.from_bytes(data[12:14], signed=True)
 
 
 def _check_division(path: str | os.PathLike[str], data: bytes) -> None:
-    division = _division(data)
+    division = division_of(data)
     if division == 0 or (division < 0 and division & 0xFF == 0):
         raise MidiError(path, "says that a beat has 0 ticks")
     if division < 0 and -(division >> 8) not in _SMPTE_SECONDS_PER_FRAME:

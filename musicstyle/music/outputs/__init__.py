@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from musicstyle.errors import UsageError
+from musicstyle.music.conductor import UNSAID, Conductor
 
 if TYPE_CHECKING:
     import os
@@ -38,6 +39,7 @@ def write_output(
     notes: Notes,
     melody: Notes | None = None,
     *,
+    conductor: Conductor = UNSAID,
     title: str | None = None,
     facts: Mapping[str, object] | None = None,
 ) -> None:
@@ -47,6 +49,7 @@ def write_output(
         path: Written beside and renamed; its suffix is one of `SUFFIXES`.
         notes: At least one.
         melody: The tune they were asked to play, on the same clock; shown in pictures and pages.
+        conductor: Tempo, metre and key of a MIDI file, on the same clock.
         title: Shown in pictures and pages; default: the file's name.
         facts: Settings, seed and the like: text of a MIDI file, shown on a page.
 
@@ -62,7 +65,7 @@ def write_output(
     if kind == "midi":
         from musicstyle.music.midi import write_midi
 
-        write_midi(path, notes, text=[f"{name}: {value}" for name, value in facts.items()])
+        write_midi(path, notes, conductor=conductor, text=[f"{name}: {value}" for name, value in facts.items()])
     elif kind == "audio":
         from musicstyle.music.outputs.audio import write_audio
 

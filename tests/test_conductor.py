@@ -1,0 +1,245 @@
+"""Tempo, metre and key: what is written lies in the bars of what was read. The oracle is pretty_midi."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import mido
+import numpy as np
+import pretty_midi
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from musicstyle.generation.options import GenerationOptions
+from musicstyle.generation.plan import make_plan
+from musicstyle.generation.transfer import read_melody
+from musicstyle.music.conductor import COMMON_TIME, UNSAID, Conductor, Key, Metre, Tempo
+from musicstyle.music.midi import read_midi, read_tracks, write_midi
+from musicstyle.music.notes import Notes
+from musicstyle.music.parse import parse, parse_patiently
+from musicstyle.music.scores import read_notes
+
+WALTZ = Conductor.of([Tempo(0, 0.625)], [Metre(0, 3, 4)], [Key(0, -1, True)])
+A_TICK = 0.001
+
+tempos = st.lists(st.tuples(st.integers(0, 40), st.integers(24, 240)), max_size=4)
+metres = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 9), st.sampled_from([4, 8])), max_size=3)
+
+
+def scale(count: int, seconds: float, begin: float = 0.0) -> Notes:
+    start = begin + np.arange(count) * seconds
+    return Notes.from_arrays(start, start + seconds * 0.9, 60 + np.arange(count) % 12, np.full(count, 80))
+
+
+def saved(path: Path, *events: mido.MetaMessage, beats: int = 40, wait: int = 0) -> Path:
+    """A file of quarters with events at ticks counted from the beginning, 96 a quarter."""
+    first, before = mido.MidiTrack(), 0
+    for event in sorted(events, key=lambda event: event.time):
+        first.append(event.copy(time=event.time - before))
+        before = event.time
+    notes = mido.MidiTrack([mido.Message("program_change", time=wait)])
+    for number in range(beats):
+        notes.append(mido.Message("note_on", note=60 + number % 12, velocity=80))
+        notes.append(mido.Message("note_off", note=60 + number % 12, time=96))
+    mido.MidiFile(type=1, ticks_per_beat=96, tracks=[first, notes]).save(path)
+    return path
+
+
+def downbeats(path: Path) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pretty_midi.PrettyMIDI(str(path)).get_downbeats()
+
+
+def inside(times: np.ndarray, seconds: float) -> np.ndarray:
+    return times[(times > A_TICK) & (times < seconds - A_TICK)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(changes=tempos, signs=metres, wait=st.integers(0, 400))
+def test_a_tune_s_bars_are_where_they_were(
+    tmp_path_factory: pytest.TempPathFactory,
+    changes: list[tuple[int, int]],
+    signs: list[tuple[int, int, int]],
+    wait: int,
+) -> None:
+    """Metres change on bar lines; notes begin anywhere, on the grid of thirty-seconds or off it."""
+    folder = tmp_path_factory.mktemp("bars")
+    events, tick = [], 0
+    for bars, beats, unit in [(0, 4, 4), *signs]:
+        tick += bars * 384 if not events else bars * events[-1].numerator * 384 // events[-1].denominator
+        events.append(mido.MetaMessage("time_signature", numerator=beats, denominator=unit, time=tick))
+    within = [event for event in events if event.time < 36 * 96]  # pretty_midi's beats go wrong behind the last note
+    events = list({event.time: event for event in within}.values())
+    events += [
+        mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(bpm), time=beat * 96) for beat, bpm in dict(changes).items()
+    ]
+    source = saved(folder / "a.mid", *events, wait=wait)
+    begin = float(read_midi(source).start[0])
+    tune, conductor = read_melody(source)
+    write_midi(folder / "b.mid", tune, conductor=conductor)
+    assert read_midi(folder / "b.mid").equals(tune, tolerance_seconds=A_TICK)
+    expected = inside(downbeats(source) - begin, tune.duration_seconds)
+    assert inside(downbeats(folder / "b.mid"), tune.duration_seconds) == pytest.approx(expected, abs=2 * A_TICK)
+    assert inside(conductor.bar_lines(tune.duration_seconds), tune.duration_seconds) == pytest.approx(
+        expected, abs=2 * A_TICK
+    )
+
+
+def test_a_pickup_on_the_grid_is_written_as_one() -> None:
+    assert WALTZ.begun_at(2 * 0.625).metres == (Metre(0, 1, 4), Metre(1, 3, 4))
+    assert WALTZ.begun_at(2.5 * 0.625).metres == (Metre(0, 1, 8), Metre(0.5, 3, 4))
+    assert WALTZ.begun_at(3 * 0.625) == WALTZ
+    assert WALTZ.begun_at(2 * 0.625).keys == WALTZ.keys
+    changing = Conductor.of([Tempo(0, 0.5), Tempo(2, 0.25)], [Metre(0, 2, 4), Metre(2, 3, 4)])
+    assert changing.begun_at(0.5) == Conductor.of([Tempo(0, 0.5), Tempo(1, 0.25)], [Metre(0, 1, 4), Metre(1, 3, 4)])
+
+
+@pytest.mark.parametrize(("early", "pickup"), [(0.3, Metre(0, 1, 16)), (0.02, Metre(0, 3, 4)), (2.98, Metre(0, 3, 4))])
+def test_what_was_played_off_the_grid_has_a_pickup_that_ends_in_time(early: float, pickup: Metre) -> None:
+    begun = Conductor.of([Tempo(0, 1)], [Metre(0, 3, 4)]).begun_at(3 - early)
+    assert begun.metres[0][1:] == pickup[1:]
+    lines = begun.bar_lines(12.0)
+    assert (
+        np.abs(lines[:, None] - np.array([early if early > 0.0625 else early + 3, early + 6])).min(axis=0).max() < 1e-9
+    )
+
+
+def test_places_and_times_are_inverse() -> None:
+    conductor = Conductor.of([Tempo(4, 0.25), Tempo(2, 1.0)])
+    quarters = np.array([0.0, 1.5, 2.0, 3.0, 4.0, 10.0])
+    assert conductor.seconds(quarters).tolist() == [0, 0.75, 1, 2, 3, 4.5]
+    assert conductor.quarters(conductor.seconds(quarters)).tolist() == quarters.tolist()
+
+
+def test_of_sorts_and_sifts() -> None:
+    conductor = Conductor.of(
+        [Tempo(8, 0.5), Tempo(4, 0.3), Tempo(4, 0.4), Tempo(6, 0.4), Tempo(7, 0.0)],
+        [Metre(0, 4, 4), Metre(8, 4, 4), Metre(10, 4, 4), Metre(12, 0, 4), Metre(13, 3, 128), Metre(14, 200, 4)],
+        [Key(0, 2, False), Key(4, 2, False), Key(8, 9, False)],
+    )
+    assert conductor.tempos == (Tempo(0, 0.5), Tempo(4, 0.4), Tempo(8, 0.5))
+    assert conductor.metres == (Metre(0, 4, 4), Metre(10, 4, 4))  # the second begins no new bar, the third does
+    assert conductor.keys == (Key(0, 2, False),)
+
+
+@pytest.mark.parametrize("sharps", range(-7, 8))
+@pytest.mark.parametrize("minor", [False, True])
+def test_keys_are_named_as_mido_names_them(sharps: int, minor: bool) -> None:
+    key = Key(0.0, sharps, minor)
+    assert Key.named(0.0, key.name) == key
+    wire = mido.MetaMessage("key_signature", key=key.name).bytes()
+    assert wire[3:] == [sharps % 256, minor]
+
+
+@given(sharps=st.integers(-7, 7), semitones=st.integers(-30, 30))
+def test_a_key_moves_with_the_music(sharps: int, semitones: int) -> None:
+    moved = Conductor.of([], [], [Key(0, sharps, False)]).transposed(semitones).keys[0].sharps
+    assert (moved - sharps - 7 * semitones) % 12 == 0
+    assert abs(moved) <= 7
+
+
+def test_both_readers_say_the_same(tmp_path: Path) -> None:
+    path = saved(
+        tmp_path / "a.mid",
+        mido.MetaMessage("set_tempo", tempo=400_000, time=0),
+        mido.MetaMessage("time_signature", numerator=6, denominator=8, time=0),
+        mido.MetaMessage("key_signature", key="Bbm", time=0),
+        mido.MetaMessage("set_tempo", tempo=700_000, time=288),
+        mido.MetaMessage("key_signature", key="F#", time=288),
+    )
+    data = path.read_bytes()
+    patient = parse_patiently(data)
+    assert patient is not None
+    for one, other in zip((patient.tempos, patient.metres, patient.keys), _tables(data), strict=True):
+        assert one.tolist() == other.tolist()
+    told = read_tracks(path).conductor
+    assert told == Conductor.of([Tempo(0, 0.4), Tempo(3, 0.7)], [Metre(0, 6, 8)], [Key(0, -5, True), Key(3, 6, False)])
+    write_midi(tmp_path / "b.mid", read_midi(path), conductor=told)
+    assert read_tracks(tmp_path / "b.mid").conductor == told
+
+
+def _tables(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    piece = parse(data)
+    return piece.tempos, piece.metres, piece.keys
+
+
+def test_a_file_of_smpte_time_says_nothing(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.mid", mido.MetaMessage("set_tempo", tempo=400_000))
+    data = bytearray(path.read_bytes())
+    data[12:14] = b"\xe7\x28"  # 25 frames a second, 40 ticks a frame
+    path.write_bytes(data)
+    assert read_tracks(path).conductor == UNSAID
+
+
+def test_what_is_behind_the_last_note_is_not_written(tmp_path: Path) -> None:
+    conductor = Conductor.of([Tempo(0, 0.5), Tempo(100, 0.2)], [Metre(0, 4, 4), Metre(100, 3, 4)])
+    write_midi(tmp_path / "a.mid", scale(4, 0.5), conductor=conductor)
+    assert read_tracks(tmp_path / "a.mid").conductor == Conductor.of([], [Metre(0, 4, 4)])
+
+
+def test_a_plan_s_conductor_is_on_the_axis_of_the_result() -> None:
+    tune = scale(24, 0.625)
+    plan = make_plan(tune, None, None, GenerationOptions(tempo=2.0, transpose=2), WALTZ)
+    assert plan.conductor == Conductor.of([Tempo(0, 0.3125)], [Metre(0, 3, 4)], [Key(0, 1, True)])
+    primed = make_plan(tune, None, scale(5, 0.77), GenerationOptions(), WALTZ)
+    assert primed.asked is not None
+    begin = primed.begin_steps / 100
+    lines = primed.conductor.bar_lines(begin + 10)
+    assert np.abs(lines[:, None] - begin - np.array([0.0, 3 * 0.625, 6 * 0.625])).min(axis=0).max() < 1e-9
+    assert primed.conductor.metres == (Metre(0, 3, 4),)
+    assert abs(primed.conductor.tempos[0].seconds / 0.625 - 1) < 0.34
+    assert make_plan(None, None, scale(5, 0.77), GenerationOptions()).conductor == UNSAID
+
+
+def test_a_primer_before_a_pickup_is_in_whole_bars() -> None:
+    begun = WALTZ.begun_at(2 * 0.625).after(4.0)
+    assert begun.metres == (Metre(0, 3, 4), Metre(6, 1, 4), Metre(7, 3, 4))
+    assert float(begun.seconds(6)) == pytest.approx(4.0)
+
+
+SCORE = """<score-partwise><part-list><score-part id="P"><part-name>P</part-name></score-part></part-list><part id="P">
+<measure number="0"><attributes><divisions>2</divisions><key><fifths>-3</fifths><mode>minor</mode></key>
+<time><beats>3</beats><beat-type>4</beat-type></time></attributes><direction><direction-type><metronome>
+<beat-unit>quarter</beat-unit><per-minute>90</per-minute></metronome></direction-type></direction>{0}</measure>
+<measure number="1">{1}{1}{1}</measure>
+<measure number="2"><attributes><time><beats>2</beats><beat-type>4</beat-type></time></attributes>{1}{1}
+<barline location="right"><repeat direction="backward"/></barline></measure></part></score-partwise>"""
+QUARTER = "<note><pitch><step>C</step><octave>4</octave></pitch><duration>2</duration></note>"
+
+
+def test_a_score_s_bars_are_those_that_are_played(tmp_path: Path) -> None:
+    (tmp_path / "a.musicxml").write_text(SCORE.format(QUARTER, QUARTER))
+    notes, conductor = read_notes(tmp_path / "a.musicxml")
+    assert len(notes) == 12
+    first = (Metre(0, 1, 4), Metre(1, 3, 4), Metre(4, 2, 4))
+    again = tuple(metre._replace(quarters=metre.quarters + 6) for metre in first)
+    assert conductor == Conductor((Tempo(0, 60 / 90),), (*first, *again), (Key(0, -3, True),))
+
+
+@pytest.mark.parametrize(
+    ("music", "pickup"),
+    [
+        ("D2|G4B2|A6|", 1), ("|:D>E|G4B2|A4:|", 1), ('"G"(3DEF|G4B2|A6|', 1), ("{c}d[K:D]|G4B2|A6|", 0.5),
+        ("G4B2|A6|", 3), ("z2D2|G4B2|", 2), ("[DG]2|G4B2|", 1),
+    ],
+)  # fmt: skip
+def test_a_pickup_in_abc(tmp_path: Path, music: str, pickup: float) -> None:
+    """abc2midi lets bars be counted from the first note."""
+    (tmp_path / "a.abc").write_text(f"X:1\nM:3/4\nL:1/8\nQ:1/4=96\nK:G\n{music}\n")
+    conductor = read_notes(tmp_path / "a.abc").conductor
+    assert conductor.tempos == (Tempo(0, 0.625),)
+    assert conductor.bar_lines(4.0)[:2].tolist() == [0, pickup * 0.625]
+    assert conductor.metres[-1][1:] == (3, 4)
+
+
+def test_a_tune_in_text_has_its_tempos() -> None:
+    conductor = read_notes("tempo=90 C4 D4:1/2 tempo=60 E4").conductor
+    assert conductor == Conductor((Tempo(0, 2 / 3), Tempo(1.5, 1)))
+
+
+def test_bars_of_four_where_nothing_is_said() -> None:
+    assert UNSAID.bar_lines(6.1).tolist() == [0, 2, 4, 6]
+    assert UNSAID.begun_at(1.5).metres == (Metre(0, 1, 4), COMMON_TIME._replace(quarters=1.0))
