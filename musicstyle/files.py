@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _NAME_BYTES = 8  # of what is not yet whole
+# Windows moves nothing that another program reads, as a virus scanner does with whatever is new; seconds between tries.
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6) if os.name == "nt" else ()
 
 
 @contextmanager
@@ -38,7 +41,7 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         try:
             yield beside
             beside.chmod(mode)  # some writers put a file of their own in its place
-            beside.replace(target)
+            _patiently(beside.replace, target)
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
@@ -75,8 +78,8 @@ def replace_folder(folder: Path) -> Iterator[Path]:
         yield new
         if folder.exists():
             shutil.rmtree(old, ignore_errors=True)
-            folder.rename(old)
-        new.rename(folder)
+            _patiently(folder.rename, old)
+        _patiently(new.rename, folder)
         shutil.rmtree(old, ignore_errors=True)
     finally:  # Ctrl-C too
         put_back(folder)
@@ -103,7 +106,17 @@ def where_kept(folder: Path) -> Path | None:
 def put_back(folder: Path) -> None:
     """Put a folder that was set aside into its place, if nothing stands there."""
     if not folder.exists() and set_aside(folder).exists():
-        set_aside(folder).rename(folder)
+        _patiently(set_aside(folder).rename, folder)
+
+
+def _patiently(move: Callable[[Path], object], target: Path) -> None:
+    for seconds in _PAUSES:
+        try:
+            move(target)
+            return
+        except PermissionError:
+            time.sleep(seconds)
+    move(target)
 
 
 def as_text(message: str) -> str:

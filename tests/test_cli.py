@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import itertools
+import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from unittest.mock import Mock
 
 import click
@@ -19,6 +21,7 @@ from musicstyle.cli._group import LazyGroup, Program, Verb
 from musicstyle.cli.data import VERBS as DATA_VERBS
 from musicstyle.errors import CheckpointError, MidiError, UsageError
 
+ROOT = Path(__file__).parent.parent
 HEAVY = (
     "torch",
     "numpy",
@@ -153,6 +156,15 @@ def test_a_closed_pipe_is_no_news() -> None:
         assert process.stderr.read() == b""
 
 
+def test_a_name_that_stdout_cannot_spell_is_no_failure(tmp_path: Path) -> None:
+    """Windows has such a stdout wherever it is no console."""
+    command = [sys.executable, "-m", "musicstyle", "melody", "C4 D4", "--out", "Dvo\u0159\xe1k.mid"]
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, check=False)
+    assert (done.returncode, done.stdout) == (0, b"Dvo?\xe1k.mid\n"), done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["Dvo\u0159\xe1k.mid"]
+
+
 @pytest.mark.parametrize("ears", ["2>&-", "2>/dev/full"])
 def test_what_nobody_can_be_told_is_no_failure(ears: str) -> None:
     command = f"{sys.executable} -m musicstyle melody 'tempo=60 C4 D4' {ears}"
@@ -176,6 +188,21 @@ def test_words_of_third_parties_to_programmers_stay_unsaid(monkeypatch: pytest.M
     monkeypatch.setattr(LazyGroup, "get_command", Mock(return_value=warn))
     result = CliRunner().invoke(main, ["generate"])
     assert (result.exit_code, result.stdout, result.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.parametrize(
+    ("system", "path", "typed"),
+    [
+        ("posix", PurePosixPath("runs/mine/best"), "runs/mine/best"),
+        ("posix", PurePosixPath("my runs/it's"), "'my runs/it'\"'\"'s'"),
+        ("nt", PureWindowsPath("runs/mine/best"), r"runs\mine\best"),
+        ("nt", PureWindowsPath("my runs/it's"), '"my runs\\it\'s"'),
+    ],
+)
+def test_a_path_can_be_typed_again(monkeypatch: pytest.MonkeyPatch, system: str, path: PurePath, typed: str) -> None:
+    with monkeypatch.context() as there:
+        there.setattr("os.name", system)
+        assert _console.as_argument(path) == typed
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import Mock
 
@@ -18,11 +20,12 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.launchers.subprocess_script import _basic_subprocess_cmd
 from refusals import refused
 from safetensors.torch import load_file
 
 from musicstyle.cli import main
-from musicstyle.cli.train import _as_json, _model_config, _training_options
+from musicstyle.cli.train import _as_json, _model_config, _name_program, _training_options
 from musicstyle.corpus.store import Corpus
 from musicstyle.files import set_aside
 from musicstyle.model.checkpoint import CONFIG
@@ -491,6 +494,16 @@ def test_two_processes_learn_what_one_does(folder: Path) -> None:
     one, two = weights
     # Sums in another order: 8e-5. Were each process to divide by its own ids, 5e-3.
     torch.testing.assert_close(two, one, rtol=0, atol=5e-4)
+
+
+def test_other_processes_are_told_what_to_run_by_an_archive_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As musicstyle.exe on Windows is, an archive with a module __main__ that nobody else can import by that name."""
+    program = ModuleType("__main__")
+    program.__spec__ = ModuleSpec("__main__", None)
+    monkeypatch.setitem(sys.modules, "__main__", program)
+    monkeypatch.setattr(sys, "argv", ["musicstyle", "train", "--devices", "2"])
+    _name_program()
+    assert _basic_subprocess_cmd() == [sys.executable, "-m", "musicstyle.__main__", "train", "--devices", "2"]
 
 
 @pytest.mark.slow

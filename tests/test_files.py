@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from musicstyle import files
 from musicstyle.errors import MidiError, MusicstyleError, UsageError
 from musicstyle.files import all_or_none, put_back, replace_folder, set_aside, write_atomically
 
@@ -117,6 +118,29 @@ def test_there_is_always_a_whole_folder_whenever_a_process_is_killed(
     monkeypatch.setattr(Path, "rename", watched)
     filled(run, "second")
     assert moments[2:] == [[False, True]]
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "second"]
+
+
+def test_what_a_reader_holds_for_a_moment_is_moved_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows."""
+    refusals, rename = [2, 0, 2], Path.rename
+
+    def held(path: Path, target: Path) -> Path:
+        if refusals and refusals[0]:
+            refusals[0] -= 1
+            raise PermissionError(errno.EACCES, "Access is denied", str(path))
+        del refusals[:1]
+        return rename(path, target)
+
+    monkeypatch.setattr(files, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(Path, "rename", held)
+    for text in ("first", "second"):
+        filled(tmp_path / "run", text)
+    assert not refusals
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "second"]
+    refusals[:] = [4]
+    with pytest.raises(PermissionError):
+        filled(tmp_path / "run", "third")
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "second"]
 
 

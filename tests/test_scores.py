@@ -8,7 +8,7 @@ import threading
 import zipfile
 from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import mido
 import numpy as np
@@ -168,6 +168,14 @@ def test_a_tune_itself_in_place_of_a_file(tmp_path: Path) -> None:
     for name in ("C4.txt", "A1 Something.mid"):
         with pytest.raises(MidiError, match="no such file"):
             read_notes(name)
+
+
+def test_a_tune_may_have_passed_for_a_path_on_windows() -> None:
+    tune = "tempo=90 C4:3/4 D4:1/3 | R:1/2 E4"
+    text = str(PureWindowsPath(tune))
+    assert text != tune
+    assert looks_like_tune(text)
+    assert format_tune(parse_tune(text).notes) == format_tune(parse_tune(tune).notes)
 
 
 def test_tracks_are_midi_s(tmp_path: Path) -> None:

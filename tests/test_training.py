@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import math
 import multiprocessing
@@ -50,7 +51,7 @@ from musicstyle.training.loss import (
 from musicstyle.training.optimizers import is_matrix, make_optimizers
 from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
-from musicstyle.training.state import find_last
+from musicstyle.training.state import LOCK, claimed, find_last
 from musicstyle.training.teacher import Teacher
 
 SMALL = ModelConfig(
@@ -219,6 +220,31 @@ def test_a_validation_that_is_no_number_ends_the_run_and_leaves_the_best(
         run(corpus, tmp_path, dataclasses.replace(OPTIONS, save_every=5))
     assert load_checkpoint(tmp_path / "best")[1]["step"] == 5
     assert load_checkpoint(tmp_path / "last")[1]["step"] == 5
+
+
+def test_a_resumed_run_holds_no_file_of_what_it_will_replace(corpus: Path, tmp_path: Path) -> None:
+    """On Windows a mapped file cannot be moved, nor its folder."""
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("the system does not tell which files are mapped")
+    run(corpus, tmp_path, OPTIONS, stop=4)
+    trainer = Trainer(SMALL, OPTIONS, corpus, tmp_path, make_fabric("cpu", "32-true"))
+    trainer.resume()
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+
+
+def test_a_claim_ends_well_where_open_files_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows, where the lock itself removes its file when it is let go of."""
+    unlink = Path.unlink
+
+    def refuse(path: Path, **given: bool) -> None:
+        if path.name == LOCK:
+            raise PermissionError(errno.EACCES, "is being used by another process", str(path))
+        unlink(path, **given)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for _ in range(2):
+        with claimed(tmp_path / "run"):
+            pass
 
 
 def test_a_run_without_a_validation_yet_is_saved_as_json_and_resumed(corpus: Path, tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
+import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -47,6 +50,12 @@ def complain(message: str) -> None:
         click.echo(f"musicstyle: error: {_one_line(message)}", err=True)
 
 
+def spell_what_can_be(stream: object) -> None:
+    """Have "?" stand for letters that a stream's encoding lacks, as that of pipes on Windows lacks most of them."""
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="replace")
+
+
 def give(result: Path | dict[str, Any]) -> None:
     """A result, on stdout: a path, or one line of JSON."""
     if speaks():
@@ -63,6 +72,11 @@ def without_infinity(value: Any) -> Any:
 def tell(line: str) -> None:
     """A line of a result for a person, on stdout."""
     click.echo(as_text(line))
+
+
+def as_argument(path: PurePath) -> str:
+    """A path as it is typed in a command: Windows' shell knows no single quotes."""
+    return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from musicstyle.cli._console import complain, say
+from musicstyle.cli._console import complain, say, spell_what_can_be
 from musicstyle.errors import MusicstyleError
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
@@ -65,6 +65,7 @@ class Program(LazyGroup):
         prog_name = prog_name or "musicstyle"  # also when called as `python -m musicstyle`
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
+        spell_what_can_be(sys.stdout)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # third parties' words to programmers
             sys.exit(self._exit_code(args, prog_name, **extra))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import shlex
 import signal
+import sys
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from musicstyle.cli._console import Meter, give, say, speaks, without_infinity
+from musicstyle.cli._console import Meter, as_argument, give, say, speaks, without_infinity
 from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._device import device_option
 from musicstyle.cli._flags import settings_are_flags, was_given
@@ -157,7 +158,7 @@ def train(
     corpus = open_corpus(data)
     if precision == "auto":
         precision = saved.get("training", {}).get("precision", precision)
-    again = f"musicstyle train --data {shlex.quote(str(data))} --out {shlex.quote(str(out))}{asked} --resume"
+    again = f"musicstyle train --data {as_argument(data)} --out {as_argument(out)}{asked} --resume"
     if speaks():  # before the other processes begin, which write nothing
         click.get_current_context().with_resource(claimed(out))
     with _memory_is_named(device):
@@ -235,12 +236,20 @@ def _make_trainer(
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         fabric = make_fabric(*machine)
+        _name_program()
         fabric.launch()
     except Exception as error:  # Fabric refuses impossible machines with many types
         raise UsageError(f"--device, --precision, --devices and --nodes don't fit this machine: {error}") from error
     if threads is not None:
         torch.set_num_threads(threads)  # the launch sets its own
     return Trainer(config, options, corpus.path, out, fabric)
+
+
+def _name_program() -> None:
+    """Tell what the other processes are to run: Windows' musicstyle.exe is an archive, and its module has no name."""
+    program = sys.modules["__main__"]
+    if getattr(program.__spec__, "name", None) == "__main__":
+        program.__spec__ = find_spec("musicstyle.__main__")
 
 
 @contextmanager
@@ -386,7 +395,7 @@ def _conclude(trainer: Trainer, report: Report | None, as_json: bool) -> None:
         say(f"{report.steps} steps, {report.tokens:,} tokens, {best_nll}")
         hears = trainer.config
         inputs = " --style PERFORMANCE.mid" * hears.hears_style + " --melody TUNE.mid" * hears.hears_melody
-        say(f"play: musicstyle generate --checkpoint {shlex.quote(str(best))}{inputs}")
+        say(f"play: musicstyle generate --checkpoint {as_argument(best)}{inputs}")
     if as_json:
         last = {} if report is None else _as_json(report)
         give({**last, "done": True, "checkpoint": str(best), "best_validation_nll": without_infinity(trainer.best)})

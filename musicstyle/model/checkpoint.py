@@ -35,7 +35,8 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(folder / WEIGHTS, {name: t.detach().to(dtype) for name, t in model.state_dict().items()})
     with write_atomically(folder / CONFIG) as path:
-        path.write_text(json.dumps({"format": FORMAT, "model": model.config.to_dict(), **facts}, indent=2) + "\n")
+        text = json.dumps({"format": FORMAT, "model": model.config.to_dict(), **facts}, indent=2)
+        path.write_text(text + "\n", encoding="utf-8")
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -59,7 +60,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     try:
-        facts = json.loads(path.read_text())
+        facts = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{folder}: no checkpoint there ({CONFIG} is missing)") from None
     except NotADirectoryError:

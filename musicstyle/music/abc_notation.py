@@ -121,7 +121,8 @@ def _as_midi(lines: list[str]) -> bytes:
     with TemporaryDirectory() as folder:
         source, out = Path(folder, "tune.abc"), Path(folder, "tune.mid")
         source.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        command = [os.environ["SYMUSIC_ABC2MIDI"], str(source), "-o", str(out), *_OPTIONS]
+        # Names without their folder, which abc2midi on Windows could not read in letters of another code page.
+        command = [os.environ["SYMUSIC_ABC2MIDI"], source.name, "-o", out.name, *_OPTIONS]
         try:
             said = subprocess.run(command, capture_output=True, check=False, timeout=_MAX_SECONDS, cwd=folder)  # noqa: S603
         except subprocess.TimeoutExpired:

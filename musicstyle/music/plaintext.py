@@ -84,7 +84,7 @@ def looks_like_tune(text: str) -> bool:
 def _words(text: str) -> list[tuple[int, str]]:
     """(line, word) of a tune, from line 1, without bar lines and remarks."""
     words = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.replace("\\", "/").splitlines(), 1):  # what Windows' paths make of 3/4
         for word in line.split():
             if word.startswith("#"):
                 break

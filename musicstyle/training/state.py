@@ -56,7 +56,7 @@ def restore_optimizers(optimizers: Sequence[Optimizer], tensors: dict[str, Tenso
     states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
     for key, value in tensors.items():
         owner, number, name = key.split(".", 2)
-        states[int(owner)].setdefault(int(number), {})[name] = value
+        states[int(owner)].setdefault(int(number), {})[name] = value.clone()  # not the mapped file, which is replaced
     for optimizer, state in zip(optimizers, states, strict=True):
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
@@ -76,7 +76,7 @@ def save(
     try:
         with replace_folder(folder) as new:
             save_checkpoint(new, model, facts, torch.float16 if optimizers is None else torch.float32)
-            (new / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
+            (new / HISTORY).write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
             if optimizers is not None:
                 save_tensors(new / OPTIMIZERS, optimizer_tensors(optimizers))
     except OSError as error:
@@ -101,14 +101,17 @@ def claimed(out: Path) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise TrainingError(f"{out}: cannot be written ({error.strerror}); mend that and call again") from error
-    with lock:
-        try:
-            yield
-        finally:
-            (out / LOCK).unlink(missing_ok=True)
-            if made:
-                with suppress(OSError):  # it holds something
-                    out.rmdir()
+    try:
+        with lock:
+            try:
+                yield
+            finally:
+                with suppress(PermissionError):  # Windows removes nothing that is open; there FileLock does, afterwards
+                    (out / LOCK).unlink(missing_ok=True)
+    finally:
+        if made:
+            with suppress(OSError):  # it holds something
+                out.rmdir()
 
 
 def remove_run(out: Path) -> None:
@@ -154,7 +157,7 @@ def restore(
     with _damage_named(folder / OPTIMIZERS) as path:
         restore_optimizers(optimizers, load_file(path))
     with _damage_named(folder / HISTORY) as path:
-        history = json.loads(path.read_text())
+        history = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(history, list):
             raise TypeError("not a list")
     return facts, history
