@@ -25,7 +25,8 @@ from refusals import refused
 from safetensors.torch import load_file
 
 from musicstyle.cli import main
-from musicstyle.cli.train import _as_json, _model_config, _name_program, _training_options
+from musicstyle.cli._machine import name_program, usual_workers
+from musicstyle.cli.train import _as_json, _model_config, _training_options
 from musicstyle.corpus.store import Corpus
 from musicstyle.files import set_aside
 from musicstyle.model.checkpoint import CONFIG
@@ -502,7 +503,7 @@ def test_other_processes_are_told_what_to_run_by_an_archive_too(monkeypatch: pyt
     program.__spec__ = ModuleSpec("__main__", None)
     monkeypatch.setitem(sys.modules, "__main__", program)
     monkeypatch.setattr(sys, "argv", ["musicstyle", "train", "--devices", "2"])
-    _name_program()
+    name_program()
     assert _basic_subprocess_cmd() == [sys.executable, "-m", "musicstyle.__main__", "train", "--devices", "2"]
 
 
@@ -565,3 +566,10 @@ def test_the_models_shape_comes_from_the_flag_then_the_saved_run_then_the_preset
     assert (wider.width, wider.feedforward_width) == (576, PRESETS["base"].feedforward_width * 576 // 384)
     longer = _model_config(None, none_given(window=4096), saved)
     assert (longer.window, longer.max_distance, longer.combine) == (4096, 1024, "concat")  # base's do not
+
+
+def test_a_gpu_has_more_processes_draw_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, devices, workers in ((16, 1, 12), (8, 1, 7), (16, 4, 3), (2, 1, 1), (1, 1, 1)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _pid, n=cores: set(range(n)), raising=False)
+        assert usual_workers("cuda", devices) == workers
+        assert usual_workers("cpu", devices) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from musicstyle.evaluation.interpolation import Line, relative_distance, spearman
@@ -103,6 +103,7 @@ def test_equal_vectors_find_nothing_for_certain() -> None:
 
 
 @given(st.integers(0, 500))
+@example(206)  # summed in another order, a mean is rounded otherwise
 def test_copies_are_ties_in_32_bits_too_so_that_the_order_of_crops_is_nothing(seed: int) -> None:
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(12, 150)).astype(np.float32)[rng.integers(12, size=40)]

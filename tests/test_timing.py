@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from musicstyle.generation.rules import EARLY_STEPS, LATE_STEPS
@@ -94,6 +94,7 @@ def test_a_strike_plays_one_note_and_an_ornament_is_no_second() -> None:
 
 
 @given(seed=SEEDS)
+@example(seed=1573)  # an older note is waited for and does not come
 def test_notes_of_the_tune_that_sounded_sound_still(seed: int) -> None:
     """However near, in whatever order and at once they are struck, within the time that the grammar gives them."""
     rng = np.random.default_rng(seed)
@@ -153,5 +154,5 @@ def test_nothing_begins_after_the_end(seed: int) -> None:
     keeper = Timekeeper(asked, 0.0, end)
     moved = in_time(played, keeper)
     assert moved.start.max() <= end + 5e-4
-    assert keeper.sounds(np.array([end + 5.0])) == round(end + 5.0, 3)
+    assert keeper.sounds(np.array([end + 5.0])) == round(end + 5.0, 6)
     assert list(as_heard(Timekeeper(asked, 0.0, end), played)) == moved.start.tolist()

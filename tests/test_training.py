@@ -22,6 +22,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.mpi import MPIEnvironment
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -138,6 +139,17 @@ def test_bf16_where_the_machine_multiplies_in_it(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert choose_precision(device) == precision
+
+
+def test_an_mpi4py_without_an_mpi_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its wheels bring none, and raise what Fabric does not catch."""
+
+    def detect() -> bool:
+        raise RuntimeError("cannot load MPI library")
+
+    monkeypatch.setattr(MPIEnvironment, "detect", staticmethod(detect))
+    for devices in (1, 2):
+        make_fabric("cpu", devices=devices)
 
 
 def test_it_learns_and_keeps_the_best(corpus: Path, tmp_path: Path) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import signal
-import sys
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -18,6 +15,7 @@ from musicstyle.cli._corpus import open_corpus
 from musicstyle.cli._device import device_option
 from musicstyle.cli._flags import settings_are_flags, was_given
 from musicstyle.cli._group import StoppedError
+from musicstyle.cli._machine import GPU_WORKERS, launched, memory_is_named, usual_workers, who_ended
 from musicstyle.cli._paths import A_PATH
 from musicstyle.cli._training import (
     MODEL_CHOICES,
@@ -27,7 +25,7 @@ from musicstyle.cli._training import (
     refuse_two_models,
 )
 from musicstyle.devices import find_device
-from musicstyle.errors import MusicstyleError, TrainingError, UsageError
+from musicstyle.errors import MusicstyleError, TrainingError
 from musicstyle.files import where_kept
 from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
 from musicstyle.training.options import StyleInput, TrainingOptions
@@ -93,7 +91,12 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @_setting("--seed", "seed", "Of weights, crops and dropout.", click.IntRange(0, 2**31))
 @_setting("--validate-every", "validate_every", "Steps between validations.", AT_LEAST_1)
 @_setting("--save-every", "save_every", "Steps between saves for --resume.", AT_LEAST_1)
-@_setting("--workers", "workers", "Processes that draw batches; a GPU wants about 8.", click.IntRange(0))
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Processes that draw batches, for each of --devices.  "
+    f"[default: {TrainingOptions().workers}; on a GPU a core each, {GPU_WORKERS} at most]",
+)
 @device_option("auto")
 @click.option(
     "--precision",
@@ -151,6 +154,8 @@ def train(
         refuse_to_shrink(init, begun["model"], config)
     if given["tokens"] is None and not resume:
         given["tokens"] = config.window
+    if given["workers"] is None and not resume:
+        given["workers"] = usual_workers(device, devices)
     with settings_are_flags():
         options = _training_options(given, saved, tuning=init is not None)
         options.refuse_uneven_shares(devices * nodes)  # before more processes begin, each of which would say it
@@ -161,7 +166,7 @@ def train(
     again = f"musicstyle train --data {as_argument(data)} --out {as_argument(out)}{asked} --resume"
     if speaks():  # before the other processes begin, which write nothing
         click.get_current_context().with_resource(claimed(out))
-    with _memory_is_named(device):
+    with memory_is_named(device):
         trainer = _make_trainer(config, options, corpus, out, (device, precision, devices, nodes), threads)
         _take_up(trainer, init, resume)
         trainer.replaces = force
@@ -230,39 +235,12 @@ def _make_trainer(
 ) -> Trainer:
     import torch
 
-    from musicstyle.training.loop import Trainer, make_fabric
+    from musicstyle.training.loop import Trainer
 
-    for name in ("lightning.fabric", "lightning_fabric", "torch.distributed"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        fabric = make_fabric(*machine)
-        _name_program()
-        fabric.launch()
-    except Exception as error:  # Fabric refuses impossible machines with many types
-        raise UsageError(f"--device, --precision, --devices and --nodes don't fit this machine: {error}") from error
+    fabric = launched(*machine)
     if threads is not None:
         torch.set_num_threads(threads)  # the launch sets its own
     return Trainer(config, options, corpus.path, out, fabric)
-
-
-def _name_program() -> None:
-    """Tell what the other processes are to run: Windows' musicstyle.exe is an archive, and its module has no name."""
-    program = sys.modules["__main__"]
-    if getattr(program.__spec__, "name", None) == "__main__":
-        program.__spec__ = find_spec("musicstyle.__main__")
-
-
-@contextmanager
-def _memory_is_named(device: str) -> Iterator[None]:
-    """Within it, what torch raises where memory is out, of one type on a GPU and of another on a CPU, is a line."""
-    import torch
-
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        raise MusicstyleError(f"out of memory on {device}; lower --batch-size, --tokens or --width") from None
 
 
 def _take_up(trainer: Trainer, init: Path | None, resume: bool) -> None:
@@ -304,7 +282,7 @@ def _follow(trainer: Trainer, as_json: bool, again: str) -> Report | None:
     except KeyboardInterrupt:
         raise _stopped(trainer, again) from None
     except RuntimeError as error:
-        ended = _who_ended(error, trainer.fabric.world_size)
+        ended = who_ended(error, trainer.fabric.world_size)
         if ended is None:
             raise
         if trainer.stop:  # the Ctrl-C ended it before it could agree
@@ -322,16 +300,6 @@ def _give_or_stop(trainer: Trainer, report: Report) -> None:
     except OSError as error:
         say(f"stdout: cannot be written ({error.strerror})")
         trainer.stop = True
-
-
-def _who_ended(error: RuntimeError, processes: int) -> str | None:
-    """What torch says of a process which draws batches, or one of several that train, that is no more; else None."""
-    why = "killed (out of memory, or of /dev/shm?)"
-    if "DataLoader worker" in str(error):
-        return f"a process of the run was {why}"
-    if processes > 1 and "by peer" in str(error):
-        return f"another process of the run ended, {why} if it says nothing itself"
-    return None
 
 
 @contextmanager

@@ -28,6 +28,7 @@ The paper (Choi et al. 2020) has neither (b) nor (c), and of (a) the average sim
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -172,7 +173,7 @@ def retrieval(vectors: np.ndarray, labels: np.ndarray, silent: np.ndarray | None
     return Retrieval(
         recall_1=float((rank <= 1).mean()),
         recall_5=float((rank <= 5).mean()),
-        mrr=float((1 / rank).mean()),
+        mrr=math.fsum(1 / rank) / len(rank),  # the same in any order
         chance=float(chance.mean()),
         queries=int(asked.sum()),
         left_out=int((~asked).sum()),

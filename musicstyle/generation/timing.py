@@ -71,15 +71,15 @@ class Timekeeper:
         asked = mine.popleft()
         if seconds == self._played[-1]:  # two notes of the tune at once: what the first asks for, and near the second
             self._sounds[-1] = max(self._sounds[-1], asked - REACH_SECONDS)
-        else:  # an older note that still waits may come, and would be late
+        else:  # an older note that still waits may come, and would be late; or it may not
             oldest = min((waiting[0] for waiting in self._waiting.values() if waiting), default=np.inf)
-            self._fix(seconds, min(asked, oldest + REACH_SECONDS / 2))
+            self._fix(seconds, min(asked, max(oldest + REACH_SECONDS / 2, asked - REACH_SECONDS)))
 
     def sounds(self, seconds: np.ndarray) -> np.ndarray:
-        """When that sounds which the model plays then, in whole milliseconds as a MIDI file counts them, (n,) each."""
+        """When that sounds which the model plays then, to the microsecond, (n,) each."""
         free = self._free()
         later = [free, max(free, np.max(seconds, initial=0.0)) + FREE_SECONDS]
-        return np.interp(seconds, self._played + later, self._sounds + later).round(3)
+        return np.interp(seconds, self._played + later, self._sounds + later).round(6)
 
     def _free(self) -> float:
         """The second at which time is the model's own again, unless a note of the tune comes before."""

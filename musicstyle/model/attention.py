@@ -200,5 +200,7 @@ class CrossAttention(nn.Module):
         q, silence = q * self.head_width**-0.5, silence.to(q.dtype)
         # Spelt out, some rows at a time: on a CPU twice as fast as torch's fused kernel (docs/experiments.md).
         rows = zip(*(torch.split(part, rows_at_once(q.device), dim=2) for part in (q, silence)), strict=True)
-        out = torch.cat([(some @ k.transpose(-1, -2) + silent).softmax(dim=-1) @ v for some, silent in rows], dim=2)
+        products = (some @ k.transpose(-1, -2) + silent for some, silent in rows)
+        # The type is said, because CUDA's autocast would make and keep float32.
+        out = torch.cat([some.softmax(dim=-1, dtype=v.dtype) @ v for some in products], dim=2)
         return self.project_out(out.transpose(1, 2).flatten(2))

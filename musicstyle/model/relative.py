@@ -172,7 +172,7 @@ class _Attend(torch.autograd.Function):
             products = logits(q, turned_q, k, table, block, reach)
             if silent is not None:
                 products += silent[..., block.keys]
-            shares = products.softmax(dim=-1).to(v.dtype)  # CUDA's autocast gives float32
+            shares = products.softmax(dim=-1, dtype=v.dtype)  # unasked, CUDA's autocast gives float32
             outputs.append(shares @ v[:, :, block.keys])
             if learning:
                 kept.append(shares)

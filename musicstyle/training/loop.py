@@ -11,6 +11,10 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.lsf import LSFEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -83,7 +87,14 @@ def make_fabric(device: str, precision: str = "auto", devices: int = 1, nodes: i
     """Lightning Fabric for a device that is there, in torch's words; precision "auto" is its `choose_precision`."""
     if precision == "auto":
         precision = choose_precision(device)
-    return Fabric(accelerator=device, devices=devices, num_nodes=nodes, precision=precision)  # type: ignore[arg-type]
+    # Asked about machines only where there are several: an mpi4py that finds no MPI has Fabric fail when it looks.
+    plugins = [LightningEnvironment()] if nodes == 1 and not _launched() else None
+    return Fabric(accelerator=device, devices=devices, num_nodes=nodes, precision=precision, plugins=plugins)  # type: ignore[arg-type]
+
+
+def _launched() -> bool:
+    """Whether torchrun or a scheduler began this process, and so its fellows too."""
+    return any(one.detect() for one in (TorchElasticEnvironment, SLURMEnvironment, LSFEnvironment))
 
 
 class Trainer:
