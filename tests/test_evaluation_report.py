@@ -576,6 +576,11 @@ def _check_page(report: dict[str, Any]) -> None:
     html = page(report)
     assert html.count("<svg") == 4
     assert not re.search(r'(src|href)="(?!#)|@import|url\((?!#)', html)  # nothing from outside
+    identities = re.findall(r' id="([^"]*)"', html)
+    assert len(identities) == len(set(identities))
+    assert html.count('<svg role="img" aria-label=') == 4
+    assert "default-src 'none'" in html
+    assert 'name="viewport"' in html
     likelihood = report["likelihood"]
     assert likelihood["published"] == {}  # of other music
     assert "1.706" not in html

@@ -269,6 +269,18 @@ def test_no_title_breaks_a_picture_or_a_page(tmp_path: Path, title: str) -> None
     assert ET.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
 
 
+@pytest.mark.parametrize("letter", ["W", "i"])
+def test_a_long_title_ends_before_the_legend(tmp_path: Path, letter: str) -> None:
+    from matplotlib.image import imread
+
+    def top(title: str) -> np.ndarray:
+        write_picture(tmp_path / "a.png", note(60), note(60), title)
+        return imread(tmp_path / "a.png")[:70, :, :3]
+
+    written = np.abs(top(letter * 60) - top("")).max(axis=(0, 2)) > 0.01
+    assert 0 < np.flatnonzero(written).max() < 1195  # of 1690; the melody's frame begins there
+
+
 def test_drawing_leaves_pyplot_alone(tmp_path: Path) -> None:
     import matplotlib.pyplot as plt
 
@@ -333,6 +345,47 @@ def test_a_browser_runs_the_script_of_a_page(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=120, check=True,
     ).stdout  # fmt: skip
     assert 'aria-valuemax="2.5"' in shown  # the roll writes what it shows into the document
+
+
+STEER = """<script>
+const piece = document.querySelector(".piece"), sound = piece.querySelector("audio");
+const places = ["End", "PageDown", "ArrowUp", "ArrowDown", "ArrowDown", "PageUp", "ArrowLeft", "Home"].map(key => {
+  piece.querySelector(".roll").dispatchEvent(new KeyboardEvent("keydown", { key, cancelable: true }));
+  return sound.currentTime;
+});
+dispatchEvent(new Event("beforeprint"));
+const paper = [colours().card];
+dispatchEvent(new Event("afterprint"));
+document.title = JSON.stringify([places, paper.concat(colours().card)]);
+</script>"""
+
+
+@pytest.mark.slow
+def test_a_page_is_steered_by_keys_as_sliders_are_and_printed_on_white(tmp_path: Path) -> None:
+    # Keys: WAI-ARIA Authoring Practices 1.2, slider.
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium here")
+    write_page(tmp_path / "page.html", [Piece("A", note(60, end=50.0))])
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    (tmp_path / "page.html").write_text(page.replace("</body>", f"{STEER}</body>"), encoding="utf-8")
+    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
+    flags += " --blink-settings=preferredColorScheme=0"  # dark
+    shown = subprocess.run(
+        [browser, *flags.split(), f"--user-data-dir={tmp_path / 'user'}", "--dump-dom", f"file://{tmp_path}/page.html"],
+        capture_output=True, text=True, timeout=120, check=True,
+    ).stdout  # fmt: skip
+    places, cards = json.loads(shown.split("<title>")[1].split("</title>")[0])
+    assert places == [50, 40, 42, 40, 38, 48, 46, 0]
+    assert cards == ["#ffffff", "#1a1e26"]
+
+
+def test_a_page_says_what_orange_is_only_beside_a_tune(tmp_path: Path) -> None:
+    write_page(tmp_path / "a.html", [Piece("A", note(60, end=0.2), note(60, end=0.2)), Piece("B", note(60, end=0.2))])
+    page = Parsed((tmp_path / "a.html").read_text(encoding="utf-8"))
+    swatches = [attributes["class"] for tag, attributes in page.tags if tag == "i"]
+    assert swatches == ["ramp", "ramp melody", "asked", "ramp"]
+    assert [attributes["aria-label"] for tag, attributes in page.tags if tag == "audio"] == ["A", "B"]
 
 
 def test_every_suffix_is_written_and_leaves_one_file(tmp_path: Path) -> None:

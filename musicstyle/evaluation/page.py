@@ -26,8 +26,14 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .2rem .7rem; text-align: right; }
 td { white-space: nowrap; }
 th { border-bottom: 1px solid #999; } th:first-child, td:first-child { text-align: left; }
-svg { max-width: 100%; height: auto; } .note { color: #666; } button { font: inherit; margin-right: .5rem; }
+svg { max-width: 100%; height: auto; } .wide { overflow-x: auto; }
+li, h1 { overflow-wrap: anywhere; } .note { color: #666; } button { font: inherit; margin-right: .5rem; }
 """
+
+POLICY = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
+)
 
 PLAYER = """
 let context = null, playing = [];
@@ -68,9 +74,11 @@ def page(report: Answer) -> str:
     data = json.dumps(samples).replace("<", "\\u003c")
     title = f"musicstyle: {html.escape(str(report['checkpoint']))}"
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">{POLICY}<title>{title}</title>'
         f"<style>{STYLE}</style></head>\n"
-        f"<body><h1>{title}</h1>\n{''.join(sections)}<script>const samples = {data};{PLAYER}</script></body></html>\n"
+        f"<body><main><h1>{title}</h1>\n{''.join(sections)}</main>"
+        f"<script>const samples = {data};{PLAYER}</script></body></html>\n"
     )
 
 
@@ -103,7 +111,7 @@ def _likelihood(report: Answer) -> str:
     return _section(
         "Likelihood, nats per token",
         _table(["mode", "ours", "95 %", "published", *kinds], rows),
-        figures.svg(figures.nll_figure(measured, published)),
+        figures.svg(figures.nll_figure(measured, published), "Nats per token of each mode, as in the table"),
         note,
     )
 
@@ -117,14 +125,15 @@ def _melody(report: Answer) -> str:
         f"50 ms, {row['real_playing_100']:.3f} within 100 ms. Chance is the melody moved away."
     )
     samples = "".join(
-        f'<p><button data-sample="{i}">play</button>{html.escape(sample["name"])}</p>'
+        f'<p><button type="button" data-sample="{i}" aria-label="play {html.escape(sample["name"])}">play</button>'
+        f"{html.escape(sample['name'])}</p>"
         for i, sample in enumerate(report["melody"]["samples"])
     )
-    stop = '<p><button id="silence">stop</button></p>' if samples else ""
+    stop = '<p><button type="button" id="silence">stop</button></p>' if samples else ""
     return _section(
         "Melody",
         _table(["strength", *(name.replace("_", " ") for name in MELODY_COLUMNS)], rows),
-        figures.svg(figures.melody_figure(strengths)),
+        figures.svg(figures.melody_figure(strengths), "Share of the melody's notes by strength, as in the table"),
         note,
     ) + (samples + stop)
 
@@ -142,7 +151,7 @@ def _style(report: Answer) -> str:
     return _section(
         "Style: nearer to its own than to another's",
         _table(["played with", *HIT_COLUMNS, "published similarity"], rows),
-        figures.svg(figures.hits_figure(modes))
+        figures.svg(figures.hits_figure(modes), "Hit rate of each way of playing, as in the table")
         + _table(["own, by feature", *(f.replace("_", " ") for f in features)], by_feature),
         note,
     )
@@ -172,7 +181,9 @@ def _interpolation(report: Answer) -> str:
     line = report["interpolation"]
     single = line["spearman_of_pieces"]
     note = f"{line['pieces']} pieces a point; falls by {line['fall']:.3f}; Spearman of single pieces {single:.2f}."
-    return _section("Between two styles", "", figures.svg(figures.interpolation_figure(line)), note)
+    points = ", ".join(f"{mix:g}: {far:.3f}" for mix, far in zip(line["mixes"], line["distance"], strict=True))
+    drawn = figures.svg(figures.interpolation_figure(line), f"Relative distance from A by share of A: {points}")
+    return _section("Between two styles", "", drawn, note)
 
 
 def _memorisation(report: Answer) -> str:
@@ -223,7 +234,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     def line(cells: Sequence[Any], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(_cell(cell))}</{tag}>" for cell in cells) + "</tr>"
 
-    return "<table>" + line(head, "th") + "".join(line(row, "td") for row in rows) + "</table>"
+    # Wider than a phone: the table is scrolled (by the arrow keys too), not the page.
+    return (
+        f'<div class="wide" role="group" aria-label="Table by {html.escape(head[0])}" tabindex="0"><table>'
+        f"{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table></div>"
+    )
 
 
 def _cell(value: Any) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".html", ".htm")
 SAMPLE_RATE = 32_000  # the piano's recordings hold nothing above 11 kHz, and the page stays small
+UNHEARD = "This browser cannot play the sound (Ogg Vorbis). musicstyle render makes an .mp3 of the MIDI file."
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,19 @@ def _section(piece: Piece, level: str) -> str:
         f"<div><dt>{html.escape(str(name))}</dt><dd>{html.escape('–' if value is None else str(value))}</dd></div>"
         for name, value in piece.facts.items()
     )
-    legend = '<span class="key"><i class="asked"></i>melody asked for</span>' if piece.melody is not None else ""
+    told = f"Piano roll of {title}: click to listen from there"
+    ramp, legend = "", ""
+    if piece.melody is not None:
+        ramp = '<i class="ramp melody"></i>'
+        legend = '<span class="key"><i class="asked"></i>melody asked for, orange where played</span>'
     return f"""
 <section class="piece">
 <{level}>{title}</{level}>
-<canvas class="roll" tabindex="0" role="slider" aria-label="Piano roll of {title}: click to listen from there"></canvas>
+<canvas class="roll" tabindex="0" role="slider" aria-valuenow="0" aria-label="{told}"></canvas>
 <canvas class="whole" aria-hidden="true"></canvas>
-<audio controls preload="auto" src="data:audio/ogg;base64,{_sound(piece.notes)}"></audio>
-<p class="legend"><span class="key">soft<i class="ramp"></i>loud</span>{legend}</p>
+<audio controls aria-label="{title}" preload="auto" src="data:audio/ogg;base64,{_sound(piece.notes)}"></audio>
+<p class="unheard" role="status" hidden>{UNHEARD}</p>
+<p class="legend"><span class="key">soft<i class="ramp"></i>{ramp}loud</span>{legend}</p>
 <dl>{facts}</dl>
 <script type="application/json">{_data(piece)}</script>
 </section>

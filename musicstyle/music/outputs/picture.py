@@ -35,8 +35,8 @@ BLACK_KEYS = (1, 3, 6, 8, 10)
 WIDTH_INCHES, ROW_INCHES, LOW_ROW_INCHES, MARGIN_INCHES, GAP_INCHES = 13.0, 3.4, 2.5, 0.62, 0.36
 DOTS_AN_INCH = 130
 INK, FAINT, LINE, BLACK_KEY = "#1d2330", "#6c7482", "#dfe3ea", "#f3f5f9"
-SOFT, LOUD = "#c3d5ee", "#143a78"  # a note's colour by velocity
-MELODY_SOFT, MELODY_LOUD, MELODY_EDGE = "#ffc58a", "#e0440b", "#b8330a"
+SOFT, LOUD = "#6a95d3", "#102f66"  # a note's colour by velocity; the softest is 3:1 on white
+MELODY_SOFT, MELODY_LOUD, MELODY_EDGE = "#e0791a", "#b32d00", "#8a2200"
 SOFTEST, LOUDEST = 25, 105  # velocities; beyond them the colour stays
 
 
@@ -91,7 +91,7 @@ def _figure(notes: Notes, melody: Notes, title: str) -> Figure:
     rows, row_seconds = _layout(duration)
     row_inches = ROW_INCHES if rows == 1 else LOW_ROW_INCHES
     height = rows * row_inches + (rows - 1) * GAP_INCHES + 2 * MARGIN_INCHES
-    figure = Figure(figsize=(WIDTH_INCHES, height), facecolor="white")
+    figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DOTS_AN_INCH, facecolor="white")
     FigureCanvasAgg(figure)  # draws without a screen and without pyplot's global state
     inches = (MARGIN_INCHES / WIDTH_INCHES, MARGIN_INCHES / height)
     grid = figure.add_gridspec(
@@ -108,8 +108,10 @@ def _figure(notes: Notes, melody: Notes, title: str) -> Figure:
     figure.axes[-1].set_xlabel("time", color=FAINT, fontsize=9)
     top = 1 - inches[1] * 0.42
     heading = _one_line(title)
-    size = min(14.0, 14.0 * 60 / max(1, len(heading)))  # the legend begins where 60 letters end
-    figure.text(inches[0], top, heading, parse_math=False, color=INK, fontsize=size, weight="bold", va="center")
+    shown = figure.text(inches[0], top, heading, parse_math=False, color=INK, fontsize=14, weight="bold", va="center")
+    room = 1 - 1.5 * inches[0] - (0.285 if len(melody) else 0.16)  # the legend begins there
+    wide = shown.get_window_extent().width / figure.bbox.width
+    shown.set_fontsize(14 * min(1, room / max(wide, 1e-9)))
     _legend(figure, top, height, len(melody) > 0)
     return figure
 
