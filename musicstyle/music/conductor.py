@@ -159,7 +159,7 @@ class Conductor:
             line = self._bar_line(line + _SHORTEST_PICKUP)
         left = line - now
         written = round(left / _SHORTEST_PICKUP) * _SHORTEST_PICKUP
-        metres, keys = _from(self._metres, line, written), _from(self.keys, now)
+        metres, keys = _from(self._metres, line, written), _from(self.keys, line - written)
         if written and (pickup := Metre.of_length(0.0, written)):
             metres = [pickup, *metres]
         if abs(left - written) < _SAME_PLACE:
