@@ -17,8 +17,9 @@ from refusals import refused
 
 from musicstyle.cli import main
 from musicstyle.generation.transfer import read_melody
-from musicstyle.music.midi import read_midi, write_midi
+from musicstyle.music.midi import read_midi, read_tracks, write_midi
 from musicstyle.music.notes import Notes
+from musicstyle.music.scores import read_notes
 
 
 def scale(count: int, first: int = 60, start_seconds: float = 0.0) -> Notes:
@@ -185,3 +186,20 @@ def test_a_pipe_is_read_once(folder: Path) -> None:
     assert render("pipe", "--out", "again.mid").exit_code == 0
     writer.join()
     assert read_midi(folder / "again.mid").equals(read_midi(folder / "tune.mid"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tune.abc", "X:1\nL:1/4\nM:3/4\nQ:1/4=90\nK:G\nGAB|c2[dF]|\n"),
+        ("tune.txt", "tempo=96 G4 A4 B4 C5:2 D5"),
+    ],
+)
+def test_a_score_or_a_tune_is_rendered_in_its_bars(folder: Path, name: str, text: str) -> None:
+    Path(name).write_text(text)
+    result = render(name, "--out", "tune-too.mid", "--out", "tune.wav", "--out", "tune.html")
+    assert result.exit_code == 0, result.output
+    asked, written = read_notes(name), read_tracks("tune-too.mid")
+    assert read_midi("tune-too.mid").equals(asked.notes, tolerance_seconds=1e-3)
+    assert written.conductor == asked.conductor
+    assert soundfile.info("tune.wav").duration > asked.notes.duration_seconds

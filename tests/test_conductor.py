@@ -223,7 +223,9 @@ def test_a_score_s_bars_are_those_that_are_played(tmp_path: Path) -> None:
     ("music", "pickup"),
     [
         ("D2|G4B2|A6|", 1), ("|:D>E|G4B2|A4:|", 1), ('"G"(3DEF|G4B2|A6|', 1), ("{c}d[K:D]|G4B2|A6|", 0.5),
-        ("G4B2|A6|", 3), ("z2D2|G4B2|", 2), ("[DG]2|G4B2|", 1),
+        ("G4B2|A6|", 3), ("z2D2|G4B2|", 2), ("[DG]2|G4B2|", 1), ("D2-|D4B2|A6|", 1), ("[C-E-]2|[CE]4B2|A6|", 1),
+        ("|: % a|b\nD2|G4B2|A6:|", 1), ("D2 % a|b\n|G4B2|A6|", 1), ("[V:1]\nD2|G4B2|A6|", 1), ("D2|G6|\nw:a b", 1),
+        ("%%begintext\na|b\n%%endtext\nD2|G4B2|A6|", 1), ("%%MIDI beat 90 80 65 1\nD2|G4B2|A6|", 1),
     ],
 )  # fmt: skip
 def test_a_pickup_in_abc(tmp_path: Path, music: str, pickup: float) -> None:
@@ -233,6 +235,60 @@ def test_a_pickup_in_abc(tmp_path: Path, music: str, pickup: float) -> None:
     assert conductor.tempos == (Tempo(0, 0.625),)
     assert conductor.bar_lines(4.0)[:2].tolist() == [0, pickup * 0.625]
     assert conductor.metres[-1][1:] == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("music", "lines"),
+    [
+        ("D2|G4B2|A6:|:D2|G4B2|A6|", [0, 1, 4, 7, 8, 11, 14, 15, 18]),
+        ("D2|G4B2|A4:|G4B2|A6|", [0, 1, 4, 7, 10, 12, 15]),
+        ("G4B2|A6|c6|\nw:a b c d", [0, 3, 6]),
+        ("A4z2|[M:4/4]A8|A8|", [0, 3, 7]),
+        ("z2G2G2|z2A4-|A4B2|G6|", [0, 3, 6, 9]),
+    ],
+)  # fmt: skip
+def test_bars_in_abc_are_those_that_are_played(tmp_path: Path, music: str, lines: list[float]) -> None:
+    """Short bars at repeats; words, before which abc2midi begins late; a metre behind a rest, told before it."""
+    (tmp_path / "a.abc").write_text(f"X:1\nM:3/4\nL:1/8\nQ:1/4=60\nK:G\n{music}\n")
+    notes, conductor = read_notes(tmp_path / "a.abc")
+    assert conductor.bar_lines(notes.duration_seconds).tolist() == lines
+    assert conductor.tempos == (Tempo(0, 1),)
+    assert conductor.keys == (Key(0, 1, False),)
+
+
+@pytest.mark.parametrize("off", [0.02, -0.02])
+@pytest.mark.parametrize("metre", [Metre(0, 6, 8), Metre(0, 2, 2)])
+def test_a_first_bar_that_is_whole_has_the_metre_of_the_others(metre: Metre, off: float) -> None:
+    begun = Conductor.of([], [metre]).begun_at(metre.bar_quarters * 0.5 + off)
+    assert begun.metres == (metre,)
+
+
+def test_a_sixty_fourth_before_a_bar_belongs_to_it() -> None:
+    assert read_melody("R:3.9375 C4 D4 E4 F4").conductor.metres == (COMMON_TIME,)
+
+
+def test_keys_change_where_bars_begin() -> None:
+    conductor = Conductor.of([], [COMMON_TIME], [Key(0, 0, False), Key(8, 1, False)])
+    assert conductor.begun_at(0.515).keys == (Key(0, 0, False), Key(7, 1, False))  # the pickup is three quarters
+    assert conductor.after(2.0).keys == (Key(0, 0, False), Key(12, 1, False))
+    assert conductor.after(16.0).keys == (Key(0, 0, False), Key(40, 1, False))
+
+
+def test_a_file_is_written_that_can_be_read_at_any_tempo(tmp_path: Path) -> None:
+    notes = scale(3, 3000.0)
+    write_midi(tmp_path / "a.mid", notes, conductor=Conductor.of([Tempo(0, 0.02)]))
+    assert read_midi(tmp_path / "a.mid").equals(notes, tolerance_seconds=A_TICK)
+    waits = [message.time for track in mido.MidiFile(tmp_path / "a.mid").tracks for message in track]
+    assert max(waits) < 2**28  # four bytes
+
+
+def test_a_unit_that_no_number_holds_is_no_metre(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.mid", mido.MetaMessage("time_signature", numerator=6, denominator=8))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"\xff\x58\x04") + 4] = 255
+    data[data.index(b"\x90\x3c\x50") + 2] = 0x85  # which symusic refuses
+    path.write_bytes(data)
+    assert read_tracks(path).conductor == UNSAID
 
 
 def test_a_tune_in_text_has_its_tempos() -> None:

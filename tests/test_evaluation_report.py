@@ -914,7 +914,7 @@ def test_eval_nll(checkpoint: Path, corpus: Corpus) -> None:
     )
     result = json.loads(call(*arguments, "--json").stdout)
     assert set(result["modes"]) == {"both", "melody", "style", "none"}
-    assert (result["pieces"], result["tokens"]) == (3, 180)
+    assert (result["pieces"], result["tokens"], result["crop_tokens"]) == (3, 180, 60)
     other = json.loads(call(*arguments, "--json", "--style-input", "other").stdout)
     assert other["modes"]["both"] != result["modes"]["both"]
     assert other["modes"]["none"] == result["modes"]["none"]

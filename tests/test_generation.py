@@ -406,6 +406,12 @@ def test_refusals(transfer: StyleTransfer) -> None:
     assert GenerationOptions(transpose=np.int64(3), seed=np.int64(2)).transpose == 3
 
 
+def test_numpy_s_numbers_are_taken_as_python_s() -> None:
+    asked = GenerationOptions(seed=np.int64(2), tempo=np.float32(1.5), exact=np.True_)
+    assert asked == GenerationOptions(seed=2, tempo=1.5, exact=True)
+    assert {type(value) for value in dataclasses.asdict(asked).values()} <= {int, float, bool, type(None)}
+
+
 @pytest.mark.parametrize("device", ["potato", *([] if torch.cuda.is_available() else ["cuda", "cuda:1"])])
 def test_a_device_that_there_is_not_is_refused(device: str) -> None:
     with pytest.raises(UsageError, match=f"device {device}: t"):

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicstyle.errors import MidiError, UsageError
+from musicstyle.music.conductor import Conductor, Tempo
 from musicstyle.music.midi import read_midi, read_tracks, write_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.plaintext import format_tune, looks_like_tune, parse_tune
@@ -603,6 +604,35 @@ def test_a_tune_comes_back_from_its_text(rows: list[tuple[int, int, int]]) -> No
         clock += gap + length
     tune = Notes.from_arrays(*zip(*notes, strict=True))
     assert parse_tune(format_tune(tune)).notes.equals(tune, tolerance_seconds=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("tune", "printed"),
+    [
+        ("tempo=132 D4 G4:1/3 A4:1/3 B4:1/3 R:0.5 C5:1.5", "tempo=132 D4:1 G4:1/3 A4:1/3 B4:1/3 R:0.5 C5:1.5"),
+        ("tempo=97.5 R C4:0.125 D4:4", "tempo=97.5 R:1 C4:0.125 D4:4"),
+        ("tempo=120 C4:0.51 D4", "tempo=60 C4:0.255 D4:0.5"),
+        ("tempo=120 C4 tempo=60 D4", "tempo=60 C4:0.5 D4:1"),
+    ],
+)
+def test_a_tune_is_printed_in_its_own_quarters_if_it_keeps_to_them(tune: str, printed: str) -> None:
+    read = parse_tune(tune)
+    assert format_tune(read.notes, read.conductor) == printed
+    assert parse_tune(printed).notes.equals(read.notes, tolerance_seconds=1e-3)
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 400), st.integers(21, 108)), min_size=1, max_size=30),
+       st.integers(1, 1000), st.sampled_from([24, 1000]))  # fmt: skip
+def test_a_tune_comes_back_from_its_text_in_any_tempo(rows: list[tuple[int, int, int]], tempo: int, parts: int) -> None:
+    clock, notes = 0, []
+    for gap, length, pitch in rows:
+        begin, clock = clock + gap, clock + gap + length
+        notes.append((begin * 60 / tempo / parts, clock * 60 / tempo / parts, pitch, 100))
+    tune = Notes.from_arrays(*zip(*notes, strict=True))
+    if (np.diff(np.stack([tune.start, tune.end], axis=1).ravel())[::2] < 2e-3).any():
+        return  # lengths that no millisecond tells
+    again = parse_tune(format_tune(tune, Conductor.of([Tempo(0.0, round(6e7 / tempo) / 1e6)]))).notes
+    assert again.equals(tune, tolerance_seconds=1.001e-3)
 
 
 def test_a_tune_is_not_a_file_name() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,10 +16,12 @@ from hypothesis import strategies as st
 from some_models import SMALL, awake
 
 from musicstyle.errors import UsageError
+from musicstyle.generation import hearing
 from musicstyle.generation.hearing import STYLE_CROPS, embed, hear, style_crops
 from musicstyle.generation.performances import Performances
 from musicstyle.generation.rules import Limits
 from musicstyle.generation.transfer import StyleTransfer
+from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.music.habits import HABITS
 from musicstyle.music.melody import extract_melody
 from musicstyle.music.midi import write_midi
@@ -176,7 +180,34 @@ def test_shares_without_a_style_are_refused(player: StyleTransfer) -> None:
         player.generate(None, tune(), style_shares=[1])
 
 
-@pytest.mark.parametrize("style", [5, [performance(1), None], b"a.mid"])
-def test_what_is_no_performance_is_refused(player: StyleTransfer, style: Any) -> None:
-    with pytest.raises(UsageError, match=r"a style of (5|None|97); give a MIDI file or Notes"):
-        player.generate(style, tune())
+@pytest.mark.parametrize("wrong", [5, b"a.mid", io.BytesIO(b"MThd" * 1000), ""])
+@pytest.mark.parametrize("role", ["style", "melody", "primer"])
+def test_what_is_no_source_is_refused_in_a_short_line(player: StyleTransfer, role: str, wrong: Any) -> None:
+    with pytest.raises(UsageError, match=f"^a {role} of .{{1,60}}; give the path of a file or Notes$"):
+        player.generate(**{"prime" if role == "primer" else role: wrong})
+
+
+def test_none_among_performances_is_refused(player: StyleTransfer) -> None:
+    with pytest.raises(UsageError, match="a style of None"):
+        player.generate(cast("Any", [performance(1), None]), tune())
+
+
+def test_a_style_is_heard_once(player: StyleTransfer, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = StyleTransfer(player.model, player.facts)
+    calls: list[int] = []
+
+    def counted(model: Autoencoder, crops: Sequence[np.ndarray]) -> torch.Tensor:
+        calls.append(len(crops))
+        return embed(model, crops)
+
+    monkeypatch.setattr(hearing, "embed", counted)
+    first, second = (fresh.generate([performance(1), performance(2)], tune(), seconds=1.0) for _ in range(2))
+    assert len(calls) == 2
+    assert first.notes.equals(second.notes)
+    other = fresh.generate(performance(2).transpose(1), tune(), seconds=1.0)
+    assert len(calls) == 3
+    assert other.notes.equals(player.generate(performance(2).transpose(1), tune(), seconds=1.0).notes)
+    monkeypatch.setattr(hearing, "MOST_KNOWN", 3)
+    fresh.generate(performance(3), tune(), seconds=1.0)
+    fresh.generate(performance(1), tune(), seconds=1.0)
+    assert len(calls) == 6  # the fourth made room by forgetting all: the first is heard anew

@@ -86,7 +86,7 @@ def nll(
             limit=limit,
             progress=counter(meter, "crops"),
         )
-    facts = {"checkpoint": player.name, "split": split, "crops": crops, **choices}
+    facts = {"checkpoint": player.name, "split": split, "crops": crops, "crop_tokens": options.tokens, **choices}
     facts |= {"style_tokens": options.style_tokens, "ensemble": keys}
     result = {**facts, **measured.to_dict()}
     present(result, as_json, lines(result))
@@ -107,7 +107,8 @@ def lines(result: dict[str, Any]) -> list[str]:
     ]
     keys = f"in {result['ensemble']} keys" if result["ensemble"] > 1 else "in its own key"
     counted = (
-        f"{result['pieces']} pieces of {result['works']} works, each heard {keys}, {result['tokens']} tokens; "
+        f"{result['pieces']} pieces of {result['works']} works, each heard {keys}, {result['tokens']} tokens in "
+        f"crops of {result['crop_tokens']}; "
         f"{result['dropped']} pieces too short"
     )
     return [

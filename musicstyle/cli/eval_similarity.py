@@ -28,6 +28,8 @@ from musicstyle.cli._paths import A_PATH
 from musicstyle.errors import UsageError
 from musicstyle.files import as_text
 
+SHOWN = 5  # pieces without a partner
+
 if TYPE_CHECKING:
     from musicstyle.music.similarity import Density
 
@@ -117,7 +119,8 @@ def _two_sets(reference: Path, candidate: Path, pairs: Any, density: Density) ->
     result = {"reference": str(reference), "candidate": str(candidate), "density": density, **compared.as_dict()}
     rows = [[row["reference"], row["candidate"], row["mean"]] for row in result["pairs"]]
     if compared.unmatched:
-        say(f"without a partner: {', '.join(compared.unmatched)}")
+        more = f" and {len(compared.unmatched) - SHOWN} more; --json lists all" if compared.unmatched[SHOWN:] else ""
+        say(f"without a partner: {', '.join(compared.unmatched[:SHOWN])}{more}")
     return result, table(["reference", "candidate", "area"], [*rows, ["mean", "", compared.mean]])
 
 

@@ -333,7 +333,7 @@ def _tell(outs: list[Path], made: list[Generation], seed: int, *, compiled: bool
         say(f"the style is {why}: --style-strength {asked:g} became {came:.1f}")
     if moved := first.settings.get("heard_transposed_by"):
         way = "lower" if moved < 0 else "higher"
-        say(f"heard {abs(moved)} semitones {way}, in the register of the style, and moved back")
+        say(f"heard {abs(moved)} semitone{'s' * (abs(moved) > 1)} {way}, in the register of the style, and moved back")
     say(_summary(made, compiled=compiled))
 
 

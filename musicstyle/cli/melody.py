@@ -50,8 +50,9 @@ def melody(
 ) -> None:
     """Show what the melody of a piece is taken to be.
 
-    FILE is MIDI, MusicXML (.xml .musicxml .mxl), ABC, Humdrum (.krn) or a tune in plain text (.txt .melody); or, in
-    quotes, a tune itself: "tempo=100 C4 C4 G4 G4 A4 A4 G4:2". The melody is printed in that form.
+    FILE is MIDI, MusicXML (.xml .musicxml .mxl), ABC (of several tunes the first), Humdrum (.krn) or a tune in plain
+    text (.txt .melody); or, in quotes, a tune itself: "tempo=100 C4 C4 G4 G4 A4 A4 G4:2". The melody is printed in that
+    form, in quarters of the file's tempo if it keeps to them, else with a beat a second.
     """
     _refuse_early(file, out, plot, force)
     from musicstyle.music.conductor import Conducted
@@ -72,7 +73,8 @@ def melody(
 
             write_picture(plot, notes, found, f"{source_name(file)}: the melody, by the {extractor} extractor")
     say(f"{len(found)} of {len(notes)} notes are the melody, {duration(notes.duration_seconds)}")
-    _give(found, notes, as_json, {"file": str(file), "extractor": extractor}, {"out": out, "plot": plot})
+    facts, paths = {"file": str(file), "extractor": extractor}, {"out": out, "plot": plot}
+    _give(Conducted(found, piece.conductor), notes, as_json, facts, paths)
 
 
 def _refuse_early(file: Path, out: Path | None, plot: Path | None, force: bool) -> None:
@@ -94,8 +96,11 @@ def _write(found: Conducted, file: Path, out: Path, extractor: str) -> None:
     write_midi(out, found.notes, conductor=found.conductor, text=text)
 
 
-def _give(found: Notes, notes: Notes, as_json: bool, facts: dict[str, Any], written: dict[str, Path | None]) -> None:
+def _give(
+    melody: Conducted, notes: Notes, as_json: bool, facts: dict[str, Any], written: dict[str, Path | None]
+) -> None:
     """The melody on stdout, as a tune; or only the paths of what was written; or all as JSON."""
+    found = melody.notes
     if as_json:
         rows = [[round(float(start), 4), round(float(end), 4), int(pitch), int(velocity)]
                 for start, end, pitch, velocity in zip(*found.columns(), strict=True)]  # fmt: skip
@@ -109,4 +114,4 @@ def _give(found: Notes, notes: Notes, as_json: bool, facts: dict[str, Any], writ
     if not paths_written:
         from musicstyle.music.plaintext import format_tune
 
-        click.echo(format_tune(found))
+        click.echo(format_tune(found, melody.conductor))

@@ -21,6 +21,7 @@ from musicstyle.music.outputs import output_kind, write_output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from musicstyle.music.conductor import Conducted
     from musicstyle.music.notes import Notes
 
 LONGEST_FACT = 200  # characters; text of other programs' files may be anything
@@ -44,24 +45,34 @@ def render(
 ) -> None:
     """Turn MIDI into sound, a picture or a page.
 
-    The page shows and plays the piece without a network. stdout gets the path of each file written.
+    FILE may also be a score or a tune in plain text, as for `musicstyle melody`. The page shows and plays the piece
+    without a network. stdout gets the path of each file written.
     """
     _refuse_early(file, melody, outs, force)
-    from musicstyle.music.midi import pitched_notes, read_tracks
-
-    piece = read_tracks(file)
-    notes, facts = pitched_notes(file, piece), _facts(piece.text)
+    (notes, conductor), facts = _piece(file)
     tune = None if melody is None else _tune(melody, notes, facts)
     with Meter("rendering") as meter, all_or_none() as written:
         for out in outs:
             meter.update(len(written) / len(outs), str(out))
-            write_output(out, notes, tune, conductor=piece.conductor, title=title or file.stem, facts=facts)
+            write_output(out, notes, tune, conductor=conductor, title=title or file.stem, facts=facts)
             written.append(out)
     if as_json:
         give({"outs": [str(out) for out in outs], "notes": len(notes), "seconds": round(notes.duration_seconds, 3)})
     else:
         for out in outs:
             give(out)
+
+
+def _piece(file: Path) -> tuple[Conducted, dict[str, str]]:
+    """All notes and bars of a file, and the settings that `generate` wrote into it."""
+    from musicstyle.music.conductor import Conducted
+    from musicstyle.music.midi import pitched_notes, read_tracks
+    from musicstyle.music.scores import SCORE_FORMATS, TUNE_SUFFIXES, read_notes
+
+    if file.suffix.lower() in (*SCORE_FORMATS, *TUNE_SUFFIXES):
+        return read_notes(file), {}
+    piece = read_tracks(file)
+    return Conducted(pitched_notes(file, piece), piece.conductor), _facts(piece.text)
 
 
 def _refuse_early(file: Path, melody: Path | None, outs: tuple[Path, ...], force: bool) -> None:

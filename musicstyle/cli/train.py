@@ -360,7 +360,7 @@ def _conclude(trainer: Trainer, report: Report | None, as_json: bool) -> None:
         say(f"already at step {trainer.step} of {trainer.options.steps}; --steps with more goes on")
     else:
         best_nll = f"best validation NLL {trainer.best:.3f} ({trainer.judged_by})"
-        say(f"{report.steps} steps, {report.tokens:,} tokens, {best_nll}")
+        say(f"{report.steps} step{'s' * (report.steps > 1)}, {report.tokens:,} tokens, {best_nll}")
         hears = trainer.config
         inputs = " --style PERFORMANCE.mid" * hears.hears_style + " --melody TUNE.mid" * hears.hears_melody
         say(f"play: musicstyle generate --checkpoint {as_argument(best)}{inputs}")

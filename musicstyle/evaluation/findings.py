@@ -108,6 +108,7 @@ def _embedding(embedding: Answer) -> list[str]:
         f"The nearest crop by embedding is of the same {what} in {found['embedding']['recall_1']:.0%} of queries, "
         f"by the eight features in {found['features']['recall_1']:.0%} (chance {found['embedding']['chance']:.1%})."
         for what, found in embedding["retrieval"].items()
+        if found["embedding"]["chance"] < 1  # else there was no other to take it for
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ from musicstyle.music.performance import elapsed_steps, encode
 
 STYLE_CROPS = 8  # of a performance, spread evenly and heard one after the other
 
+MOST_KNOWN = 1024  # performances; each some 30 KB
+
 Hearing = Callable[[int, int], None]
+Known = dict[bytes, tuple[Tensor, float]]  # by what a performance's notes are: its embeddings, and the share it lacks
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,13 @@ class HeardStyle:
         return 1 + (asked - 1) * math.prod(self.known.values()) if asked > 1 else asked
 
 
-def hear(model: Autoencoder, performances: Performances, tokens: int, progress: Hearing | None = None) -> HeardStyle:
+def hear(
+    model: Autoencoder,
+    performances: Performances,
+    tokens: int,
+    progress: Hearing | None = None,
+    known: Known | None = None,
+) -> HeardStyle:
     """Hear crops of each performance, crop by crop in the mean.
 
     Args:
@@ -57,16 +67,29 @@ def hear(model: Autoencoder, performances: Performances, tokens: int, progress: 
         performances: Of any length.
         tokens: Length of the crops that the weights learned from.
         progress: Called with performances heard and how many there are.
+        known: What these weights heard before, with so many tokens; what is new is added.
     """
     embeddings, lacking = [], []
     for notes in performances.notes:
-        crops = style_crops(notes, tokens)
-        embeddings.append(embed(model, crops)[torch.arange(STYLE_CROPS) * len(crops) // STYLE_CROPS])
-        lacking.append(max(0.0, 1 - len(crops[0]) / tokens))
+        embedding, lacks = _heard(model, notes, tokens, {} if known is None else known)
+        embeddings.append(embedding)
+        lacking.append(lacks)
         if progress is not None:
             progress(len(lacking), len(performances.notes))
     near, left = model.truncation(performances.mean(embeddings))
     return HeardStyle(performances, near, {"short": 1 - performances.mean(lacking), "far": float(left.mean())})
+
+
+def _heard(model: Autoencoder, notes: Notes, tokens: int, known: Known) -> tuple[Tensor, float]:
+    key = hashlib.blake2b(b"".join(column.tobytes() for column in notes.columns()), digest_size=16).digest()
+    if (found := known.get(key)) is None:
+        crops = style_crops(notes, tokens)
+        embedding = embed(model, crops)[torch.arange(STYLE_CROPS) * len(crops) // STYLE_CROPS]
+        found = embedding, max(0.0, 1 - len(crops[0]) / tokens)
+        if len(known) >= MOST_KNOWN:
+            known.clear()
+        known[key] = found
+    return found
 
 
 def style_crops(notes: Notes, tokens: int) -> list[np.ndarray]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Literal, TypedDict
+
+import numpy as np
 
 from musicstyle.errors import ConfigError
 
@@ -72,6 +74,9 @@ class GenerationOptions:
     exact: bool = False
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # NumPy's numbers are taken as Python's, which JSON knows
+            if isinstance(value := getattr(self, field.name), np.generic):
+                object.__setattr__(self, field.name, value.item())
         for name, (holds, rule) in self._checks().items():
             if not holds:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; it must be {rule}")

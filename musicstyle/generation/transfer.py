@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import musicstyle
 from musicstyle.devices import find_device
 from musicstyle.errors import CheckpointError, ConfigError, MidiError, UsageError
-from musicstyle.generation.hearing import Hearing, hear
+from musicstyle.generation.hearing import Hearing, Known, hear
 from musicstyle.generation.job import TRIES, Job, Progress, describe
 from musicstyle.generation.options import GenerationOptions, Settings
 from musicstyle.generation.performances import Performances
@@ -53,10 +54,11 @@ class Further(Settings, total=False):
 
 
 class StyleTransfer:
-    """A checkpoint, ready to play."""
+    """A checkpoint, ready to play. It remembers the styles that it has heard: the next piece in one begins sooner."""
 
     def __init__(self, model: Autoencoder, facts: dict[str, Any], name: str = "checkpoint") -> None:
         self.model, self.facts, self.name = model, facts, name
+        self._known: Known = {}
 
     @classmethod
     def load(cls, checkpoint: str | Path | None = None, device: str = "cpu") -> StyleTransfer:
@@ -171,7 +173,8 @@ class StyleTransfer:
             stream = player.stream(melody="twinkle.mid")
             for event in stream:
                 print(event.seconds, event.pitch, event.velocity)
-            stream.result().save("out.mid")
+            if (played := stream.result()) is not None:  # None: nothing has been written
+                played.save("out.mid")
 
         Arguments and errors as `generate`; the same seed gives the same notes. A primer is heard and is part of the
         result, but has no events.
@@ -193,6 +196,9 @@ class StyleTransfer:
     ) -> Job:
         options = dataclasses.replace(options or self.default_options(), **settings)
         styles = _as_several(style)
+        for role, source in (("melody", melody), ("primer", prime)):
+            if source is not None:
+                _refuse_strange(role, source)
         self._refuse_deaf(styles, melody)
         self._refuse_forgetful(options.motif_strength)
         if styles is None and style_shares is not None:
@@ -202,7 +208,7 @@ class StyleTransfer:
         heard, as_known = None, options
         if styles is not None:
             performances = Performances.of([_piano_notes(one) for one in styles], style_shares)
-            heard = hear(self.model, performances, int(self.facts["training"]["tokens"]), hearing)
+            heard = hear(self.model, performances, int(self.facts["training"]["tokens"]), hearing, self._known)
             as_known = dataclasses.replace(options, style_strength=heard.strength(options.style_strength))
         primer = None if prime is None else _piano_notes(prime, "primer")
         plan = make_plan(tune, None if heard is None else heard.performances, primer, options, conductor)
@@ -270,13 +276,19 @@ def _as_several(style: Source | Sequence[Source] | None) -> list[Source] | None:
     """
     if style is None:
         return None
-    several = [style] if isinstance(style, (str, Path, Notes)) or not isinstance(style, Iterable) else list(style)
+    whole = isinstance(style, (str, Path, Notes, bytes)) or hasattr(style, "read") or not isinstance(style, Iterable)
+    several: list[Any] = [style] if whole else list(cast("Iterable[Any]", style))  # bytes and open files whole
     if not several:
         raise UsageError("a style of no performance; give one or more, or None")
     for one in several:
-        if not isinstance(one, (str, Path, Notes)):
-            raise UsageError(f"a style of {one!r}; give a MIDI file or Notes")
+        _refuse_strange("style", one)
     return several
+
+
+def _refuse_strange(role: str, source: object) -> None:
+    """Refuse what is neither the name of a file nor notes, as bytes and open files."""
+    if not isinstance(source, (str, Path, Notes)) or source == "":
+        raise UsageError(f"a {role} of {reprlib.repr(source)}; give the path of a file or Notes")
 
 
 def _name(source: Source | list[Source] | None) -> str | None:

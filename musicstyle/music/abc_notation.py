@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from bisect import bisect_right
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from musicstyle.music.conductor import Conducted
+from musicstyle.music.conductor import COMMON_TIME, Conducted, Conductor, Metre
 from musicstyle.music.midi import conductor_of
 from musicstyle.music.notes import Notes
 from musicstyle.music.parse import parse
@@ -38,8 +40,8 @@ _LENGTH = r"\d{0,9}/*\d{0,9}"
 _CHORD = re.compile(rf"\[((?:[\^_=]*[A-Ga-g][,']*{_LENGTH}-?\s*)+)\]({_LENGTH})")
 _NOTE = re.compile(rf"([\^_=]*[A-Ga-g][,']*)({_LENGTH})")
 _FOR_EVERY_TUNE = ("L:", "M:", "Q:")  # before the first tune, where abc2midi does not hear them
-_ASIDE = re.compile(r'"[^"]*"|![^!]*!|\[[A-Za-z]:[^\]]*\]|\{[^}]*\}')  # takes no time
-_FIRST_BAR = re.compile(r"[A-Ga-gxz][^|:]*([|:])")
+_AT_BAR_LINE = 105  # the velocity with which abc2midi strikes there, unless told of another
+_ACCENTS = re.compile(r"%%MIDI\s+(no)?beat")
 _WRONG = re.compile(r"Error in line-char [\d-]+ : (.*(?:not a power of 2|must occur).*)")
 
 
@@ -50,37 +52,53 @@ def read_abc(text: str) -> Conducted:
         ValueError: what is wrong with it, on one line.
     """
     lines = [line if _FIELD.match(line) else _playable(line) for line in _LINE_END.split(text)]
-    lines = [line for line in lines if not line.startswith("r:")]  # remarks, which abc2midi would play
+    # Remarks, which abc2midi would play, and accents, by which bars are found.
+    lines = [line for line in lines if not line.startswith("r:") and not _ACCENTS.match(line)]
     first = next((place for place, line in enumerate(lines, 1) if line.startswith("X:")), 0)
     header = [_CHORDS_AT_ONCE] if first else ["X:1", _CHORDS_AT_ONCE]
     header += [line for line in lines[: max(first - 1, 0)] if line.startswith(_FOR_EVERY_TUNE)]
     lines = lines[:first] + header + lines[first:]
     data = _as_midi(lines)
     piece = parse(data)
+    for table in (piece.tempos, piece.metres, piece.keys):
+        table[:, 0] -= table[:, 0] % 2  # told a tick late, as notes are struck: before words that are sung all of it
     pitched = [track.notes for track in piece.tracks if not track.is_drum and len(track.notes)]
     if not pitched:
         raise ValueError("holds no notes")
-    start, end, pitch, _ = np.concatenate([_struck_once(notes) for notes in pitched]).T
-    clock = TickClock.of(division_of(data), piece.tempos)
+    start, end, pitch, loudness = np.concatenate([_struck_once(notes) for notes in pitched]).T
+    division = division_of(data)
+    clock = TickClock.of(division, piece.tempos)
     # abc2midi strikes a tick late, so that a key is up before it is struck again.
     velocity = np.full(len(pitch), DEFAULT_VELOCITY)
     notes = Notes.from_arrays(clock.seconds(start - 1), clock.seconds(end), pitch, velocity)
-    return Conducted(notes, conductor_of(division_of(data), piece).with_pickup(_first_bar_quarters(lines)))
+    metres = _metres(piece.metres, start[loudness == _AT_BAR_LINE] - 1, int(end.max()), division)
+    conductor = conductor_of(division, piece)
+    return Conducted(notes, Conductor.of(conductor.tempos, metres, conductor.keys))
 
 
-def _first_bar_quarters(lines: list[str]) -> float:
-    """Quarters before the first bar line, 0 where there is none: abc2midi says when a note behind it is struck."""
-    key = next((place for place, line in enumerate(lines) if line.startswith("K:")), len(lines))
-    for place in range(key + 1, len(lines)):
-        if _FIELD.match(lines[place]):
-            continue
-        found = _FIRST_BAR.search(_ASIDE.sub(lambda aside: " " * len(aside[0]), lines[place]))
-        if found is None:
-            break
-        data = _as_midi([*lines[:place], lines[place][: found.start(1)] + "|C|"])
-        struck = max(track.notes[:, 0].max() for track in parse(data).tracks if len(track.notes))
-        return float(struck - 1) / division_of(data)
-    return 0.0
+def _metres(told: np.ndarray, begun: np.ndarray, end: int, division: int) -> Iterator[Metre]:
+    """Bar by bar, pickups and other short bars too, over which abc2midi counts on.
+
+    Args:
+        told: Ticks, beats, unit, (m, 3); where rests end a bar, a metre behind them is told before them.
+        begun: Ticks at which a note begins a bar, (n,).
+        end: Tick at which the tune ends.
+        division: Ticks a quarter.
+    """
+    known = [COMMON_TIME, *(metre for metre in map(Metre._make, told.tolist()) if metre.can_be)]
+    begins = set(begun.tolist())
+    lines = sorted(begins)
+    place = 0
+    while place < end:
+        metre = known[bisect_right(known, float(place), key=lambda one: one.quarters) - 1]
+        whole = round(metre.bar_quarters * division)
+        index = bisect_right(lines, place)
+        length = whole
+        if index < len(lines) and (not place or place + whole not in begins):  # a bar that a repeat divides is whole
+            length = (lines[index] - place) % whole or whole
+        if bar := Metre.of_length(place / division, length / division, metre):
+            yield bar
+        place += length
 
 
 def _playable(line: str) -> str:

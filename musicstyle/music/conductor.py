@@ -42,8 +42,10 @@ class Metre(NamedTuple):
         return self.beats * 4 / self.unit
 
     @classmethod
-    def of_length(cls, quarters: float, length: float) -> Metre | None:
-        """The metre of a bar that is so many quarters long; None if no metre has such bars."""
+    def of_length(cls, quarters: float, length: float, like: Metre | None = None) -> Metre | None:
+        """The metre of a bar that is so many quarters long: one that has such bars, if given; None if none has."""
+        if like is not None and abs(like.bar_quarters - length) < _SAME_PLACE:
+            return like._replace(quarters=quarters)
         unit = next((unit for unit in (4, 8, 16, 32) if abs(length * unit / 4 % 1 - 0.5) > 0.5 - _SAME_PLACE), 0)
         metre = cls(quarters, round(length * unit / 4), unit)
         return metre if metre.can_be else None
@@ -155,25 +157,17 @@ class Conductor:
         """
         now = float(self.quarters(seconds))
         line = self._bar_line(now)
-        if _SAME_PLACE < line - now < _SHORTEST_PICKUP / 2:  # begun a little too early
+        if _SAME_PLACE < line - now <= _SHORTEST_PICKUP / 2:  # begun a little too early
             line = self._bar_line(line + _SHORTEST_PICKUP)
         left = line - now
         written = round(left / _SHORTEST_PICKUP) * _SHORTEST_PICKUP
-        metres, keys = _from(self._metres, line, written), _from(self.keys, line - written)
-        if written and (pickup := Metre.of_length(0.0, written)):
+        metres, keys = _from(self._metres, line, written), [*_held(self.keys, now), *_from(self.keys, line, written)]
+        if written and (pickup := Metre.of_length(0.0, written, _from(self._metres, line - written)[0])):
             metres = [pickup, *metres]
         if abs(left - written) < _SAME_PLACE:
             return Conductor.of(_from(self.tempos, now), metres, keys)
         even = Tempo(0.0, float(self.seconds(line) - seconds) / written)
         return Conductor.of([even, *_from(self.tempos, line, written)], metres, keys)
-
-    def with_pickup(self, quarters: float) -> Conductor:
-        """Its first bar no longer than this; the others keep their length."""
-        first, *others = self._metres
-        pickup = Metre.of_length(0.0, quarters)
-        if pickup is None or quarters > first.bar_quarters - _SAME_PLACE:
-            return self
-        return Conductor.of(self.tempos, [pickup, first._replace(quarters=quarters), *others], self.keys)
 
     def after(self, seconds: float) -> Conductor:
         """Begun so much later. The time before is whole bars at one tempo, near to that of the beginning."""
@@ -186,7 +180,7 @@ class Conductor:
         return Conductor.of(
             [even, *_from(self.tempos, 0.0, begin)],
             [first, *_from(self._metres, 0.0, begin)],
-            [*_from(self.keys, 0.0), *_from(self.keys, 0.0, begin)],
+            [*_held(self.keys, 0.0), *_from(self.keys, 0.0, begin)],
         )
 
     def faster(self, tempo: float) -> Conductor:
@@ -255,3 +249,8 @@ def _from(marks: Sequence[Mark], place: float, at: float = 0.0) -> list[Mark]:
     """What holds at a place and what comes behind it, in order, the place moved."""
     first = max(bisect_right(marks, place + _SAME_PLACE, key=lambda mark: mark.quarters) - 1, 0)
     return [mark._replace(quarters=at + max(mark.quarters - place, 0.0)) for mark in marks[first:]]
+
+
+def _held(marks: Sequence[Mark], place: float) -> list[Mark]:
+    """What holds at a place, if anything does, as the beginning."""
+    return [mark._replace(quarters=0.0) for mark in marks if mark.quarters <= place + _SAME_PLACE][-1:]

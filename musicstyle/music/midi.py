@@ -32,6 +32,7 @@ MAX_HOURS = 24  # a wrong byte in a time can make a file of centuries
 # Thirty-seconds, triplets and quintuplets are whole ticks, and at 120 quarters a minute so are 10 ms steps: 48.
 TICKS_PER_QUARTER = 2400
 _MAX_MICROSECONDS = 2**24 - 1  # a quarter
+_TICKS_AT_ONCE = 2**28  # between two events there are fewer
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def write_midi(
     Args:
         path: Written beside and renamed.
         notes: Pitches 0..127, times from 0.
-        conductor: Tempo, metre and key, on the clock of the notes.
+        conductor: Tempo, metre and key, on the clock of the notes; unsaid where it has more ticks than MIDI can count.
         text: Text events at time 0, UTF-8; bytes of file names that are no text become "?".
         program: General MIDI program.
 
@@ -162,6 +163,8 @@ def write_midi(
 
     if len(notes) and (notes.start.min() < 0 or notes.pitch.min() < 0 or notes.pitch.max() > 127):
         raise ValueError("MIDI holds pitches 0..127 and times from 0 only")
+    if len(notes) and conductor.quarters(notes.duration_seconds) * TICKS_PER_QUARTER >= _TICKS_AT_ONCE:
+        conductor = UNSAID
     tempos = np.array([(_ticks(mark.quarters), _microseconds(mark)) for mark in conductor.tempos], dtype=np.int64)
     played = _note_messages(notes, TickClock.of(TICKS_PER_QUARTER, tempos))
     first = mido.MidiTrack(mido.MetaMessage("text", text=as_text(line)) for line in text)

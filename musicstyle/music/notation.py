@@ -171,10 +171,8 @@ def _metres(rows: list[list[Any]], order: list[int], begins: np.ndarray, lengths
     signatures = _in_force(rows, "TimeSignature")
     for place, begin, length in zip(order, begins.tolist(), lengths.tolist(), strict=True):
         sign = signatures[place]
-        metre = None if sign is None else Metre(begin, int(sign.numerator), int(sign.denominator))
-        if metre is None or abs(metre.bar_quarters - length) > _SAME_PLACE:
-            metre = Metre.of_length(begin, length)
-        if metre is not None:
+        like = None if sign is None else Metre(begin, int(sign.numerator), int(sign.denominator))
+        if metre := Metre.of_length(begin, length, like):
             yield metre
 
 

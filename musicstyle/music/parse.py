@@ -147,7 +147,7 @@ class _ConductorReader:
         if message.type == "set_tempo":
             self.tempos.append((tick, message.tempo))
         elif message.type == "time_signature":
-            self.metres.append((tick, message.numerator, message.denominator))
+            self.metres.append((tick, message.numerator, min(message.denominator, _LAST_TICK)))  # up to 2**255
         elif message.type == "key_signature":
             key = Key.named(tick, message.key)
             self.keys.append((tick, key.sharps, key.is_minor))

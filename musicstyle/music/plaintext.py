@@ -23,6 +23,8 @@ _WORD = re.compile(r"(?P<letter>[A-Ga-g])(?P<accidentals>#{0,2}|b{0,2})(?P<octav
 _REST = re.compile(r"[Rr](?::(?P<beats>.*))?")
 _TEMPO = re.compile(r"(?i:tempo)=(?P<tempo>.*)")
 _NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?(/\d{1,9})?|\.\d{1,9}")
+_GRID = 24  # parts of a quarter: thirty-seconds, and triplets down to sixteenths
+_SAME_SECONDS = 0.001
 _NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
@@ -53,21 +55,47 @@ def parse_tune(text: str) -> Conducted:
     return Conducted(Notes.from_arrays(*zip(*rows, strict=True)), Conductor.of(tempos))
 
 
-def format_tune(melody: Notes) -> str:
-    """One voice as such a tune, a beat a second, times to the millisecond; what `parse_tune` reads.
+def format_tune(melody: Notes, conductor: Conductor | None = None) -> str:
+    """One voice as such a tune, times to the millisecond; what `parse_tune` reads.
 
+    In quarters where a conductor of one tempo is given and every time is a 24th part of them, else a beat a second.
     Notes that overlap the next are cut at it; velocities are not told.
     """
-    start = np.floor(melody.start * 1000 + 0.5).astype(np.int64)
-    end = np.maximum(np.floor(melody.end * 1000 + 0.5).astype(np.int64), start + 1)
+    tempo, parts = _written_tempo(melody, conductor) or (60, 1000)
+    start = _places(melody.start, tempo, parts)
+    end = np.maximum(_places(melody.end, tempo, parts), start + 1)
     end = np.minimum(end, np.append(start[1:], end[-1:]))
-    words, clock = ["tempo=60"], 0
+    words, clock = [f"tempo={tempo:.9g}"], 0
     for begin, until, pitch in zip(start.tolist(), end.tolist(), melody.pitch.tolist(), strict=True):
         if until > begin:
-            words += [f"R:{(begin - clock) / 1000:.9g}"] if begin > clock else []
-            words.append(f"{_NAMES[pitch % 12]}{pitch // 12 - 1}:{(until - begin) / 1000:.9g}")
+            words += [f"R:{_as_beats(begin - clock, parts)}"] if begin > clock else []
+            words.append(f"{_NAMES[pitch % 12]}{pitch // 12 - 1}:{_as_beats(until - begin, parts)}")
             clock = until
     return textwrap.fill(" ".join(words), 100)
+
+
+def _written_tempo(melody: Notes, conductor: Conductor | None) -> tuple[float, int] | None:
+    """Quarters a minute and parts of a quarter that tell every time to the millisecond; None if there are none."""
+    if conductor is None or len(conductor.tempos) > 1:
+        return None
+    exact, times = 60 / conductor.tempos[0].seconds, np.stack([melody.start, melody.end])
+    for tempo in (round(exact), round(exact, 3)):  # files round a quarter to the microsecond
+        if 1 <= tempo <= 1000:
+            places = _places(times, tempo, _GRID)
+            off = np.abs(places * 60 / (tempo * _GRID) - times).max(initial=0.0)
+            if off <= _SAME_SECONDS and (places[1] > places[0]).all():
+                return tempo, _GRID
+    return None
+
+
+def _places(seconds: np.ndarray, tempo: float, parts: int) -> np.ndarray:
+    return np.floor(seconds * (tempo / 60 * parts) + 0.5).astype(np.int64)
+
+
+def _as_beats(count: int, parts: int) -> str:
+    """So many parts of a beat as 2, 0.75, 0.001 or 1/3."""
+    beats = Fraction(count, parts)
+    return str(beats) if beats.denominator % 3 == 0 else f"{float(beats):.9g}"
 
 
 def looks_like_tune(text: str) -> bool:
