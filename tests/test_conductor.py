@@ -11,10 +11,11 @@ import pretty_midi
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from some_models import SMALL, awake
 
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.plan import make_plan
-from musicstyle.generation.transfer import read_melody
+from musicstyle.generation.transfer import StyleTransfer, read_melody
 from musicstyle.music.conductor import COMMON_TIME, UNSAID, Conductor, Key, Metre, Tempo
 from musicstyle.music.midi import read_midi, read_tracks, write_midi
 from musicstyle.music.notes import Notes
@@ -192,6 +193,16 @@ def test_a_plan_s_conductor_is_on_the_axis_of_the_result() -> None:
     assert primed.conductor.metres == (Metre(0, 3, 4),)
     assert abs(primed.conductor.tempos[0].seconds / 0.625 - 1) < 0.34
     assert make_plan(None, None, scale(5, 0.77), GenerationOptions()).conductor == UNSAID
+
+
+def test_a_primer_s_bars_go_on_where_there_is_no_tune(tmp_path: Path) -> None:
+    player = StyleTransfer(awake(SMALL), {"training": {"tokens": 64}})
+    write_midi(tmp_path / "a.mid", scale(9, 0.625, begin=2 * 0.625), conductor=WALTZ)
+    alone = player.generate(prime=tmp_path / "a.mid", seconds=1.0)
+    assert alone.conductor == WALTZ.begun_at(2 * 0.625)
+    tune = "tempo=100 C4 D4 E4 F4"
+    assert player.generate(melody=tune, prime=tmp_path / "a.mid").conductor.metres[0] == COMMON_TIME
+    assert player.generate(prime=scale(9, 0.625), seconds=1.0).conductor == UNSAID
 
 
 def test_a_primer_before_a_pickup_is_in_whole_bars() -> None:

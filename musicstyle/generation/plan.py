@@ -117,7 +117,7 @@ def make_plan(
         style: For its register and its limits.
         primer: Notes on the piano's keys.
         options: tempo, transpose, seconds, keep_melody and whether style_strength is 0 are read.
-        conductor: Of the tune, on its clock.
+        conductor: Of the tune, on its clock; without a tune, of what is played, on the time axis of the result.
 
     Raises:
         UsageError: A setting that means nothing without a tune or a style, or a tune that leaves the piano.

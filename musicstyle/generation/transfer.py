@@ -22,7 +22,7 @@ from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
 from musicstyle.music.conductor import UNSAID, Conducted
 from musicstyle.music.melody import piano_melody
-from musicstyle.music.midi import read_midi
+from musicstyle.music.midi import pitched_notes, read_midi, read_tracks
 from musicstyle.music.notes import Notes
 from musicstyle.music.scores import read_notes, source_name
 from musicstyle.resources import default_checkpoint
@@ -207,10 +207,11 @@ class StyleTransfer:
         tune, conductor = (None, UNSAID) if melody is None else read_melody(melody, melody_track)
         heard, as_known = None, options
         if styles is not None:
-            performances = Performances.of([_piano_notes(one) for one in styles], style_shares)
+            performances = Performances.of([_read_style(one) for one in styles], style_shares)
             heard = hear(self.model, performances, int(self.facts["training"]["tokens"]), hearing, self._known)
             as_known = dataclasses.replace(options, style_strength=heard.strength(options.style_strength))
-        primer = None if prime is None else _piano_notes(prime, "primer")
+        primer, primers = (None, UNSAID) if prime is None else _read_primer(prime)
+        conductor = primers if tune is None else conductor
         plan = make_plan(tune, None if heard is None else heard.performances, primer, options, conductor)
         named = {"style": _name(styles), "melody": _name(melody), "melody_track": melody_track, "prime": _name(prime)}
         shared = {} if style_shares is None else {"style_shares": [float(share) for share in style_shares]}
@@ -323,9 +324,21 @@ def read_melody(source: Source, track: str | int | None = None) -> Conducted:
     return Conducted(melody, conductor)
 
 
-def _piano_notes(source: Source, role: str = "style") -> Notes:
-    notes = source if isinstance(source, Notes) else read_midi(source)
+def _read_style(source: Source) -> Notes:
+    return _on_keys(source, "style") if isinstance(source, Notes) else _on_keys(read_midi(source), str(source))
+
+
+def _read_primer(source: Source) -> Conducted:
+    """A primer and the bars it is in, which go on where there is no tune."""
+    if isinstance(source, Notes):
+        return Conducted(_on_keys(source, "primer"), UNSAID)
+    piece = read_tracks(source)
+    notes = _on_keys(pitched_notes(source, piece), str(source))
+    return Conducted(notes, piece.conductor.begun_at(float(notes.start[0])))
+
+
+def _on_keys(notes: Notes, name: str) -> Notes:
     kept = notes[notes.in_piano_range()]
     if not len(kept):
-        raise MidiError(str(source) if not isinstance(source, Notes) else role, "no notes within the piano's range")
+        raise MidiError(name, "no notes within the piano's range")
     return kept
