@@ -318,12 +318,22 @@ def test_the_style_is_heard_elsewhere(count: int, room: int, data: st.DataObject
         (100, 70, 100, 200, (0, 70)),  # or before
         (100, 10, 98, 200, (0, 50)),  # too little on either: the half that begins with the longer
         (100, 2, 90, 200, (50, 100)),
+        (1000, 10, 995, 100, (0, 100)),  # or what is asked for of it
+        (1000, 5, 990, 100, (900, 1000)),
     ],
 )
 def test_where_no_side_has_room_the_style_is_heard_as_far_away_as_can_be(
     count: int, first: int, last: int, room: int, expected: tuple[int, int]
 ) -> None:
     assert other_place(count, first, last, room, np.random.default_rng(0)) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"), [(10, 30, {(0, 10), (1, 10), (2, 10)}), (0, 20, {(20, 30), (21, 30), (22, 30)})]
+)
+def test_where_a_side_has_room_every_place_is_heard_that_has(first: int, last: int, expected: set[object]) -> None:
+    rng = np.random.default_rng(0)
+    assert {other_place(30, first, last, 8, rng) for _ in range(100)} == expected
 
 
 def test_where_the_crop_is_all_of_the_piece_any_half_of_it_is_heard() -> None:
@@ -544,6 +554,43 @@ def test_long_notes_do_not_lose_the_ids_behind_them(tmp_path: Path) -> None:
     for tokens in (5, 50, 70, 130, 500, 5000):
         expected = encode(corpus.notes(0))[:tokens]
         np.testing.assert_array_equal(cut(corpus, 0, 0, tokens).ids, expected)
+
+
+def test_a_chord_that_falls_within_a_step_is_cut_in_the_order_of_its_ids(tmp_path: Path) -> None:
+    """Five keys from the top down in 4 ms: the ids have the lowest first, and so has the crop, which cuts no time."""
+    start = np.append(np.arange(5) * 0.001, 1 + np.arange(40) * 0.2)
+    write_midi(
+        tmp_path / "in/a.mid",
+        Notes.from_arrays(start, start + 0.15, np.append(70 - np.arange(5), np.full(40, 50)), np.full(45, 80)),
+    )
+    corpus = prepare(tmp_path / "in", tmp_path / "out")
+    notes = corpus.notes(0)
+    assert notes.pitch[:5].tolist() == [70, 69, 68, 67, 66]
+    for tokens in (2, 4, 5):
+        crop = cut(corpus, 0, 0, tokens)
+        assert crop.ids.tolist() == encode(notes.from_zero())[:tokens].tolist()
+        assert sorted(crop.notes.pitch.tolist()) == list(range(66, 66 + tokens - 1))
+        assert (crop.notes.end >= crop.notes.start).all()
+
+
+def test_no_more_of_a_piece_is_read_than_a_crop_needs(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    longest, read = int(np.argmax(corpus.pieces.count)), []
+
+    def watched(piece: int, first: int, last: int) -> np.ndarray:
+        read.append(last - first)
+        return Corpus.records(corpus, piece, first, last)
+
+    monkeypatch.setattr(corpus, "records", watched)
+    cut(corpus, longest, 30, 60)
+    assert sum(read) <= 4 * notes_for(corpus, longest, 60)
+
+
+def test_every_note_of_a_split_begins_an_evaluation_crop_as_often_as_any_other(corpus: Corpus) -> None:
+    """With as many crops as notes each piece has as many as it has notes."""
+    pieces = [piece for piece, _ in crops._spread(corpus, "train", OPTIONS, int(corpus.ends("train")[-1]))]
+    assert np.bincount(pieces, minlength=len(corpus))[corpus.indices("train")].tolist() == [
+        corpus.pieces.count[piece] for piece in corpus.indices("train")
+    ]
 
 
 def test_a_crop_of_notes_is_cut_where_its_ids_are() -> None:

@@ -84,6 +84,7 @@ def test_notes_and_flags_are_those_of_the_files(source: Path, tmp_path: Path) ->
         record = corpus.pieces.records[piece]
         assert (record["low"], record["high"]) == (expected.pitch.min(), expected.pitch.max())
     assert corpus.notes(3, 4, 9).equals(corpus.notes(3)[4:9])
+    assert corpus.notes(0, 4, 10**6).equals(corpus.notes(0)[4:])  # not of the next piece
     assert sum(len(corpus.indices(split)) for split in ("train", "validation")) == 4
     totals = corpus.manifest["totals"]
     assert (totals["pieces"], totals["notes"], totals["skipped"]) == (5, 83, 0)
@@ -546,6 +547,28 @@ def test_names_that_are_no_text(source: Path, tmp_path: Path, monkeypatch: pytes
     assert "caf\udce9.mid" in rows(prepare(source, tmp_path / "out"))
     corpus = cached_corpus(source)
     assert corpus.notes(list(rows(corpus)).index("caf\udce9.mid")).equals(read_midi(source / "caf\udce9.mid"))
+
+
+def test_of_csvs_the_folder_s_own_comes_before_those_above_and_below(tmp_path: Path) -> None:
+    below, above = maestro_csv(tmp_path / "maestro/2018", []), maestro_csv(tmp_path, [])
+    assert find_csv(tmp_path / "maestro") == above
+    own = maestro_csv(tmp_path / "maestro", [])
+    assert find_csv(tmp_path / "maestro") == own
+    for path in (own, above):
+        path.unlink()
+    assert find_csv(tmp_path / "maestro") == below
+
+
+def test_a_csv_as_a_spreadsheet_saves_it_is_read_alike(tmp_path: Path) -> None:
+    """A mark at its beginning, blanks about its words, a row that ends where nothing more is said."""
+    table = tmp_path / "maestro-v9.9.9.csv"
+    rows = "midi_filename,split,canonical_composer,canonical_title\na.mid, test ,Clara  Schumann, Op. 6\nb.mid,train\n"
+    table.write_text(rows, encoding="utf-8-sig")
+    assert read_csv(table, tmp_path) == {
+        "a.mid": Listed("test", "Clara Schumann", "Op. 6"),
+        "b.mid": Listed("train"),
+    }
+    assert Listed(title="OP. 6").name == Listed(title="Op. 6").name
 
 
 def test_of_two_csvs_the_newer_counts(source: Path) -> None:

@@ -81,6 +81,29 @@ def test_legato_is_still_one_voice() -> None:
     assert not is_one_voice(Notes.concatenate([TUNE, BROKEN_CHORDS]))
 
 
+def test_a_chord_or_a_drone_makes_two_voices_and_a_short_note_within_a_long_one_does_not() -> None:
+    def beside(start: float, end: float) -> bool:
+        return is_one_voice(Notes.concatenate([TUNE, Notes.from_arrays([start], [end], [40], [80])]))
+
+    assert not beside(0.0, 0.4)
+    assert not beside(0.1, 12.0)
+    assert beside(0.1, 0.15)
+
+
+def test_a_short_gap_is_held_over_and_a_longer_one_is_a_rest() -> None:
+    tune = Notes.from_arrays([0.0, 0.5, 1.2], [0.35, 0.9, 1.5], [60, 62, 64], [80] * 3)
+    assert extract_melody(tune, "line").end.tolist() == [0.5, 0.9, 1.5]
+
+
+def test_what_sounds_has_a_melody_and_what_does_not_is_none() -> None:
+    chord = Notes.from_arrays([0.0] * 3, [2.0] * 3, [60, 64, 67], [80] * 3)  # no line is worth what it costs
+    assert not len(line_index(chord))
+    assert extract_melody(chord, "line").equals(extract_melody(chord))
+    assert extract_melody(chord).pitch.tolist() == [67]
+    silent = Notes.from_arrays([0.0, 1.0, 2.0], [0.9, 1.0, 2.9], [60, 72, 62], [80] * 3)
+    assert extract_melody(silent, "line").pitch.tolist() == [60, 62]
+
+
 def test_a_tune_above_broken_chords_is_found() -> None:
     piece = Notes.concatenate([TUNE, BROKEN_CHORDS])
     assert extract_melody(piece, "line").equals(TUNE)

@@ -148,6 +148,52 @@ def test_nothing_sounds_before_half_a_second_is_written() -> None:
     assert sounded == [False]
 
 
+def test_the_music_begins_as_soon_as_half_a_second_behind_the_primer_is_written() -> None:
+    clock = Clock()
+    keys = Recorder(clock)
+    sounded: list[bool] = []
+
+    class Primed(Script):
+        begin_seconds = 7.0
+
+        def __iter__(self) -> Iterator[KeyEvent]:
+            for event in scale(7.0, 7.4, 7.5, 8.0):
+                if event.seconds in (7.5, 8.0):
+                    begun, until = clock.seconds, time.monotonic() + 5
+                    while clock.seconds < begun + (1 if event.seconds == 7.5 else 1000) and time.monotonic() < until:
+                        time.sleep(0.001)
+                        if keys.log:
+                            break
+                    sounded.append(bool(keys.log))
+                yield event
+
+    play(Primed(clock=clock), keys, clock)
+    assert sounded == [False, True]
+
+
+def test_waits_add_up_and_what_follows_keeps_its_rhythm() -> None:
+    clock = Clock()
+    keys = Recorder(clock)
+    player = live._Player(keys, clock.now, clock.sleep)
+    for event, wait in zip(scale(0.0, 1.0, 2.0, 3.0), (0, 7, 5, 0), strict=True):
+        clock.seconds += wait
+        player.play(event)
+    assert player.waited_seconds == pytest.approx(6 + 4)
+    assert [when - 100 for when, *_ in keys.log] == pytest.approx([0, 7, 12, 13])
+
+
+def test_ctrl_c_before_anything_sounds_tells_the_primer_s_end() -> None:
+    clock = Clock()
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    script = Script(0.5, *scale(7.0), clock=clock)
+    script.begin_seconds = 7.0
+    heard = live.play(script, Recorder(clock), clock.now, interrupted)  # type: ignore[arg-type]
+    assert (heard.stopped, heard.until_seconds) == (True, 7.0)
+
+
 def test_ctrl_c_in_a_wait_tells_no_more_than_was_written() -> None:
     """The player's clock runs on while the writer is late; what was not written was not heard."""
     clock = Clock()
@@ -228,6 +274,18 @@ def test_the_mixer_sounds_the_key_that_was_struck_and_falls_silent() -> None:
     assert np.abs(mixer.mix(2000)).max() <= 1
 
 
+def test_the_mixer_is_louder_the_harder_a_key_is_struck_and_has_no_partial_it_cannot_sound() -> None:
+    def struck(pitch: int, velocity: int) -> np.ndarray:
+        mixer = Mixer(8000)
+        mixer.strike(pitch, velocity)
+        return mixer.mix(4000)[:, 0]
+
+    peaks = [np.abs(struck(60, velocity)).max() for velocity in (1, 20, 60, 127)]
+    assert peaks == sorted(set(peaks))
+    spectrum = np.abs(np.fft.rfft(struck(96, 40)))  # 2093 Hz; its octave would sound as 3814 of 8000
+    assert spectrum[3814 // 2 - 5 : 3814 // 2 + 6].max() < spectrum.max() / 100
+
+
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(UsageError, match="pip install sounddevice; or name a MIDI port"):
@@ -287,7 +345,10 @@ def test_the_loudspeaker_is_filled_by_the_mixer(monkeypatch: pytest.MonkeyPatch)
         def close(self) -> None:
             calls.append("close")
 
-    device = types.SimpleNamespace(OutputStream=Stream, PortAudioError=RuntimeError, sleep=lambda _: None)
+    def sleep(milliseconds: float) -> None:
+        calls.append("faded" if milliseconds >= 1000 * Mixer.RELEASE_SECONDS else "cut off")
+
+    device = types.SimpleNamespace(OutputStream=Stream, PortAudioError=RuntimeError, sleep=sleep)
     monkeypatch.setitem(sys.modules, "sounddevice", device)
     speaker = Loudspeaker()
     speaker.strike(72, 90)
@@ -295,4 +356,4 @@ def test_the_loudspeaker_is_filled_by_the_mixer(monkeypatch: pytest.MonkeyPatch)
     speaker._stream.callback(out, 256, None, None)
     assert out.any()
     speaker.close()
-    assert calls == ["start", "stop", "close"]
+    assert calls == ["start", "faded", "stop", "close"]

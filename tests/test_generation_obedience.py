@@ -44,6 +44,7 @@ from musicstyle.music.performance import decode, elapsed_steps, encode, held_bef
 from musicstyle.music.vocabulary import (
     EOS,
     KEYS,
+    MIN_PITCH,
     NOTE_OFF,
     NOTE_ON,
     PERFORMANCE,
@@ -200,11 +201,35 @@ def test_the_limits_of_a_style_are_those_of_99_of_its_100_notes() -> None:
     assert (two.softest, two.loudest) == (velocity_bin(20), velocity_bin(100))
 
 
-@pytest.mark.parametrize(("rolled_seconds", "expected"), [(0.0, 8), (0.005, 8), (0.02, A_HAND), (0.1, A_HAND)])
+@pytest.mark.parametrize(
+    ("rolled_seconds", "expected"), [(0.0, 8), (0.005, 8), (0.01, 5), (0.02, A_HAND), (0.1, A_HAND)]
+)
 def test_notes_that_are_struck_within_50_ms_are_a_chord(rolled_seconds: float, expected: int) -> None:
     start = np.repeat(np.arange(9.0), 8) + np.tile(np.arange(8) * rolled_seconds, 9)
     chords = Notes.from_arrays(start, start + 0.3, np.tile(40 + 3 * np.arange(8), 9), np.full(72, 64))
     assert Limits.of(chords).most_struck == expected
+
+
+def test_a_full_chord_takes_what_is_due_and_nothing_beside_it() -> None:
+    grammar = Grammar(1000, 1200, Limits(most_struck=1))
+    grammar.duties = Duties(np.array([0]), np.array([50]), np.array([40]), 1000)
+    for kind, value in ((TIME_SHIFT, 3), (VELOCITY, 9), (NOTE_ON, MIN_PITCH + 30), (TIME_SHIFT, 2), (VELOCITY, 8)):
+        grammar.accept(PERFORMANCE.encode(kind, value))
+    assert np.flatnonzero(grammar.allowed()).tolist() == [PERFORMANCE.encode(NOTE_ON, MIN_PITCH + 40)]
+
+
+def test_a_kept_note_is_held_whatever_is_struck_after_it_until_the_piece_is_over() -> None:
+    grammar = Grammar(8, 200)
+    grammar.duties = Duties(np.array([0, 1]), np.array([50, 2]), np.array([40, 50]), 8)
+    let_go = PERFORMANCE.encode(NOTE_OFF, MIN_PITCH + 40)
+    can_be = []
+    for kind, value in (
+        *((VELOCITY, 9), (NOTE_ON, MIN_PITCH + 40), (TIME_SHIFT, 1), (NOTE_ON, MIN_PITCH + 50)),
+        *((TIME_SHIFT, 4), (NOTE_OFF, MIN_PITCH + 50), (TIME_SHIFT, 3)),
+    ):
+        grammar.accept(PERFORMANCE.encode(kind, value))
+        can_be.append(bool(grammar.allowed()[let_go]))
+    assert can_be == [False] * 6 + [True]
 
 
 def test_no_style_has_more_than_ten_fingers() -> None:

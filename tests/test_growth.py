@@ -87,7 +87,15 @@ def test_a_wider_model_plays_as_before_and_its_repeated_dimensions_can_part(
 
 def test_what_grows_in_no_known_way_is_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, awake(SMALL), {})
-    for change in ({"width": 10}, {"heads": 4}, {"feedforward_width": 20}, {"head_width": 12}, {"style_layers": 2}):
+    longer = {"encoder_max_distance": 9}
+    for change in (
+        {"width": 10},
+        {"heads": 4},
+        {"feedforward_width": 20},
+        {"head_width": 12},
+        {"style_layers": 2},
+        longer,
+    ):
         with pytest.raises(CheckpointError, match="does not fit its config"):
             load_weights(Autoencoder(dataclasses.replace(SMALL, **change)), tmp_path / WEIGHTS, grow=True)
     no_clock = dataclasses.replace(SMALL, clock=False)

@@ -70,6 +70,12 @@ def test_flags_mark_the_notes_of_the_melody(notes: Notes) -> None:
     assert (melody.end[:-1] <= melody.start[1:]).all()
 
 
+def test_of_two_notes_of_one_onset_and_pitch_the_melody_is_the_last_to_end() -> None:
+    assert melody_flags(Notes.from_arrays([0.0, 0.0, 1.0], [1.0, 0.5, 1.5], [60, 60, 62], [80] * 3)).tolist() == [
+        False, True, True,
+    ]  # fmt: skip
+
+
 def test_one_voice_is_its_own_melody() -> None:
     start = np.arange(13) * 0.5
     tune = Notes.from_arrays(start, start + 0.4, 60 + np.arange(13) % 5, np.full(13, 80))

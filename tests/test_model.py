@@ -18,7 +18,7 @@ from musicstyle.model.checkpoint import WEIGHTS, load_checkpoint, save_checkpoin
 from musicstyle.model.combine import combine
 from musicstyle.model.config import PRESETS, Combination, Conditions, ModelConfig
 from musicstyle.model.decoder import DecoderCache
-from musicstyle.model.encoders import masked_mean
+from musicstyle.model.encoders import MelodyEncoder, masked_mean
 from musicstyle.model.habits import said
 from musicstyle.music.habits import HABITS
 from musicstyle.music.motifs import MOTIFS, VOICES
@@ -206,8 +206,37 @@ def test_combine_shapes_and_values() -> None:
 
 
 def test_masked_mean_leaves_padding_out() -> None:
-    x = torch.tensor([[[1.0], [3.0], [100.0]], [[2.0], [4.0], [9.0]]])
-    assert masked_mean(x, torch.tensor([[True, True, False], [True, True, True]])).tolist() == [[2.0], [5.0]]
+    x = torch.tensor([[[1.0], [3.0], [100.0]], [[2.0], [4.0], [9.0]], [[1.0], [1.0], [1.0]]])
+    present = torch.tensor([[True, True, False], [True, True, True], [False, False, False]])
+    assert masked_mean(x, present).tolist() == [[2.0], [5.0], [0.0]]
+
+
+def test_melody_frames_stand_in_time() -> None:
+    """Frames twice as long are heard as frames with nothing between them, but for tables that count frames."""
+    torch.manual_seed(0)
+    slow, fast = (MelodyEncoder(dataclasses.replace(SMALL, steps_per_frame=steps)).eval() for steps in (20, 10))
+    for layer in slow.encoder.layers:
+        torch.nn.init.zeros_(layer.attention.table)
+    fast.load_state_dict(slow.state_dict())
+    melody = torch.tensor([[43, 2, 3, 2, 45, 47]])
+    spread = torch.zeros(1, 11, dtype=torch.int64)
+    spread[:, ::2] = melody
+    torch.testing.assert_close(fast(spread)[:, ::2], slow(melody))
+
+
+def test_where_one_thing_is_heard_there_is_nothing_to_widen() -> None:
+    for conditions in ("melody", "style", "none"):
+        alone = dataclasses.replace(SMALL, combine="tile", conditions=conditions)
+        assert Autoencoder(alone)(make_batch())[0].shape == Autoencoder(SMALL)(make_batch())[0].shape
+
+
+def test_a_config_survives_json_and_no_field_is_guessed() -> None:
+    values = SMALL.to_dict()
+    assert ModelConfig.from_dict(values) == SMALL
+    with pytest.raises(ConfigError, match=r"missing field .*: window$"):
+        ModelConfig.from_dict({name: value for name, value in values.items() if name != "window"})
+    with pytest.raises(ConfigError, match=r"unknown field .*: windows$"):
+        ModelConfig.from_dict({**values, "windows": 3})
 
 
 @pytest.mark.parametrize(
@@ -225,6 +254,7 @@ def test_masked_mean_leaves_padding_out() -> None:
         ("held_keys", -1),
         ("dropout", 1.0),
         ("max_distance", 12),
+        ("head_width", 6),
     ],
 )
 def test_an_impossible_config_is_refused_where_it_is_made(field: str, value: object) -> None:

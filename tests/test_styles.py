@@ -59,6 +59,8 @@ def test_style_crops_cover_the_piece_and_fit() -> None:
     assert 2 <= len(crops) <= STYLE_CROPS
     assert all(0 < len(crop) <= 64 for crop in crops)
     assert np.array_equal(style_crops(notes[:5], 64)[0], encode(notes[:5].shift(-notes.start[0])))
+    (one_long_note,) = style_crops(Notes.from_arrays([0.0], [90.0], [60], [80]), 64)
+    assert len(one_long_note) == 64
 
 
 def test_a_style_is_its_crops_in_order(player: StyleTransfer) -> None:
@@ -81,6 +83,7 @@ def test_a_short_performance_has_as_many_crops_some_of_them_the_same(
     assert style.shape == (STYLE_CROPS, SMALL.width + HABITS)
     assert len(style.unique(dim=0)) == len(crops)
     torch.testing.assert_close(style[[0, -1]], embed(player.model, crops)[[0, -1]], rtol=0, atol=0)
+    assert len(style.unique_consecutive(dim=0)) == len(crops)  # each all the way through its part
 
 
 def test_styles_that_part_on_the_way_are_played_alike_until_then(player: StyleTransfer) -> None:
@@ -93,6 +96,12 @@ def test_styles_that_part_on_the_way_are_played_alike_until_then(player: StyleTr
     until = tune().duration_seconds * 2 / 3  # what sounds later is moved in time by what comes behind it
     assert first.crop(0.0, until).equals(second.crop(0.0, until))
     assert not first.equals(second)
+
+
+@given(st.lists(st.floats(0.01, 1), min_size=1, max_size=6), st.integers(10, 999), st.integers(5, 88))
+def test_the_mean_of_limits_with_themselves_is_themselves(parts: list[float], longest: int, most: int) -> None:
+    limits = Limits(longest, most, 7, 3, 30)
+    assert Limits.mean([limits] * len(parts), [part / sum(parts) for part in parts]) == limits
 
 
 @given(share=st.floats(0.05, 0.95))
@@ -122,6 +131,7 @@ def test_a_share_of_nothing_is_nothing_and_shares_left_out_are_as_much_of_each(p
     torch.testing.assert_close(heard(player, a, b, c), heard(player, a, b, c, shares=[2, 2, 2]))
     assert Performances.of([a, b, c]).shares == pytest.approx([1 / 3] * 3)
     assert not player.generate([a, b], tune(), seed=2).notes.equals(alone.notes)
+    assert Performances.of([a, b], [1, 0]).notes == (a,)  # nor heard
 
 
 @pytest.mark.parametrize("count", [1, 3, 7])

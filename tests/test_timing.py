@@ -87,6 +87,17 @@ def test_an_early_first_note_waits_and_a_late_one_hurries() -> None:
     assert late.start.tolist() == [0.01]
 
 
+@pytest.mark.parametrize("late", [-0.11, 0.11, 0.19])
+def test_what_is_struck_farther_than_100_ms_from_a_note_does_not_play_it(late: float) -> None:
+    played = tune(np.array([round(1 + late, 2)]))
+    assert in_time(played, Timekeeper(tune(np.array([1.0])), 0.0, END)).start.tolist() == played.start.tolist()
+
+
+@pytest.mark.parametrize(("late", "pairs"), [(-0.101, 0), (-0.1, 1), (0.1, 1), (0.101, 0)])
+def test_notes_match_up_to_the_tolerance_and_no_millisecond_farther(late: float, pairs: int) -> None:
+    assert len(match(tune(np.array([0.3])), tune(np.array([0.3 + late])), 0.1)[0]) == pairs
+
+
 def test_a_strike_plays_one_note_and_an_ornament_is_no_second() -> None:
     asked = tune(np.array([1.0, 1.5]), np.array([60, 60]))
     played = tune(np.array([0.95, 1.05, 1.52]), np.array([60, 60, 60]))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from some_models import SMALL
 from torch import Tensor
 
-from musicstyle.generation.hearing import hear
+from musicstyle.generation.hearing import HeardStyle, hear
 from musicstyle.generation.performances import Performances
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.model.autoencoder import Autoencoder
@@ -54,6 +54,20 @@ def test_before_anything_was_learned_all_is_near() -> None:
     assert left.tolist() == [1, 1, 1]
 
 
+def test_of_one_style_nobody_knows_what_is_far() -> None:
+    one = Truncation(WIDTH)
+    one.learn(torch.ones(1, WIDTH))
+    styles = torch.randn(3, WIDTH) * 100
+    assert one(styles)[0].equal(styles)
+
+
+def test_how_far_is_no_matter_of_units() -> None:
+    module, styles = learned(), torch.randn(5, WIDTH) * 30
+    small = Truncation(WIDTH)
+    small.load_state_dict({"mean": module.mean / 1000, "variance": module.variance / 1000**2})
+    torch.testing.assert_close(small(styles / 1000)[1], module(styles)[1])
+
+
 def test_mean_and_variance_are_those_of_all_steps_the_later_the_heavier() -> None:
     steps = [np.random.default_rng(i).normal(i, 1 + i, (8, WIDTH)) for i in range(5)]
     module = Truncation(WIDTH).double()
@@ -76,6 +90,16 @@ def test_a_wider_model_finds_the_same_styles_far() -> None:
     large.load_state_dict(grown(small.state_dict(), large), strict=False)
     styles = torch.randn(5, 20) * 30
     torch.testing.assert_close(large.truncation(styles.repeat(1, 2))[1], small.truncation(styles)[1])
+
+
+def test_what_is_short_and_far_is_exaggerated_less_than_what_is_either() -> None:
+    def strength(asked: float, **known: float) -> float:
+        return HeardStyle(None, None, known).strength(asked)  # type: ignore[arg-type]
+
+    assert strength(3.5, short=1.0, far=1.0) == 3.5
+    assert strength(3.5, short=0.5, far=1.0) == strength(3.5, short=1.0, far=0.5) == 2.25
+    assert strength(3.5, short=0.5, far=0.5) == 1.625
+    assert strength(0.5, short=0.5, far=0.5) == 0.5  # what does not exaggerate is as it was asked for
 
 
 def test_a_far_style_is_heard_as_a_near_one_and_exaggerated_less() -> None:

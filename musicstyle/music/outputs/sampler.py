@@ -121,7 +121,7 @@ def _pan(pitch: int) -> tuple[np.float32, np.float32]:
 
 
 def _play(zone: Zone, places: np.ndarray) -> np.ndarray:
-    """The wave at fractional places, the loop for ever, by cubic (Catmull-Rom) interpolation; 0 where it has ended."""
+    """The wave at fractional places, the loop for ever, by cubic (Catmull-Rom) interpolation."""
     whole = places.astype(np.int64)
     part = (places - whole).astype(np.float32)
     before, here, after, behind = (_samples(zone, whole + offset) for offset in (-1, 0, 1, 2))
@@ -132,10 +132,8 @@ def _play(zone: Zone, places: np.ndarray) -> np.ndarray:
 
 def _samples(zone: Zone, index: np.ndarray) -> np.ndarray:
     size, loop = len(zone.wave), zone.loop_length
-    if loop:
-        index = np.where(index < size, index, size - loop + (index - size) % loop)
-        return zone.wave[index.clip(0)]
-    return np.where(index < size, zone.wave[index.clip(0, size - 1)], np.float32(0))
+    index = np.where(index < size, index, size - loop + (index - size) % loop)
+    return zone.wave[index.clip(0)]
 
 
 def _darken(sound: np.ndarray, zone: Zone, sample_rate: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Read a piano out of a SoundFont 2 file: which recording a key plays, how it is tuned, how it fades and darkens.
 
-Only what the piano of a General MIDI font needs: one recording a key, its loop, tuning, volume and filter envelopes.
-Left out: velocity layers, modulators, vibrato, pan. The font is TimGM6mb (GPL-2), read in place from pretty_midi's
-package, never copied.
+Only what the piano of the font has: one recording a key, its loop, tuning, volume and filter envelopes, each said zone
+by zone (a test holds that it has nothing else). Left out: modulators, vibrato, reverb, pan. The font is TimGM6mb
+(GPL-2), read in place from pretty_midi's package, never copied.
 
 Source: SoundFont Technical Specification 2.04, sections 7 (file format) and 8.1 (generators).
 """
@@ -28,17 +28,10 @@ _SAMPLE = np.dtype([
 ])  # fmt: skip
 
 # Generators by number. Times are in timecents (1200 log2 of seconds), levels in 0.1 dB or 0.1 %, pitches in cents.
-_START_COARSE, _FILTER_CENTS, _FILTER_ENVELOPE_CENTS = 4, 8, 11
+_FILTER_CENTS, _FILTER_ENVELOPE_CENTS = 8, 11
 _FILTER_HOLD, _FILTER_DECAY, _FILTER_SUSTAIN = 27, 28, 29
 _HOLD, _DECAY, _SUSTAIN, _RELEASE = 35, 36, 37, 38
-_INSTRUMENT_LINK, _KEY_RANGE, _ATTENUATION, _COARSE_TUNE, _FINE_TUNE, _SAMPLE_LINK = 41, 43, 48, 51, 52, 53
-_LOOP_MODE, _ROOT_KEY = 54, 58
-_START, _LOOP_START, _LOOP_END = 0, 2, 3
-_NO_TIME = -12000
-_DEFAULTS = {
-    _FILTER_CENTS: 13500, _ROOT_KEY: -1, _KEY_RANGE: 127 << 8,
-    **dict.fromkeys((_FILTER_HOLD, _FILTER_DECAY, _HOLD, _DECAY, _RELEASE), _NO_TIME),
-}  # fmt: skip
+_INSTRUMENT_LINK, _KEY_RANGE, _ATTENUATION, _FINE_TUNE, _SAMPLE_LINK, _ROOT_KEY = 41, 43, 48, 52, 53, 58
 _EMU_ATTENUATION = 0.4  # makers of fonts wrote attenuations for cards that applied 0.4 of them; fluidsynth does too
 
 
@@ -50,7 +43,7 @@ class Zone:
         low: Lowest key, MIDI pitch.
         high: Highest key.
         wave: The recording up to the end of its loop, (n,) float32 in -1..1.
-        loop_length: The last samples of `wave` that repeat for ever; 0: it ends.
+        loop_length: The last samples of `wave` that repeat for ever.
         rate: Samples a second of `wave`.
         root: The pitch that sounds when `wave` plays at its own rate, with its tuning, in semitones.
         gain: Linear.
@@ -102,10 +95,9 @@ def read_piano(path: Path) -> list[Zone]:
     """
     try:
         chunks = dict(_chunks(path.read_bytes()))
-        zones = [_zone(generators, chunks) for generators in _piano_generators(chunks)]
+        return [_zone(generators, chunks) for generators in _piano_generators(chunks)]
     except (KeyError, ValueError, IndexError):
         raise MusicstyleError(f"{path}: no SoundFont 2 file with a piano") from None
-    return sorted(zones, key=lambda zone: zone.low)
 
 
 def _chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, memoryview]]:
@@ -123,20 +115,13 @@ def _chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _piano_generators(chunks: dict[bytes, memoryview]) -> Iterator[dict[int, int]]:
-    """The generators of each zone of the piano, defaults filled in."""
+    """The generators of each zone of the piano."""
     presets = np.frombuffer(chunks[b"phdr"], _PRESET)
     piano = int(np.flatnonzero((presets["bank"][:-1] == 0) & (presets["program"][:-1] == 0))[0])
     instruments = np.frombuffer(chunks[b"inst"], _INSTRUMENT)
     for link in _bags(chunks[b"pbag"], chunks[b"pgen"], presets["bag"][piano : piano + 2]):
-        if _INSTRUMENT_LINK not in link:
-            continue
-        common: dict[int, int] = {}
         first = link[_INSTRUMENT_LINK]
-        for zone in _bags(chunks[b"ibag"], chunks[b"igen"], instruments["bag"][first : first + 2]):
-            if _SAMPLE_LINK in zone:
-                yield {**_DEFAULTS, **common, **zone}
-            else:
-                common = zone  # a zone without a sample holds what its instrument's zones share
+        yield from _bags(chunks[b"ibag"], chunks[b"igen"], instruments["bag"][first : first + 2])
 
 
 def _bags(bags: memoryview, generators: memoryview, between: np.ndarray) -> Iterator[dict[int, int]]:
@@ -148,33 +133,28 @@ def _bags(bags: memoryview, generators: memoryview, between: np.ndarray) -> Iter
 
 
 def _zone(generators: dict[int, int], chunks: dict[bytes, memoryview]) -> Zone:
-    def get(kind: int) -> int:
-        return generators.get(kind, 0)
-
     def seconds(kind: int) -> float:
-        return 2.0 ** (get(kind) / 1200)
+        return 2.0 ** (generators[kind] / 1200)
 
-    sample = np.frombuffer(chunks[b"shdr"], _SAMPLE)[get(_SAMPLE_LINK)]
-    start = int(sample["start"]) + get(_START) + get(_START_COARSE) * 32768
-    loop_start, loop_end = int(sample["loop_start"]) + get(_LOOP_START), int(sample["loop_end"]) + get(_LOOP_END)
-    looped = get(_LOOP_MODE) in (1, 3) and loop_start < loop_end
-    wave = np.frombuffer(chunks[b"smpl"], "<i2")[start : loop_end if looped else int(sample["end"])]
-    root = get(_ROOT_KEY) if get(_ROOT_KEY) >= 0 else int(sample["root"])
-    keys = get(_KEY_RANGE) & 0xFFFF
+    sample = np.frombuffer(chunks[b"shdr"], _SAMPLE)[generators[_SAMPLE_LINK]]
+    start, loop_start, loop_end = (int(sample[name]) for name in ("start", "loop_start", "loop_end"))
+    wave = np.frombuffer(chunks[b"smpl"], "<i2")[start:loop_end]
+    closed, opened_by = generators[_FILTER_CENTS], generators[_FILTER_ENVELOPE_CENTS]
+    keys = generators[_KEY_RANGE]
     return Zone(
         low=keys & 0xFF,
         high=keys >> 8,
         wave=wave.astype(np.float32) / 32768,
-        loop_length=loop_end - loop_start if looped else 0,
+        loop_length=loop_end - loop_start,
         rate=int(sample["rate"]),
-        root=root - get(_COARSE_TUNE) - (get(_FINE_TUNE) + int(sample["cents"])) / 100,
-        gain=10.0 ** (-_EMU_ATTENUATION * get(_ATTENUATION) / 200),
+        root=generators[_ROOT_KEY] - generators[_FINE_TUNE] / 100,
+        gain=10.0 ** (-_EMU_ATTENUATION * generators[_ATTENUATION] / 200),
         hold_seconds=seconds(_HOLD),
         decay_db_per_second=100 / seconds(_DECAY),  # an envelope's time is that of a fall by 100 dB
-        sustain_db=get(_SUSTAIN) / 10,
+        sustain_db=generators[_SUSTAIN] / 10,
         release_db_per_second=100 / seconds(_RELEASE),
         filter_hold_seconds=seconds(_FILTER_HOLD),
-        filter_cents=get(_FILTER_CENTS) + get(_FILTER_ENVELOPE_CENTS),
-        filter_fall_cents_per_second=get(_FILTER_ENVELOPE_CENTS) / seconds(_FILTER_DECAY),
-        filter_floor_cents=get(_FILTER_CENTS) + get(_FILTER_ENVELOPE_CENTS) * (1 - get(_FILTER_SUSTAIN) / 1000),
+        filter_cents=closed + opened_by,
+        filter_fall_cents_per_second=opened_by / seconds(_FILTER_DECAY),
+        filter_floor_cents=closed + opened_by * (1 - generators[_FILTER_SUSTAIN] / 1000),
     )
