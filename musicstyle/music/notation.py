@@ -46,9 +46,9 @@ def as_played(score: Any, bar_quarters: Sequence[float] = ()) -> Conducted:
     rows = [list(part.getElementsByClass("Measure")) or [part] for part in parts]
     bounds = _bounds(rows, bar_quarters)
     order = playing_order(_bars(parts, rows))
-    begins = np.append(0.0, np.cumsum(np.diff(bounds)[order]))[:-1]  # of the bars as played
+    lengths = np.diff(bounds)[order]  # of the bars as played
+    begins = np.append(0.0, np.cumsum(lengths))[:-1]
     tempos = _tempos(_written_tempos(parts, rows, bounds), bounds, order, begins)
-    lengths = np.diff(bounds)[order]
     conductor = Conductor.of(tempos, _metres(rows, order, begins, lengths), _keys(rows, order, begins))
     notes = [note for staves in _instruments(parts, rows) for note in _played(staves, order, begins)]
     if not notes:
