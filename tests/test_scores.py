@@ -149,7 +149,7 @@ def test_generate_takes_any_form(tmp_path: Path, suffix: str) -> None:
 
     path = written(tmp_path, f"tune{suffix}", FORMS[suffix](TUNE))
     assert read_melody(path).notes.equals(notes_of(TUNE), tolerance_seconds=TOLERANCE[suffix])
-    with pytest.raises(UsageError, match="only MIDI files have tracks"):
+    with pytest.raises(UsageError, match=r"only MIDI files have tracks|no tune '0'"):
         read_melody(path, "0")
 
 
@@ -234,7 +234,7 @@ def test_a_number_is_no_name_and_a_name_must_be_one_track_s(tmp_path: Path) -> N
 
 
 def test_a_score_has_no_tracks(tmp_path: Path) -> None:
-    for source in (written(tmp_path, "tune.abc", as_abc(TUNE)), "C4 D4"):
+    for source in (written(tmp_path, "tune.krn", FORMS[".krn"](TUNE)), "C4 D4"):
         with pytest.raises(UsageError, match="only MIDI files have tracks"):
             read_notes(source, track="0")
 
@@ -633,6 +633,36 @@ def test_a_tune_comes_back_from_its_text_in_any_tempo(rows: list[tuple[int, int,
         return  # lengths that no millisecond tells
     again = parse_tune(format_tune(tune, Conductor.of([Tempo(0.0, round(6e7 / tempo) / 1e6)]))).notes
     assert again.equals(tune, tolerance_seconds=1.001e-3)
+
+
+BOOK = "L:1/4\nX:1\nT:Air\nT:Song\nK:C\nC D|\n\nX: 7\nT:Été\nK:G\nF2 G|\n\nX:8\nT:air\nQ:1/4=60\nK:C\ne|\n"
+
+
+@pytest.mark.parametrize(
+    ("tune", "pitches", "end"),
+    [(None, [60, 62], 1.0), ("1", [60, 62], 1.0), (7, [66, 67], 1.5), ("été", [66, 67], 1.5), ("8", [76], 1.0)],
+)
+def test_a_tune_of_a_book_is_chosen_by_its_number_or_title(
+    tmp_path: Path, tune: str | int | None, pitches: list[int], end: float
+) -> None:
+    """What the book says before its tunes counts in each."""
+    notes, conductor = read_notes(written(tmp_path, "book.abc", BOOK), track=tune)
+    assert notes.pitch.tolist() == pitches
+    assert notes.end.max() == pytest.approx(end, abs=0.005)
+    assert conductor.tempos[0].seconds == (1 if tune == "8" else 0.5)
+
+
+def test_a_tune_that_a_book_has_not_or_twice(tmp_path: Path) -> None:
+    book = written(tmp_path, "book.abc", BOOK)
+    with pytest.raises(UsageError, match="no tune 'Reel'; its tunes are 1 'Air', 7 'Été', 8 'air'"):
+        read_notes(book, track="Reel")
+    with pytest.raises(UsageError, match="2 tunes are named 'AIR'; give a number of 1 'Air', 8 'air'"):
+        read_notes(book, track="AIR")
+    many = "".join(f"X:{number}\nT:T{number}\nK:C\nC|\n\n" for number in range(40))
+    with pytest.raises(UsageError, match=r"18 'T18', 19 'T19' and 20 more$"):
+        read_notes(written(tmp_path, "many.abc", many), track="none")
+    with pytest.raises(UsageError, match="no tune '2'; its tunes are 1 ''"):
+        read_notes(written(tmp_path, "one.abc", "K:C\nCDE|\n"), track="2")
 
 
 def test_a_tune_is_not_a_file_name() -> None:

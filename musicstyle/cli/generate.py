@@ -116,7 +116,8 @@ def _shares(_context: click.Context, _option: click.Parameter, text: str | None)
 @click.option(
     "--melody-track",
     metavar="N|NAME",
-    help="Take the melody from this track of the file: its name, or its number from 0 among those with notes.",
+    help="Take the melody from this track of the file: its name, or its number from 0 among those with notes; or this "
+    "tune of an ABC book: its title or number, else its first.",
 )
 @click.option("--tempo", callback=_tempo, metavar="FACTOR|PERCENT%", help="Play the tune faster: 1.2 or 120%.")
 @click.option(

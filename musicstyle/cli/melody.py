@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 @click.option(
     "--melody-track",
     metavar="N|NAME",
-    help="Look at this track of a MIDI file only: its name, or its number from 0 among those with notes.",
+    help="Look at this track of a MIDI file only: its name, or its number from 0 among those with notes; or at this "
+    "tune of an ABC book: its title or number.",
 )
 @click.option("--force", is_flag=True, help="Write over files that are already there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -50,7 +51,7 @@ def melody(
 ) -> None:
     """Show what the melody of a piece is taken to be.
 
-    FILE is MIDI, MusicXML (.xml .musicxml .mxl), ABC (of several tunes the first), Humdrum (.krn) or a tune in plain
+    FILE is MIDI, MusicXML (.xml .musicxml .mxl), ABC (of a book the first tune), Humdrum (.krn) or a tune in plain
     text (.txt .melody); or, in quotes, a tune itself: "tempo=100 C4 C4 G4 G4 A4 A4 G4:2". The melody is printed in that
     form, in quarters of the file's tempo if it keeps to them, else with a beat a second.
     """

@@ -7,6 +7,7 @@ Source: the ABC standard 2.1, https://abcnotation.com/wiki/abc:standard:v2.1.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,6 +45,33 @@ _FOR_EVERY_TUNE = ("L:", "M:", "Q:")  # before the first tune, where abc2midi do
 _AT_BAR_LINE = 105  # the velocity with which abc2midi strikes there, unless told of another
 _ACCENTS = re.compile(r"%%MIDI\s+(no)?beat")
 _WRONG = re.compile(r"Error in line-char [\d-]+ : (.*(?:not a power of 2|must occur).*)")
+
+
+class Tune(NamedTuple):
+    """One of a book.
+
+    Attributes:
+        number: Behind its X:.
+        title: Its first, may be empty.
+        text: What `read_abc` reads of it.
+    """
+
+    number: str
+    title: str
+    text: str
+
+
+def tunes_of(book: str) -> list[Tune]:
+    """The tunes of a book, each with what the book says before the first; a text without numbers is one tune."""
+    lines = _LINE_END.split(book)
+    begins = [place for place, line in enumerate(lines) if line.startswith("X:")]
+    head = lines[: begins[0]] if begins else []
+    tunes = []
+    for begin, end in itertools.pairwise([*(begins or [0]), len(lines)]):
+        own = lines[begin:end]
+        title = next((line[2:].strip() for line in own if line.startswith("T:")), "")
+        tunes.append(Tune(own[0][2:].strip() if begins else "1", title, "\n".join([*head, *own])))
+    return tunes
 
 
 def read_abc(text: str) -> Conducted:

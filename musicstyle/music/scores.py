@@ -19,7 +19,7 @@ from xml.parsers import expat
 
 from musicstyle.archives import ZIP_ERRORS
 from musicstyle.errors import MidiError, UsageError
-from musicstyle.music.abc_notation import read_abc
+from musicstyle.music.abc_notation import read_abc, tunes_of
 from musicstyle.music.conductor import Conducted
 from musicstyle.music.humdrum import in_playing_order
 from musicstyle.music.midi import (
@@ -48,6 +48,7 @@ SCORE_FORMATS = {
     ".krn": "humdrum",
 }
 SUFFIXES = (*MIDI_SUFFIXES, *SCORE_FORMATS, *TUNE_SUFFIXES)
+MOST_NAMED = 20  # tracks or tunes in a message
 _CONTAINER = "META-INF/container.xml"
 
 
@@ -68,11 +69,12 @@ def read_notes(path: PathLike, *, track: str | int | None = None) -> Conducted:
     Args:
         path: .mid .midi (pedal folded in), .xml .musicxml .mxl, .abc (its first tune), .krn, .txt .melody (a tune in
             plain text, see `plaintext`); or such a tune itself, where no file has that name.
-        track: Number (from 0, of those with notes) or name of the only track to read, of a MIDI file.
+        track: Number (from 0, of those with notes) or name of the only track to read, of a MIDI file; number (behind
+            X:) or title of the tune, of ABC.
 
     Raises:
         MidiError: missing, unreadable, of an unknown kind, damaged, too large, too long, without notes.
-        UsageError: no such track, or no MIDI file.
+        UsageError: no such track or tune, or a file that has none.
     """
     name = os.fspath(path)
     if _is_tune(path):
@@ -87,6 +89,10 @@ def read_notes(path: PathLike, *, track: str | int | None = None) -> Conducted:
         piece = read_tracks(path, data=data)
         notes = pitched_notes(path, piece) if track is None else _track_notes(path, str(track), piece.tracks)
         return Conducted(notes, piece.conductor)
+    if suffix == ".abc" and track is not None:
+        tunes = tunes_of(_text(data))
+        chosen = tunes[_chosen(path, str(track), [(one.number, one.title) for one in tunes], "tune")]
+        return _as_midi_errors(path, read_abc, chosen.text)
     if track is not None:
         raise _no_tracks(name)
     if suffix in TUNE_SUFFIXES:
@@ -101,20 +107,28 @@ def _begins_as_midi(data: bytes) -> bool:
 
 
 def _no_tracks(name: str) -> UsageError:
-    return UsageError(f"{name}: only MIDI files have tracks to choose from; leave the track out")
+    return UsageError(f"{name}: only MIDI files have tracks, and ABC tunes, to choose from; leave the track out")
 
 
 def _track_notes(path: PathLike, track: str, tracks: Sequence[MidiTrack]) -> Notes:
-    found = [one for one in tracks if track == str(one.index)]  # a number first: some tracks are named "1"
-    found = found or [one for one in tracks if track.casefold() == one.name.casefold()]
+    chosen = tracks[_chosen(path, track, [(str(one.index), one.name) for one in tracks], "track")]
+    if chosen.is_drum:
+        raise UsageError(f"{os.fspath(path)}: track {track!r} holds drums, no pitched notes; choose another")
+    return chosen.notes
+
+
+def _chosen(path: PathLike, asked: str, there: Sequence[tuple[str, str]], kind: str) -> int:
+    """Which of the tracks or tunes there, by number or name, is asked for; a number first: some are named "1"."""
+    found = [place for place, (number, _) in enumerate(there) if asked == number]
+    found = found or [place for place, (_, name) in enumerate(there) if asked.casefold() == name.casefold()]
     if len(found) == 1:
-        if found[0].is_drum:
-            raise UsageError(f"{os.fspath(path)}: track {track!r} holds drums, no pitched notes; choose another")
-        return found[0].notes
-    known = ", ".join(f"{one.index} {one.name!r}" for one in found or tracks)
+        return found[0]
+    shown = [there[place] for place in found] or list(there)
+    known = ", ".join(f"{number} {name!r}" for number, name in shown[:MOST_NAMED])
+    known += f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
     if found:
-        raise UsageError(f"{os.fspath(path)}: {len(found)} tracks are named {track!r}; give a number of {known}")
-    raise UsageError(f"{os.fspath(path)}: no track {track!r}; its tracks with notes are {known}")
+        raise UsageError(f"{os.fspath(path)}: {len(found)} {kind}s are named {asked!r}; give a number of {known}")
+    raise UsageError(f"{os.fspath(path)}: no {kind} {asked!r}; its {kind}s are {known}")
 
 
 def read_score(data: bytes, kind: str) -> Conducted:
