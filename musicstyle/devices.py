@@ -1,10 +1,17 @@
-"""Where torch computes, and whether that is there."""
+"""Where is computed, and whether that is there."""
 
 from __future__ import annotations
+
+import os
 
 from musicstyle.errors import UsageError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def find_device(name: str) -> str:

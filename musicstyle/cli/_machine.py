@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from musicstyle.devices import cores
 from musicstyle.errors import MusicstyleError, UsageError
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ def usual_workers(device: str, devices: int) -> int | None:
     """As many processes as keep a GPU busy, as far as there are cores; elsewhere what is usual."""
     if not device.startswith("cuda"):
         return None
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(GPU_WORKERS, cores // devices - 1))
+    return max(1, min(GPU_WORKERS, cores() // devices - 1))
 
 
 def launched(device: str, precision: str, devices: int, nodes: int) -> Fabric:

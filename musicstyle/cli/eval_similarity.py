@@ -28,12 +28,11 @@ from musicstyle.cli._paths import A_PATH
 from musicstyle.errors import UsageError
 from musicstyle.files import as_text
 
-SHOWN = 5  # pieces without a partner
-
 if TYPE_CHECKING:
     from musicstyle.music.similarity import Density
 
 PLAYED = 6  # styles and tunes of a checkpoint
+SHOWN = 5  # pieces without a partner
 
 
 @click.command()

@@ -64,18 +64,17 @@ def melody(
     notes = piece.notes[piece.notes.in_piano_range()]
     if not len(notes):
         raise MidiError(file, "no notes within the piano's range")
-    found = extract_melody(notes, cast("Extractor", extractor))
+    found = Conducted(extract_melody(notes, cast("Extractor", extractor)), piece.conductor)
     with all_or_none() as written:
         if out is not None:
-            _write(Conducted(found, piece.conductor), file, out, extractor)
+            _write(found, file, out, extractor)
             written.append(out)
         if plot is not None:
             from musicstyle.music.outputs.picture import write_picture
 
-            write_picture(plot, notes, found, f"{source_name(file)}: the melody, by the {extractor} extractor")
-    say(f"{len(found)} of {len(notes)} notes are the melody, {duration(notes.duration_seconds)}")
-    facts, paths = {"file": str(file), "extractor": extractor}, {"out": out, "plot": plot}
-    _give(Conducted(found, piece.conductor), notes, as_json, facts, paths)
+            write_picture(plot, notes, found.notes, f"{source_name(file)}: the melody, by the {extractor} extractor")
+    say(f"{len(found.notes)} of {len(notes)} notes are the melody, {duration(notes.duration_seconds)}")
+    _give(found, notes, as_json, {"file": str(file), "extractor": extractor}, {"out": out, "plot": plot})
 
 
 def _refuse_early(file: Path, out: Path | None, plot: Path | None, force: bool) -> None:

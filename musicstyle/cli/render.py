@@ -65,14 +65,13 @@ def render(
 
 def _piece(file: Path) -> tuple[Conducted, dict[str, str]]:
     """All notes and bars of a file, and the settings that `generate` wrote into it."""
-    from musicstyle.music.conductor import Conducted
-    from musicstyle.music.midi import pitched_notes, read_tracks
+    from musicstyle.music.midi import merged, read_tracks
     from musicstyle.music.scores import SCORE_FORMATS, TUNE_SUFFIXES, read_notes
 
     if file.suffix.lower() in (*SCORE_FORMATS, *TUNE_SUFFIXES):
         return read_notes(file), {}
     piece = read_tracks(file)
-    return Conducted(pitched_notes(file, piece), piece.conductor), _facts(piece.text)
+    return merged(file, piece), _facts(piece.text)
 
 
 def _refuse_early(file: Path, melody: Path | None, outs: tuple[Path, ...], force: bool) -> None:

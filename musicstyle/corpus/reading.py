@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from musicstyle.corpus.store import is_corpus, records_of
+from musicstyle.devices import cores
 from musicstyle.errors import CorpusError, MidiError
 from musicstyle.music.melody import melody_flags
 from musicstyle.music.midi import MIDI_SUFFIXES, read_bytes, read_tracks
@@ -99,7 +100,7 @@ def read_all(tasks: Sequence[Task], workers: int | None) -> Iterator[Reading]:
     Raises:
         CorpusError: the system killed a worker.
     """
-    workers = workers if workers is not None else _cores()
+    workers = workers if workers is not None else cores()
     if workers <= 1 or len(tasks) < FEW_FILES:
         yield from map(read, tasks)
         return
@@ -159,7 +160,3 @@ def fingerprint(notes: Notes) -> str:
     """
     counts = np.bincount(notes.pitch - notes.pitch.min())
     return hashlib.sha256(counts.astype("<i4").tobytes()).hexdigest()[:32]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -36,14 +36,15 @@ def nll_figure(likelihood: Mapping[str, Any], published: Mapping[str, float]) ->
     """Nats per token of each mode with its interval, the published value as a grey line beside it."""
     figure = _figure(5.5, 3.2)
     axes = figure.subplots()
+    grey: list[Any] = []
     for place, (mode, measured) in enumerate(likelihood["modes"].items()):
         low, high = measured["interval"] or (measured["nll"], measured["nll"])
         axes.plot([place, place], [low, high], color=BLUE)
         axes.plot(place, measured["nll"], "o", color=BLUE)
         if mode in published:
-            grey = axes.plot([place - 0.3, place + 0.3], [published[mode]] * 2, color=GREY)
-            grey[0].set_label("published")
-            axes.legend(handles=grey, fontsize=9)
+            grey = axes.plot([place - 0.3, place + 0.3], [published[mode]] * 2, color=GREY, label="published")
+    if grey:  # the last stands for all
+        axes.legend(handles=grey, fontsize=9)
     axes.set_xticks(range(len(likelihood["modes"])), list(likelihood["modes"]))
     axes.set_ylabel("nats per token")
     return figure

@@ -18,7 +18,6 @@ from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps, encode
 
 STYLE_CROPS = 8  # of a performance, spread evenly and heard one after the other
-
 MOST_KNOWN = 1024  # performances; each some 30 KB
 
 Hearing = Callable[[int, int], None]

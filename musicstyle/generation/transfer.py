@@ -22,7 +22,7 @@ from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
 from musicstyle.music.conductor import UNSAID, Conducted
 from musicstyle.music.melody import piano_melody
-from musicstyle.music.midi import pitched_notes, read_midi, read_tracks
+from musicstyle.music.midi import merged, read_midi, read_tracks
 from musicstyle.music.notes import Notes
 from musicstyle.music.scores import read_notes, source_name
 from musicstyle.resources import default_checkpoint
@@ -332,9 +332,9 @@ def _read_primer(source: Source) -> Conducted:
     """A primer and the bars it is in, which go on where there is no tune."""
     if isinstance(source, Notes):
         return Conducted(_on_keys(source, "primer"), UNSAID)
-    piece = read_tracks(source)
-    notes = _on_keys(pitched_notes(source, piece), str(source))
-    return Conducted(notes, piece.conductor.begun_at(float(notes.start[0])))
+    played, conductor = merged(source, read_tracks(source))
+    notes = _on_keys(played, str(source))
+    return Conducted(notes, conductor.begun_at(float(notes.start[0])))
 
 
 def _on_keys(notes: Notes, name: str) -> Notes:

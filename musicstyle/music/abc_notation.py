@@ -114,12 +114,13 @@ def _metres(told: np.ndarray, begun: np.ndarray, end: int, division: int) -> Ite
         end: Tick at which the tune ends.
         division: Ticks a quarter.
     """
-    known = [COMMON_TIME, *(metre for metre in map(Metre._make, told.tolist()) if metre.can_be)]
+    metres = [(0, COMMON_TIME), *((tick, Metre(tick / division, *beats)) for tick, *beats in told.tolist())]
+    known = [(tick, metre) for tick, metre in metres if metre.can_be]
     begins = set(begun.tolist())
     lines = sorted(begins)
     place = 0
     while place < end:
-        metre = known[bisect_right(known, float(place), key=lambda one: one.quarters) - 1]
+        _, metre = known[bisect_right(known, place, key=lambda one: one[0]) - 1]
         whole = round(metre.bar_quarters * division)
         index = bisect_right(lines, place)
         length = whole

@@ -16,7 +16,7 @@ import numpy as np
 
 from musicstyle.errors import MidiError
 from musicstyle.files import as_text, write_atomically
-from musicstyle.music.conductor import UNSAID, Conductor, Tempo
+from musicstyle.music.conductor import UNSAID, Conducted, Conductor, Tempo
 from musicstyle.music.notes import Notes
 from musicstyle.music.parse import PEDAL_DOWN, RawPiece, RawTrack, parse
 from musicstyle.music.smf import TickClock, check_and_unwrap, division_of, find_text, with_ticks_a_quarter
@@ -88,7 +88,7 @@ def read_midi(path: str | os.PathLike[str], *, pedal: bool = True, data: bytes |
         MidiError: missing, a folder, unreadable, empty, too large, no MIDI, cut short, damaged, longer than a day,
             without notes, drums only.
     """
-    return pitched_notes(path, read_tracks(path, pedal=pedal, data=data))
+    return merged(path, read_tracks(path, pedal=pedal, data=data)).notes
 
 
 def read_tracks(path: str | os.PathLike[str], *, pedal: bool = True, data: bytes | None = None) -> MidiPiece:
@@ -117,8 +117,8 @@ def read_tracks(path: str | os.PathLike[str], *, pedal: bool = True, data: bytes
     return MidiPiece(tracks, has_pedal, conductor_of(division_of(data), piece), data)
 
 
-def pitched_notes(path: str | os.PathLike[str], piece: MidiPiece) -> Notes:
-    """Every track of a file merged, but the drums'.
+def merged(path: str | os.PathLike[str], piece: MidiPiece) -> Conducted:
+    """The notes of every track of a file but the drums', in its bars.
 
     Raises:
         MidiError: drums only.
@@ -126,7 +126,7 @@ def pitched_notes(path: str | os.PathLike[str], piece: MidiPiece) -> Notes:
     pitched = [track.notes for track in piece.tracks if not track.is_drum]
     if not pitched:
         raise MidiError(path, "holds only drums, no pitched notes")
-    return Notes.concatenate(pitched)
+    return Conducted(Notes.concatenate(pitched), piece.conductor)
 
 
 def conductor_of(division: int, piece: RawPiece) -> Conductor:

@@ -26,7 +26,7 @@ from musicstyle.music.midi import (
     MAX_BYTES,
     MIDI_SUFFIXES,
     MidiTrack,
-    pitched_notes,
+    merged,
     read_bytes,
     read_tracks,
     refuse_endless,
@@ -87,8 +87,9 @@ def read_notes(path: PathLike, *, track: str | int | None = None) -> Conducted:
     data = read_bytes(path)  # once: a pipe gives it no second time
     if suffix in MIDI_SUFFIXES or _begins_as_midi(data):
         piece = read_tracks(path, data=data)
-        notes = pitched_notes(path, piece) if track is None else _track_notes(path, str(track), piece.tracks)
-        return Conducted(notes, piece.conductor)
+        if track is None:
+            return merged(path, piece)
+        return Conducted(_track_notes(path, str(track), piece.tracks), piece.conductor)
     if suffix == ".abc" and track is not None:
         tunes = tunes_of(_text(data))
         chosen = tunes[_chosen(path, str(track), [(one.number, one.title) for one in tunes], "tune")]
