@@ -9,10 +9,10 @@ What isn't given is as in GenerationOptions. Every setting plays the same tunes 
 with the same seeds. Pairs are the first of a random order (--choice) of all validation performances, after --skip of
 them: settings chosen on some pairs can be judged on others of the same order. Styles from elsewhere: --styles takes the
 MIDI files below a folder, --sequenced puts performances on a grid of GRID seconds, all notes as loud, as a
-sequencer writes them. share_50 and share_100: of the melody's notes that sound (`musicstyle eval melody`); hit_rate: of
-pairs in which a piece is nearer to the half of its performance that was not heard than to another's (`musicstyle eval
-style`); own: the mean overlapping area with it;
-heard: both by the half that was heard; real: the same of real playing, as long. density, length and sounding: how many
+sequencer writes them. share_50 and share_100: of the melody's notes that sound (`musicstyle eval melody`); rate: of
+pairs in which a piece is nearer to the half of its performance that was not heard ("other"), or to the one that was
+("heard"), than to another's, by the eight features and by profile (`musicstyle eval style`); own: how near it is; real:
+the same of real playing, as long. density, length and sounding: how many
 notes, the median one's length, and how many sound at once, each for one of real playing as long, the median over the
 pieces. together: how what is played besides the tune goes with it (together.py); of real playing, besides the line that
 is heard out. sonority: how many keys sound at once, how closely (sonority.py). recurrence: how much of a voice comes
@@ -133,13 +133,16 @@ def ratio(of: Callable[[Notes], float], played: list[Notes], real: list[Notes]) 
 
 
 def judge(played: list[Notes], halves: list[Halves]) -> dict[str, Any]:
-    """Hit rate and own area of one piece a performance, by the half that was not heard and by the one that was."""
-    by_judge = StyleTest.of({"played": played}, halves).to_dict()["played"]
-    other, heard = (
-        {"hit_rate": hits["rate"], "interval": hits["interval"], "own": hits["own"]}
-        for hits in (by_judge, by_judge["heard"])
-    )
-    return {**other, "heard": heard}
+    """Hit rate and nearness to its own of one piece a performance, by eight features and by profile, by both halves."""
+    return {
+        measure: {half: {name: hits[name] for name in ("rate", "interval", "own")} for half, hits in halves_of(by)}
+        for measure, by in StyleTest.of({"played": played}, halves).to_dict()["played"].items()
+    }
+
+
+def halves_of(by: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """What a measure says by the half that was not heard and by the one that was."""
+    return [("other", by), ("heard", by["heard"])]
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from musicstyle.evaluation.material import chosen, maestro_performances, midi_fi
 from musicstyle.evaluation.page import page
 from musicstyle.evaluation.playing import beginning, pair_up, play_pairs, summarize
 from musicstyle.evaluation.report import ASKED, OF_THE_CORPUS, PLAYED, PUBLISHED_NLL, Plan, Report, file_identity
-from musicstyle.evaluation.style import retrieval
+from musicstyle.evaluation.style import distances, retrieval
 from musicstyle.generation.transfer import StyleTransfer
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import save_checkpoint
@@ -41,6 +41,7 @@ from musicstyle.model.config import ModelConfig
 from musicstyle.music.midi import read_midi, write_midi
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import encode
+from musicstyle.music.profile import PROFILE
 from musicstyle.music.similarity import similarity_matrix
 
 if TYPE_CHECKING:
@@ -178,12 +179,12 @@ def test_every_mode_is_judged_by_the_same_references_and_seeds(
     assert done == [(i, 12) for i in range(1, 13)]
     in_turn, without = [(tunes[0], 1), (tunes[1], 2), (tunes[0], 3)], [(None, 1), (None, 2), (None, 3)]
     assert asked == [*in_turn, *in_turn, *without, *without]  # both, melody, style, none
-    assert {mode: areas.shape for mode, areas in test.areas.items()} == dict.fromkeys(
-        ("real", "both", "melody", "style", "none"), (3, 3, 8)
-    )
-    assert {mode: areas.shape for mode, areas in test.heard.items()} == dict.fromkeys(test.areas, (3, 3, 8))
+    modes = ("real", "both", "melody", "style", "none")
+    for measure, parts in ((test.features, 8), (test.profile, 13)):
+        for half in (measure.other, measure.heard):
+            assert {mode: near.shape for mode, near in half.items()} == dict.fromkeys(modes, (3, 3, parts))
     again = style_test(player, midi_files(maestro)[:3], tunes, options, modes=["style"])
-    np.testing.assert_array_equal(again.areas["style"], test.areas["style"])
+    np.testing.assert_array_equal(again.features.other["style"], test.features.other["style"])
 
 
 def test_real_playing_as_long_as_the_half_heard_is_that_half(player: StyleTransfer, tmp_path: Path) -> None:
@@ -193,10 +194,11 @@ def test_real_playing_as_long_as_the_half_heard_is_that_half(player: StyleTransf
     start = np.arange(20) * 0.5
     write_midi(tmp_path / "long.mid", Notes.from_arrays(start, start + 0.5, 60 + np.arange(20), np.full(20, 80)))
     test = style_test(player, paths, [tmp_path / "long.mid"], player.default_options(seconds=9.0), modes=["none"])
-    np.testing.assert_allclose(np.diagonal(test.heard["real"]), 1, atol=1e-4)
-    real = test.to_dict()["real"]
-    assert real["heard"]["rate"] == 1
-    assert real["own"] < 1
+    for measure in (test.features, test.profile):
+        np.testing.assert_allclose(np.diagonal(measure.heard["real"]), 1, atol=1e-4)
+    for real in test.to_dict()["real"].values():
+        assert real["heard"]["rate"] == 1
+        assert real["own"] < 1
 
 
 def test_a_short_tune_makes_every_mode_and_the_real_stretch_short(
@@ -324,13 +326,12 @@ def test_crops_go_from_the_first_note_of_a_piece_to_its_last(
 def test_crops_know_where_they_are_from(player: StyleTransfer, corpus: Corpus, maestro: Path) -> None:
     crops = embed_crops(player, corpus, "validation", 3)
     assert crops.embedding.shape == (30, player.model.style_width)
-    assert crops.features.shape == (30, 16)
+    assert crops.profile.shape == (30, PROFILE)
     names = names_for(corpus, maestro / "performers.csv")
     assert names["performer"] == {"2.midi": "Ann", "4.midi": "Ann", "5.midi": "Bob"}
     known = knowledge(crops, names)
-    assert known["retrieval"]["performer"]["features"]["queries"] == 6  # Bob has no second performance
-    assert known["retrieval"]["composer"]["features"]["recall_1"] > 0.8  # low and high are told by their pitch
-    assert known["probe"]["features"]["accuracy"] > 0.8
+    assert known["retrieval"]["performer"]["profile"]["queries"] == 6  # Bob has no second performance
+    assert known["probe"]["profile"]["accuracy"] > 0.8  # low and high are told by their registers
 
 
 @pytest.mark.usefixtures("without_data")
@@ -392,8 +393,8 @@ def test_other_performances_of_a_work_do_not_answer() -> None:
     rng = np.random.default_rng(0)
     passages = 10 * rng.normal(size=(6, 1, 9)) + rng.normal(size=(6, 2, 9))
     vectors = passages[work, place] + 0.01 * rng.normal(size=(24, 9))
-    assert retrieval(vectors, piece.astype(str)).recall_1 == 0.0
-    crops = Crops(vectors, vectors, piece, work, [f"{number}.midi" for number in piece])
+    assert retrieval(distances(vectors), piece.astype(str)).recall_1 == 0.0
+    crops = Crops(vectors, np.zeros((24, PROFILE)), piece, work, [f"{number}.midi" for number in piece])
     of_one_work = {f"{number}.midi": f"of work {number // 2}" for number in range(12)}
     of_many = {f"{number}.midi": f"by {number // 6}" for number in range(12)}
     found = knowledge(crops, {"composer": of_one_work, "performer": of_many})["retrieval"]
@@ -407,13 +408,13 @@ def test_the_probe_never_learns_from_another_performance_of_a_work() -> None:
     rng = np.random.default_rng(1)
     piece = np.repeat(np.arange(40), 3)
     work, composer = piece // 2, rng.integers(2, size=20)
-    vectors = rng.normal(size=(20, 30))[work] + 0.05 * rng.normal(size=(120, 30))
+    vectors, silent = rng.normal(size=(20, 30))[work] + 0.05 * rng.normal(size=(120, 30)), np.zeros((120, PROFILE))
     names = [f"{number}.midi" for number in piece]
     by = {"composer": {f"{number}.midi": f"by {composer[number // 2]}" for number in range(40)}}
-    kept_apart, torn = (knowledge(Crops(vectors, vectors, piece, of, names), by)["probe"] for of in (work, piece))
+    kept_apart, torn = (knowledge(Crops(vectors, silent, piece, of, names), by)["probe"] for of in (work, piece))
     assert kept_apart["embedding"]["accuracy"] < 0.65
     assert torn["embedding"]["accuracy"] > 0.9
-    folds = [knowledge(Crops(vectors, vectors, piece, work, names), by, seed)["probe"] for seed in (1, 1, 2)]
+    folds = [knowledge(Crops(vectors, silent, piece, work, names), by, seed)["probe"] for seed in (1, 1, 2)]
     assert folds[0] == folds[1] != folds[2]
 
 
@@ -587,7 +588,7 @@ def _check_page(report: dict[str, Any]) -> None:
     beside = page({**report, "likelihood": {**likelihood, "published": PUBLISHED_NLL}})
     for value in (*PUBLISHED_NLL.values(), 0.080):
         assert f"{value:.3f}" in beside
-    assert len(findings(report)) == 8  # two of style (both, style) and two of the embedding (performance, composer)
+    assert len(findings(report)) == 10  # four of style (both, style) and two of the embedding (performance, composer)
     assert "styles: 2 (full: 20)" in html
 
 
@@ -671,11 +672,18 @@ def test_each_sentence_says_the_number_that_it_is_about() -> None:
     row = {"melody_strength": 2.0, "share_100": 0.95, "share_50": 0.8, "chance_100": 0.1, "chance_50": 0.07}
     rates = {"both": (0.75, 0.85), "style": (0.7, 0.9), "real": (0.74, 0.92)}
     modes = {
-        mode: {"rate": judge, "interval": [0.6, 0.8], "candidates": 20, "heard": {"rate": heard}}
+        mode: {
+            measure: {
+                "rate": judge + more,
+                "interval": [0.6, 0.8] if mode == "both" else None,
+                "candidates": 20,
+                "heard": {"rate": heard + more},
+            }
+            for measure, more in (("features", 0.0), ("profile", 0.05))
+        }
         for mode, (judge, heard) in rates.items()
     }
-    modes["style"]["interval"] = None
-    found = {"embedding": {"recall_1": 0.26, "chance": 0.006}, "features": {"recall_1": 0.12, "chance": 0.006}}
+    found = {"embedding": {"recall_1": 0.26, "chance": 0.006}, "profile": {"recall_1": 0.44, "chance": 0.006}}
     assert findings(
         {
             "melody": {"default_strength": 2.0, "strengths": [{"melody_strength": 1.0}, {**row, "on_top": 0.9}]},
@@ -686,18 +694,28 @@ def test_each_sentence_says_the_number_that_it_is_about() -> None:
     ) == [
         "Of the melody's notes 95% sound within 100 ms (chance 10%), 90% of them on top.",
         (
-            "Playing a tune in a style, a piece is nearer to its own style than to another's in 75% (60% to 80%) of "
-            "380 comparisons; real playing reaches 74%, chance is 50%. Judged by the half that was heard it is 85%, "
-            "real playing 92%."
+            "Playing a tune in a style, a piece is nearer to its own style than to another's, by profile, in 80% (60% "
+            "to 80%) of 380 comparisons; real playing reaches 79%, chance is 50%. Judged by the half that was heard it "
+            "is 90%, real playing 97%."
         ),
         (
-            "Playing freely in a style, a piece is nearer to its own style than to another's in 70% of 380 "
-            "comparisons; real playing reaches 74%, chance is 50%. Judged by the half that was heard it is 90%, "
-            "real playing 92%."
+            "Playing a tune in a style, a piece is nearer to its own style than to another's, by the eight features, "
+            "in 75% (60% to 80%) of 380 comparisons; real playing reaches 74%, chance is 50%. Judged by the half that "
+            "was heard it is 85%, real playing 92%."
         ),
         (
-            "The nearest crop by embedding is of the same performance in 26% of queries, by the eight features in 12% "
-            "(chance 0.6%)."
+            "Playing freely in a style, a piece is nearer to its own style than to another's, by profile, in 75% of "
+            "380 comparisons; real playing reaches 79%, chance is 50%. Judged by the half that was heard it is 95%, "
+            "real playing 97%."
+        ),
+        (
+            "Playing freely in a style, a piece is nearer to its own style than to another's, by the eight features, "
+            "in 70% of 380 comparisons; real playing reaches 74%, chance is 50%. Judged by the half that was heard it "
+            "is 90%, real playing 92%."
+        ),
+        (
+            "The nearest crop by embedding is of the same performance in 26% of queries, by profile in 44% (chance "
+            "0.6%)."
         ),
         "From one style to another the relative distance falls by 0.097, Spearman -0.95.",
     ]
@@ -806,7 +824,9 @@ def test_eval_similarity_of_a_checkpoint_takes_the_data_and_the_density(checkpoi
     assert len(normal["styles"]) == 6
     assert set(normal["styles"]) <= {str(number) for number in range(2, 12)}  # the validation split's
     assert (normal["styles"], kernels["density"]) == (kernels["styles"], "kde")
-    assert normal["modes"]["real"]["own"] != kernels["modes"]["real"]["own"]
+    real, with_kernels = normal["modes"]["real"], kernels["modes"]["real"]
+    assert real["features"]["own"] != with_kernels["features"]["own"]
+    assert real["profile"] == with_kernels["profile"]
 
 
 def test_eval_style_refuses_before_it_plays(

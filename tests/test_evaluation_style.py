@@ -13,6 +13,7 @@ from musicstyle.evaluation.style import (
     RIDGES,
     _best_ridge,
     _ridge_answers,
+    distances,
     hit_rate,
     linear_probe,
     retrieval,
@@ -61,7 +62,7 @@ def test_retrieval_by_hand() -> None:
     vectors = np.array([[0.0], [1.0], [2.1], [10.0], [11.5]])
     labels = np.array(["a", "b", "a", "b", ""])
     # 0 (a) meets 1, then 2: rank 2. 1 (b) meets 0, 2, then 3: rank 3. 2 (a): rank 2. 3 (b) meets 4, 2, then 1: rank 3.
-    found = retrieval(vectors, labels)
+    found = retrieval(distances(vectors), labels)
     assert (found.recall_1, found.recall_5, found.queries, found.left_out) == (0, 1, 4, 1)
     assert found.mrr == pytest.approx((1 / 2 + 1 / 3 + 1 / 2 + 1 / 3) / 4)
     assert found.chance == pytest.approx(1 / 4)
@@ -84,7 +85,7 @@ def test_retrieval_is_the_naive_ranking(seed: int) -> None:
     answered = [rank for rank in ranks if rank is not None]
     if not answered:
         return
-    found = retrieval(vectors, labels, own[:, None] == own[None, :])
+    found = retrieval(distances(vectors), labels, own[:, None] == own[None, :])
     assert found.left_out == 17 - len(answered)
     assert found.mrr == pytest.approx(np.mean([1 / rank for rank in answered]))
     assert found.recall_5 == pytest.approx(np.mean([rank <= 5 for rank in answered]))
@@ -93,13 +94,13 @@ def test_retrieval_is_the_naive_ranking(seed: int) -> None:
 def test_retrieval_takes_no_notice_of_units() -> None:
     rng = np.random.default_rng(5)
     vectors, labels = rng.normal(size=(30, 4)), rng.choice(["p", "q"], 30)
-    assert retrieval(vectors, labels) == retrieval(vectors * [1, 1000, 0.01, 7] + 3, labels)
+    assert retrieval(distances(vectors), labels) == retrieval(distances(vectors * [1, 1000, 0.01, 7] + 3), labels)
 
 
 def test_equal_vectors_find_nothing_for_certain() -> None:
-    assert retrieval(np.zeros((6, 2)), np.array(["a", "a", "a", "b", "b", "b"])).recall_1 == 0
+    assert retrieval(distances(np.zeros((6, 2))), np.array(["a", "a", "a", "b", "b", "b"])).recall_1 == 0
     with pytest.raises(ValueError, match="belongs"):
-        retrieval(np.zeros((2, 2)), np.array(["a", "b"]))
+        retrieval(distances(np.zeros((2, 2))), np.array(["a", "b"]))
 
 
 @given(st.integers(0, 500))
@@ -108,14 +109,14 @@ def test_copies_are_ties_in_32_bits_too_so_that_the_order_of_crops_is_nothing(se
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(12, 150)).astype(np.float32)[rng.integers(12, size=40)]
     labels, order = rng.choice(["a", "b", "c"], 40), rng.permutation(40)
-    told, shuffled = (retrieval(vectors[i], labels[i]).to_dict() for i in (np.arange(40), order))
+    told, shuffled = (retrieval(distances(vectors[i]), labels[i]).to_dict() for i in (np.arange(40), order))
     assert told == shuffled
 
 
 def test_a_vector_that_holds_no_number_finds_nothing() -> None:
     vectors = np.random.default_rng(3).normal(size=(12, 3))
     vectors[4, 1] = np.nan  # and so it is with its column, once standardised
-    assert retrieval(vectors, np.tile(["a", "b"], 6)).recall_1 == 0
+    assert retrieval(distances(vectors), np.tile(["a", "b"], 6)).recall_1 == 0
 
 
 def crops(of: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

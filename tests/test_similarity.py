@@ -16,6 +16,7 @@ from musicstyle.errors import UsageError
 from musicstyle.evaluation.similarity import compare_sets, plot_similarity, read_set
 from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
+from musicstyle.music.profile import PARTS, nearness_matrix
 from musicstyle.music.similarity import (
     FEATURES,
     MIN_DEVIATION,
@@ -292,6 +293,9 @@ def test_sets_by_name_and_all_against_all(tmp_path: Path):
     written = json.loads(json.dumps(everything.as_dict()))
     assert list(written["by_feature"]) == list(FEATURES)
     assert written["mean"] == everything.mean
+    assert list(written["by_part"]) == list(PARTS)
+    assert written["pairs"][5]["by_part"] == nearness_matrix([real["sub/y"]], [made["x"]])[0, 0].tolist()
+    assert written["profile"] == pytest.approx(np.mean([pair["profile"] for pair in written["pairs"]]))
 
 
 def test_sets_that_cannot_be_compared_say_so(tmp_path: Path):

@@ -22,7 +22,7 @@ from musicstyle.cli._evaluation import (
 )
 from musicstyle.cli._paths import A_PATH
 from musicstyle.errors import UsageError
-from musicstyle.evaluation.findings import HIT_COLUMNS, hit_cells
+from musicstyle.evaluation.findings import HIT_COLUMNS, MEASURES, hit_cells
 
 if TYPE_CHECKING:
     from musicstyle.corpus.store import Corpus
@@ -67,9 +67,10 @@ def style(
 
     Plays in several styles and asks how often a piece is nearer to its own than to another (.5 by chance; "real" is a
     stretch of the performance itself). One half of each performance is heard, the other judges; under "heard" the half
-    that was heard judges, as in published similarities. With --data, asks whether the nearest crop by style embedding
-    is of the same performance, composer, performer, beside the eight features; other performances of the same work, as
-    their notes tell it, do not answer. The rules stand in the docstring of musicstyle.evaluation.style.
+    that was heard judges, as in published similarities. Near is what two pieces have in common by profile (thirteen
+    distributions), and beside it the overlapping area of the eight features. With --data, asks whether the nearest crop
+    by style embedding, and by profile, is of the same performance, composer, performer; other performances of the same
+    work, as their notes tell it, do not answer. The rules stand in the docstring of musicstyle.evaluation.style.
     """
     from musicstyle.evaluation.experiments import style_test
 
@@ -128,8 +129,11 @@ def _knowledge(
 
 def hit_lines(judged: dict[str, Any]) -> list[str]:
     """Hit rates for a person."""
-    rows = [[mode, *hit_cells(m), m["candidates"]] for mode, m in judged.items()]
-    return table(["played with", *HIT_COLUMNS, "candidates"], rows)
+    lines: list[str] = []
+    for measure, measured in MEASURES.items():
+        rows = [[mode, *hit_cells(m[measure]), m[measure]["candidates"]] for mode, m in judged.items()]
+        lines += [""] * bool(lines) + table([f"{measured}, played with", *HIT_COLUMNS, "candidates"], rows)
+    return lines
 
 
 def knowledge_lines(knows: dict[str, Any] | None) -> list[str]:

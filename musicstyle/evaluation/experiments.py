@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,13 @@ from musicstyle.corpus.cut import cut, notes_for
 from musicstyle.corpus.store import Corpus
 from musicstyle.errors import UsageError
 from musicstyle.evaluation.interpolation import Line, relative_distance
-from musicstyle.evaluation.style import Hits, hit_rate
+from musicstyle.evaluation.style import hit_rate
 from musicstyle.generation.hearing import embed
 from musicstyle.generation.transfer import StyleTransfer, read_melody
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
-from musicstyle.music.similarity import FEATURES, similarity_matrix, summary
+from musicstyle.music.profile import PARTS, nearness_matrix, profile
+from musicstyle.music.similarity import FEATURES, similarity_matrix
 from musicstyle.music.works import works
 from musicstyle.training.loss import MODES, served_modes
 
@@ -65,40 +67,76 @@ class Halves:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class StyleTest:
-    """Areas of candidates with references, by mode.
+class Compared:
+    """How near candidates are to references, by one measure.
 
     Attributes:
-        names: Of the performances.
-        areas: With the halves that were not heard, by mode ("both", "melody", "style", "none", and "real"),
-            (candidates, references, 8).
+        parts: Names of what the measure compares.
+        other: With the halves that were not heard, by mode ("both", "melody", "style", "none", and "real"),
+            (candidates, references, parts), 0..1.
         heard: The same with the halves that were heard.
     """
 
-    names: list[str]
-    areas: dict[str, np.ndarray]
+    parts: tuple[str, ...]
+    other: dict[str, np.ndarray]
     heard: dict[str, np.ndarray]
+
+    @classmethod
+    def of(
+        cls,
+        measure: Callable[[Sequence[Notes], Sequence[Notes]], np.ndarray],
+        parts: tuple[str, ...],
+        played: Mapping[str, Sequence[Notes]],
+        halves: Sequence[Halves],
+    ) -> Compared:
+        """Compare pieces, by mode one a performance, with all the halves."""
+        other, heard = (
+            {mode: measure(notes, references) for mode, notes in played.items()}
+            for references in ([half.judge for half in halves], [half.heard for half in halves])
+        )
+        return cls(parts, other, heard)
+
+    def to_dict(self, mode: str) -> dict[str, Any]:
+        """Hits of a mode, how near it is to its own by part, and the hits by the halves heard, ready for JSON."""
+        own = self.other[mode].diagonal().mean(axis=1)
+        return {
+            **hit_rate(self.other[mode].mean(axis=2)).to_dict(),
+            "by_part": {name: round(float(value), 4) for name, value in zip(self.parts, own, strict=True)},
+            "heard": hit_rate(self.heard[mode].mean(axis=2)).to_dict(),
+        }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StyleTest:
+    """Candidates beside references.
+
+    Attributes:
+        names: Of the performances.
+        features: By the overlapping areas of the eight features.
+        profile: By what their profiles have in common.
+    """
+
+    names: list[str]
+    features: Compared
+    profile: Compared
 
     @classmethod
     def of(
         cls, played: Mapping[str, Sequence[Notes]], halves: Sequence[Halves], density: Density = "normal"
     ) -> StyleTest:
         """Compare pieces, by mode one a performance, with all the halves."""
-        areas, heard = (
-            {mode: similarity_matrix(notes, references, density) for mode, notes in played.items()}
-            for references in ([half.judge for half in halves], [half.heard for half in halves])
+        areas = partial(similarity_matrix, density=density)
+        return cls(
+            [half.name for half in halves],
+            Compared.of(areas, FEATURES, played, halves),
+            Compared.of(nearness_matrix, PARTS, played, halves),
         )
-        return cls([half.name for half in halves], areas, heard)
 
     def to_dict(self) -> dict[str, Any]:
-        """Of every mode the hits, the own areas by feature, and the hits by the halves heard, ready for JSON."""
+        """What each measure says of every mode, ready for JSON."""
         return {
-            mode: {
-                **_hits(areas).to_dict(),
-                "by_feature": _own_by_feature(areas),
-                "heard": _hits(self.heard[mode]).to_dict(),
-            }
-            for mode, areas in self.areas.items()
+            mode: {"features": self.features.to_dict(mode), "profile": self.profile.to_dict(mode)}
+            for mode in self.features.other
         }
 
 
@@ -234,7 +272,7 @@ class Crops:
 
     Attributes:
         embedding: Style embeddings, (n, style_width).
-        features: Means and deviations of the eight similarity features, (n, 16).
+        profile: Their profiles, (n, PROFILE).
         piece: Number of the piece in the corpus, (n,).
         work: Number of the work that the piece is a performance of, (n,); see musicstyle.music.works.
         paths: File of each crop's piece as the corpus names it, n of them.
@@ -242,7 +280,7 @@ class Crops:
     """
 
     embedding: np.ndarray
-    features: np.ndarray
+    profile: np.ndarray
     piece: np.ndarray
     work: np.ndarray
     paths: list[str]
@@ -265,12 +303,12 @@ def embed_crops(
     refuse_without_style(player)
     tokens = int(player.facts["training"]["tokens"])
     pieces = corpus.indices(split)
-    embedding, features, origin = [], [], []
+    embedding, profiles, origin = [], [], []
     for done, piece in enumerate(pieces.tolist()):
         for first in _places(corpus, piece, tokens, crops):
             crop = cut(corpus, piece, first, tokens)
             embedding.append(embed(player.model, [crop.ids])[0].float().cpu().numpy())
-            features.append(summary(crop.notes).ravel())
+            profiles.append(profile(crop.notes))
             origin.append(piece)
         if progress is not None:
             progress(done + 1, len(pieces))
@@ -282,7 +320,7 @@ def embed_crops(
     performances, of = np.unique(origin, return_inverse=True)
     work = works([corpus.notes(int(piece)) for piece in performances])[of]
     paths, dropped = [rows[piece]["path"] for piece in origin], len(pieces) - len(performances)
-    return Crops(np.array(embedding), np.array(features), np.array(origin), work, paths, dropped)
+    return Crops(np.array(embedding), np.array(profiles), np.array(origin), work, paths, dropped)
 
 
 def _places(corpus: Corpus, piece: int, tokens: int, crops: int) -> list[int]:
@@ -307,12 +345,3 @@ def refuse_without_style(player: StyleTransfer, lacking: str = "no embedding to 
 def labelled(crops: Crops, names: dict[str, str]) -> np.ndarray:
     """The label of each crop by its file, (n,) strings, empty where unknown."""
     return np.array([names.get(path, "") for path in crops.paths])
-
-
-def _hits(areas: np.ndarray) -> Hits:
-    return hit_rate(areas.mean(axis=2))
-
-
-def _own_by_feature(areas: np.ndarray) -> dict[str, float]:
-    own = areas[np.arange(len(areas)), np.arange(len(areas))].mean(axis=0)
-    return {name: round(float(value), 4) for name, value in zip(FEATURES, own, strict=True)}

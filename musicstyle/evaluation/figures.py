@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicstyle.errors import UsageError
+from musicstyle.evaluation.findings import MEASURES
 from musicstyle.files import write_atomically
 
 if TYPE_CHECKING:
@@ -69,16 +70,18 @@ def melody_figure(strengths: list[Mapping[str, Any]]) -> Figure:
 
 
 def hits_figure(hits: Mapping[str, Any]) -> Figure:
-    """Hit rate of each way of playing, chance as a line."""
+    """Hit rate of each way of playing by both measures, chance as a line."""
     figure = _figure(5.5, 3.2)
     axes = figure.subplots()
-    axes.bar(
-        range(len(hits)), [row["rate"] for row in hits.values()], color=[GREY if m == "real" else BLUE for m in hits]
-    )
-    for place, row in enumerate(hits.values()):
-        axes.plot([place, place], row["interval"] or (row["rate"],) * 2, color="black")
+    bars = []
+    for (measure, measured), color, left in zip(MEASURES.items(), (BLUE, ORANGE), (-0.2, 0.2), strict=True):
+        rows = [row[measure] for row in hits.values()]
+        places = [place + left for place in range(len(rows))]
+        bars.append(axes.bar(places, [row["rate"] for row in rows], 0.38, color=color, label=measured))
+        for place, row in zip(places, rows, strict=True):
+            axes.plot([place, place], row["interval"] or (row["rate"],) * 2, color="black")
     chance = axes.axhline(0.5, color="black", linewidth=0.8, linestyle="--", label="chance")
-    axes.legend(handles=[chance], fontsize=9)
+    axes.legend(handles=[*bars, chance], fontsize=9)
     axes.set_xticks(range(len(hits)), list(hits))
     axes.set_ylim(SHARES)
     axes.set_ylabel("nearer to own style")

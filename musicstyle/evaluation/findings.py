@@ -30,15 +30,16 @@ def default_row(melody: Answer) -> Answer:
     return row
 
 
+MEASURES = {"profile": "by profile", "features": "by the eight features"}  # of style
 _HITS = ("hit rate", "95 %", "own", "others")
 HIT_COLUMNS = (*_HITS, *(f"heard: {name}" for name in _HITS))
 
 
-def hit_cells(mode: Answer) -> list[Any]:
-    """What stands in HIT_COLUMNS for one mode: judged by the half that was not heard, then by the one that was."""
+def hit_cells(judged: Answer) -> list[Any]:
+    """What stands in HIT_COLUMNS for a mode and a measure: by the half that was not heard, then by the one that was."""
     return [
         cell
-        for hits in (mode, mode["heard"])
+        for hits in (judged, judged["heard"])
         for cell in (
             hits["rate"],
             hits["interval"] and "{:.2f} to {:.2f}".format(*hits["interval"]),
@@ -68,15 +69,16 @@ def _melody(melody: Answer) -> list[str]:
 
 
 def _style(style: Answer) -> list[str]:
-    modes = style["modes"]
+    modes, real = style["modes"], style["modes"]["real"]
     return [
-        f"{how}, a piece is nearer to its own style than to another's in "
-        f"{modes[mode]['rate']:.0%}{_in_brackets(modes[mode]['interval'])} of "
-        f"{modes[mode]['candidates'] * (modes[mode]['candidates'] - 1)} comparisons; real playing reaches "
-        f"{modes['real']['rate']:.0%}, chance is 50%. Judged by the half that was heard it is "
-        f"{modes[mode]['heard']['rate']:.0%}, real playing {modes['real']['heard']['rate']:.0%}."
+        f"{how}, a piece is nearer to its own style than to another's, {measured}, in "
+        f"{modes[mode][by]['rate']:.0%}{_in_brackets(modes[mode][by]['interval'])} of "
+        f"{modes[mode][by]['candidates'] * (modes[mode][by]['candidates'] - 1)} comparisons; real playing reaches "
+        f"{real[by]['rate']:.0%}, chance is 50%. Judged by the half that was heard it is "
+        f"{modes[mode][by]['heard']['rate']:.0%}, real playing {real[by]['heard']['rate']:.0%}."
         for mode, how in (("both", "Playing a tune in a style"), ("style", "Playing freely in a style"))
         if mode in modes
+        for by, measured in MEASURES.items()
     ]
 
 
@@ -106,7 +108,7 @@ def _likelihood(likelihood: Answer) -> list[str]:
 def _embedding(embedding: Answer) -> list[str]:
     return [
         f"The nearest crop by embedding is of the same {what} in {found['embedding']['recall_1']:.0%} of queries, "
-        f"by the eight features in {found['features']['recall_1']:.0%} (chance {found['embedding']['chance']:.1%})."
+        f"by profile in {found['profile']['recall_1']:.0%} (chance {found['embedding']['chance']:.1%})."
         for what, found in embedding["retrieval"].items()
         if found["embedding"]["chance"] < 1  # else there was no other to take it for
     ]

@@ -1,12 +1,15 @@
-"""What a style embedding knows of who played what: retrieval and probe, beside the eight features as the baseline."""
+"""What a style embedding knows of who played what: retrieval and probe, beside what its profile tells."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from musicstyle.evaluation.experiments import Crops, labelled
 from musicstyle.evaluation.material import data_folder, listed
-from musicstyle.evaluation.style import NothingToAskError, linear_probe, retrieval
+from musicstyle.evaluation.style import NothingToAskError, distances, linear_probe, retrieval
+from musicstyle.music.profile import in_common
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,21 +42,25 @@ def names_for(corpus: Corpus, performers: Path | None = None) -> Names:
 
 
 def knowledge(crops: Crops, names: Mapping[str, Mapping[str, str]], seed: int = 0) -> dict[str, Any]:
-    """Retrieval of performance, composer and performer, and the probe for composer, by embedding and by features.
+    """Retrieval of performance, composer and performer, and the probe for composer, by embedding and by profile.
 
     Returns:
-        {"retrieval": {what: {"embedding": ..., "features": ...}}, "probe": {by: ...}, "crops": n, "dropped": pieces too
+        {"retrieval": {what: {"embedding": ..., "profile": ...}}, "probe": {by: ...}, "crops": n, "dropped": pieces too
         short for two crops}; questions that the names or the number of crops leave unanswerable are left out.
     """
-    vectors = {"embedding": crops.embedding, "features": crops.features}
+    vectors = {"embedding": crops.embedding, "profile": crops.profile}
+    far = {
+        "embedding": distances(crops.embedding),
+        "profile": 1 - np.stack([in_common(one, crops.profile).mean(axis=1) for one in crops.profile]),
+    }
     one_work = crops.work[:, None] == crops.work[None, :]
     others = one_work & (crops.piece[:, None] != crops.piece[None, :])
-    found = {"performance": {by: retrieval(v, crops.piece.astype(str), others).to_dict() for by, v in vectors.items()}}
+    found = {"performance": {by: retrieval(d, crops.piece.astype(str), others).to_dict() for by, d in far.items()}}
     probe: dict[str, Any] = {}
     for what, of in names.items():
         labels = labelled(crops, dict(of))
         try:
-            found[what] = {by: retrieval(v, labels, one_work).to_dict() for by, v in vectors.items()}
+            found[what] = {by: retrieval(d, labels, one_work).to_dict() for by, d in far.items()}
             if what == "composer":
                 probe = {by: linear_probe(v, labels, crops.work, seed).to_dict() for by, v in vectors.items()}
         except NothingToAskError:

@@ -10,6 +10,7 @@ from typing import Any
 from musicstyle.evaluation import figures
 from musicstyle.evaluation.findings import (
     HIT_COLUMNS,
+    MEASURES,
     MELODY_COLUMNS,
     RUN_COLUMNS,
     default_row,
@@ -139,22 +140,24 @@ def _melody(report: Answer) -> str:
 
 
 def _style(report: Answer) -> str:
-    modes, published = report["style"]["modes"], report["published"]["similarity"]
-    rows = [[mode, *hit_cells(m), published.get(mode)] for mode, m in modes.items()]
-    features = list(next(iter(modes.values()))["by_feature"])
-    by_feature = [[mode, *m["by_feature"].values()] for mode, m in modes.items()]
+    modes = report["style"]["modes"]
+    published = ", ".join(f"{mode} {area}" for mode, area in report["published"]["similarity"].items())
     note = (
         f"{len(report['style']['styles'])} performances of which one half is heard and the other judges; heard: judged "
-        "by the half that is heard; real: a stretch of that half. Published similarity (recalled, on MAESTRO) is with "
-        "the performance heard."
+        "by the half that is heard; real: a stretch of that half. Own and others: what is in common by profile, the "
+        "overlapping area by the eight features; the latter with the performance heard is the published similarity "
+        f"(recalled, on MAESTRO: {published})."
     )
-    return _section(
-        "Style: nearer to its own than to another's",
-        _table(["played with", *HIT_COLUMNS, "published similarity"], rows),
-        figures.svg(figures.hits_figure(modes), "Hit rate of each way of playing, as in the table")
-        + _table(["own, by feature", *(f.replace("_", " ") for f in features)], by_feature),
-        note,
-    )
+    tables = []
+    for measure, measured in MEASURES.items():
+        judged = {mode: m[measure] for mode, m in modes.items()}
+        parts = [part.replace("_", " ") for part in judged["real"]["by_part"]]
+        tables += [
+            _table([f"{measured}, played with", *HIT_COLUMNS], [[mode, *hit_cells(m)] for mode, m in judged.items()]),
+            _table([f"own, {measured}", *parts], [[mode, *m["by_part"].values()] for mode, m in judged.items()]),
+        ]
+    drawn = figures.svg(figures.hits_figure(modes), "Hit rate of each way of playing, as in the tables")
+    return _section("Style: nearer to its own than to another's", "".join(tables), drawn, note)
 
 
 def _embedding(report: Answer) -> str:
@@ -166,8 +169,8 @@ def _embedding(report: Answer) -> str:
     probed = _table(["composer by", *(name.replace("_", " ") for name in probe_names)], probe) if probe else ""
     crops, dropped, split = (report["embedding"][name] for name in ("crops", "dropped", "split"))
     note = (
-        f"{crops} crops of the {split} split; {dropped} pieces are too short for two; the eight features are the "
-        "baseline. Other performances of the same work don't answer."
+        f"{crops} crops of the {split} split; {dropped} pieces are too short for two; the profile was "
+        "never learned. Other performances of the same work don't answer."
     )
     return _section(
         "What the embedding knows",

@@ -44,10 +44,10 @@ PUBLISHED_SIMILARITY = {"both": 0.67, "style": 0.66, "melody": 0.64, "none": 0.4
 # if one of these changes.
 ASKED: dict[str, tuple[int, tuple[str, ...]]] = {
     "melody": (9, ("seed", "seconds", "tunes", "strengths", "samples")),
-    "style": (11, ("seed", "seconds", "styles")),
+    "style": (12, ("seed", "seconds", "styles")),
     "interpolation": (9, ("seed", "seconds", "lines", "mixes", "repeats")),
     "likelihood": (3, ("seed", "nll_split", "nll_limit", "nll_tokens")),
-    "embedding": (3, ("seed", "crops")),
+    "embedding": (4, ("seed", "crops")),
     "memorisation": (10, ("seed", "seconds", "tunes")),
 }
 OF_THE_CORPUS = ("likelihood", "embedding", "memorisation")

@@ -1,6 +1,7 @@
 """Similarity of sets of pieces, and the picture of two pieces' densities.
 
-The metric and its deviations are specified in `musicstyle.music.similarity`; this adds which pieces are compared. A
+The metrics are specified in `musicstyle.music.similarity` and `musicstyle.music.profile`; this adds which pieces are
+compared. A
 set is a folder: every MIDI file below it, named by its path without the suffix. Pairs are formed by name (what lies
 in one folder only is reported, not compared) or as all against all (a set against itself then holds each piece's pair
 with itself, OA 1).
@@ -18,6 +19,7 @@ from musicstyle.errors import UsageError
 from musicstyle.evaluation.figures import BLUE, ORANGE, save_figure
 from musicstyle.evaluation.material import midi_files
 from musicstyle.music.midi import read_midi
+from musicstyle.music.profile import PARTS, in_common, profile
 from musicstyle.music.similarity import (
     FEATURES,
     MIN_DEVIATION,
@@ -45,21 +47,23 @@ Pairing = Literal["name", "all"]
 
 @dataclass(frozen=True, eq=False)
 class SetSimilarity:
-    """The overlapping areas of pairs of pieces.
+    """How alike pairs of pieces are.
 
     Attributes:
         pairs: (reference name, candidate name), one a pair.
         by_feature: OA, (pairs, 8) in the order of FEATURES.
+        in_common: By profile, (pairs, 13) in the order of PARTS.
         unmatched: Names that found no partner, sorted; always empty for all against all.
     """
 
     pairs: tuple[tuple[str, str], ...]
     by_feature: np.ndarray
+    in_common: np.ndarray
     unmatched: tuple[str, ...]
 
     @property
     def mean(self) -> float:
-        """The mean over features and pairs, 0..1."""
+        """The mean OA over features and pairs, 0..1."""
         return float(self.by_feature.mean())
 
     def as_dict(self) -> dict[str, Any]:
@@ -67,9 +71,18 @@ class SetSimilarity:
         return {
             "mean": self.mean,
             "by_feature": dict(zip(FEATURES, self.by_feature.mean(axis=0).tolist(), strict=True)),
+            "profile": float(self.in_common.mean()),
+            "by_part": dict(zip(PARTS, self.in_common.mean(axis=0).tolist(), strict=True)),
             "pairs": [
-                {"reference": a, "candidate": b, "mean": float(row.mean()), "by_feature": row.tolist()}
-                for (a, b), row in zip(self.pairs, self.by_feature, strict=True)
+                {
+                    "reference": a,
+                    "candidate": b,
+                    "mean": float(areas.mean()),
+                    "by_feature": areas.tolist(),
+                    "profile": float(common.mean()),
+                    "by_part": common.tolist(),
+                }
+                for (a, b), areas, common in zip(self.pairs, self.by_feature, self.in_common, strict=True)
             ],
             "unmatched": list(self.unmatched),
         }
@@ -100,7 +113,7 @@ def compare_sets(
     pairing: Pairing = "name",
     density: Density = "normal",
 ) -> SetSimilarity:
-    """The overlapping areas between two sets of pieces.
+    """How alike two sets of pieces are.
 
     Args:
         reference: Pieces by name.
@@ -125,7 +138,9 @@ def compare_sets(
         raise UsageError(f"pairing must be name or all, not {pairing!r}")
     if not pairs:
         raise UsageError(_no_pair(reference, candidate))
-    return SetSimilarity(tuple(pairs), areas, tuple(unmatched))
+    ours, theirs = ({name: profile(notes) for name, notes in pieces.items()} for pieces in (reference, candidate))
+    common = np.array([in_common(ours[a], theirs[b]) for a, b in pairs])
+    return SetSimilarity(tuple(pairs), areas, common, tuple(unmatched))
 
 
 def plot_similarity(

@@ -1,27 +1,28 @@
 """Does style go in, and does it come out? Hit rate, retrieval and linear probe: pure functions of numbers.
 
 Specification.
-(a) Hit rate. A matrix holds the overlapping area (`musicstyle.music.similarity`) of candidate i, played in the style of
-    performance i, with reference j. The rate is the share of pairs i != j in which candidate i is nearer to its own
-    reference than to j's; equal areas count half. If candidates do not depend on style its expectation is .5: what
-    is a hit for i against j is as likely a miss for j against i. The candidate hears one half of a performance and is
-    judged against the other, so that copied notes earn nothing. Candidate i is as long in every mode, with a tune or
-    without: the seconds asked for, or the length of tune i or of the half that is heard if that is shorter. Beside them
-    "real" is a stretch of real playing, as long, from the middle of the half that was heard. Beside it stands the same
-    with the halves that were heard as references ("heard"): "real" is then a part of what it is judged by, and copied
-    notes would count. The published average similarity, against the performance heard, is the diagonal ("own") of that.
-(b) Retrieval. Crops of performances are vectors; each dimension is brought to mean 0 and deviation 1 over all crops,
-    nearness is Euclidean. For each crop the others are ranked. Left out are, for "same performance", the crops of other
-    performances of the same work (at the same place they hold the same notes, whoever plays); for "same composer" and
-    "same performer" those and the crops of its own performance, since any of them would answer for it. Queries for
-    which nothing relevant is left are left out and counted. Of crops that are equally near, the relevant come last.
-    Recall at k: a relevant crop is among the k nearest. MRR: mean of 1 / rank of the first relevant one. Chance:
-    expected recall at 1 of a random order. The baseline is the means and deviations of the eight similarity features of
-    the same crop (16 numbers), treated alike.
-(c) Linear probe. Ridge regression onto one-hot labels, closed form, on standardised vectors; the largest output is the
-    answer. Five folds over whole works, each with all its performances; within each, the ridge is chosen of RIDGES by
-    five inner folds. Labels with fewer than five works are left out. Accuracy is the share of crops answered rightly,
-    balanced accuracy the mean over labels, beside the share of the commonest label.
+(a) Hit rate. A matrix holds how near candidate i, played in the style of performance i, is to reference j: by the
+    eight features their overlapping area (`musicstyle.music.similarity`), by profile what they have in common
+    (`musicstyle.music.profile`), the mean over the parts of either. The rate is the share of pairs i != j in which
+    candidate i is nearer to its own reference than to j's; what is equal counts half. If candidates do not depend on
+    style its expectation is .5: what is a hit for i against j is as likely a miss for j against i. The candidate hears
+    one half of a performance and is judged against the other, so that copied notes earn nothing. Candidate i is as long
+    in every mode, with a tune or without: the seconds asked for, or the length of tune i or of the half that is heard
+    if that is shorter. Beside them "real" is a stretch of real playing, as long, from the middle of the half that was
+    heard. Beside it stands the same with the halves that were heard as references ("heard"): "real" is then a part of
+    what it is judged by, and copied notes would count. The published average similarity, against the performance heard,
+    is the diagonal ("own") of that by the eight features.
+(b) Retrieval. Crops of performances are style embeddings; each dimension is brought to mean 0 and deviation 1 over all
+    crops, nearness is Euclidean. Beside it stands the nearness by profile, in which nothing is learned. For each crop
+    the others are ranked. Left out are, for "same performance", the crops of other performances of the same work (at
+    the same place they hold the same notes, whoever plays); for "same composer" and "same performer" those and the
+    crops of its own performance, since any of them would answer for it. Queries for which nothing relevant is left are
+    left out and counted. Of crops that are equally near, the relevant come last. Recall at k: a relevant crop is among
+    the k nearest. MRR: mean of 1 / rank of the first relevant one. Chance: expected recall at 1 of a random order.
+(c) Linear probe. Ridge regression onto one-hot labels, closed form, on standardised vectors, embeddings and beside them
+    profiles; the largest output is the answer. Five folds over whole works, each with all its performances; within
+    each, the ridge is chosen of RIDGES by five inner folds. Labels with fewer than five works are left out. Accuracy is
+    the share of crops answered rightly, balanced accuracy the mean over labels, beside the share of the commonest.
 
 The paper (Choi et al. 2020) has neither (b) nor (c), and of (a) the average similarity only.
 """
@@ -143,23 +144,27 @@ def standardised(vectors: np.ndarray) -> np.ndarray:
     return (vectors - vectors.mean(axis=0)) / np.where(deviation > 1e-12, deviation, 1.0)
 
 
-def retrieval(vectors: np.ndarray, labels: np.ndarray, silent: np.ndarray | None = None) -> Retrieval:
+def distances(vectors: np.ndarray) -> np.ndarray:
+    """Euclidean distances of vectors (n, d) whose dimensions weigh alike, (n, n)."""
+    from scipy.spatial.distance import cdist
+
+    # In 64 bits and by differences: equal vectors are equally near to the last digit, whichever is asked.
+    points = standardised(vectors.astype(np.float64))
+    return cdist(points, points)
+
+
+def retrieval(distance: np.ndarray, labels: np.ndarray, silent: np.ndarray | None = None) -> Retrieval:
     """Rank all crops by nearness to each.
 
     Args:
-        vectors: (n, d).
+        distance: How far apart crops are, (n, n).
         labels: What belongs together, (n,); empty strings belong to nothing.
         silent: Which crops do not answer for which, (n, n) bool; no crop answers for itself. None: all others do.
 
     Raises:
         NothingToAskError: There is no query with an answer.
     """
-    from scipy.spatial.distance import cdist
-
-    # In 64 bits and by differences: equal vectors are equally near to the last digit, whichever is asked.
-    points = standardised(vectors.astype(np.float64))
-    distance = cdist(points, points)
-    candidate = ~np.eye(len(points), dtype=bool)
+    candidate = ~np.eye(len(distance), dtype=bool)
     if silent is not None:
         candidate &= ~silent
     relevant = candidate & (labels[:, None] == labels[None, :]) & (labels != "")[:, None]

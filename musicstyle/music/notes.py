@@ -134,11 +134,8 @@ class Notes:
         end = np.floor(self.end * steps_per_second + 0.5).astype(np.int64)
         return start, np.maximum(end, start + 1)
 
-    def reading_order(self) -> np.ndarray:
-        """The order in which notes are read, chord by chord and each from low to high, (n,).
-
-        A chord is what begins within TOGETHER_STEPS of its first note.
-        """
+    def chords(self) -> np.ndarray:
+        """Number of each note's chord, from 0, (n,) int64: chords are what begins within TOGETHER_STEPS of a first."""
         onset = self.steps()[0]
         after = np.searchsorted(onset, onset + TOGETHER_STEPS, side="right").tolist()
         begins = np.zeros(len(onset), dtype=np.int64)
@@ -146,7 +143,11 @@ class Notes:
         while first < len(onset):
             begins[first] = 1
             first = after[first]
-        return np.lexsort((self.pitch, np.cumsum(begins)))
+        return np.cumsum(begins) - 1
+
+    def reading_order(self) -> np.ndarray:
+        """The order in which notes are read, chord by chord and each from low to high, (n,)."""
+        return np.lexsort((self.pitch, self.chords()))
 
     def quantized(self) -> Notes:
         """What performance tokens can say of these notes: decode(encode(notes)) exactly, for any notes in range.
