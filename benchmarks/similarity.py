@@ -8,7 +8,8 @@ here, pretty_midi objects there) and end with eight areas a pair. The loop goes 
 each window's and calls NumPy's mean and var on them; areas by statistics.NormalDist.overlap. Pieces that occur in
 several pairs are measured once on our side as `similarity_of_pairs` does; "ratio_each_piece_once" grants that to the
 loop as well.
-"ceiling": first half against second half of performances, each half against the other performances' halves.
+"ceiling": first half against second half of performances, each half against the other performances' halves; by
+profile likewise.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from statistics import NormalDist
@@ -30,13 +32,15 @@ from musicstyle.evaluation.style import hit_rate
 from musicstyle.music.interop import to_pretty_midi
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
+from musicstyle.music.profile import nearness_matrix
 from musicstyle.music.similarity import (
     MIN_DEVIATION,
     WINDOW_SECONDS,
-    Density,
     similarity_matrix,
     similarity_of_pairs,
 )
+
+Measure = Callable[[Sequence[Notes], Sequence[Notes]], np.ndarray]  # pieces and pieces -> (first, second, parts), 0..1
 
 EARLIER = {"own": 0.748, "others": 0.536, "own_above_other": 0.928}  # the project's earlier measurement
 
@@ -104,13 +108,12 @@ def speed(pieces: Sequence[Notes], pairs: int, seed: int) -> dict[str, Any]:
     }
 
 
-def ceiling(pieces: Sequence[Notes], density: Density) -> dict[str, float] | None:
+def ceiling(pieces: Sequence[Notes], measure: Measure) -> dict[str, float] | None:
     """What real playing reaches; None of fewer than two performances."""
     if len(pieces) < 2:
         return None
     halves = [(p.crop(0, p.duration_seconds / 2), p.crop(p.duration_seconds / 2, np.inf)) for p in pieces]
-    areas = similarity_matrix([a for a, _ in halves], [b for _, b in halves], density).mean(axis=-1)
-    hits = hit_rate(areas)
+    hits = hit_rate(measure([a for a, _ in halves], [b for _, b in halves]).mean(axis=-1))
     return {"performances": hits.candidates, "own": hits.own, "others": hits.others, "own_above_other": hits.rate}
 
 
@@ -139,13 +142,16 @@ def main() -> None:
         middling = middling[:: max(1, len(middling) // options.pieces)][: options.pieces]
         report["ceiling"] = {
             "earlier": EARLIER,
-            "spread over the data": ceiling(spread, "normal"),
-            "2 to 4 minutes": ceiling(middling, "normal"),
+            "spread over the data": ceiling(spread, similarity_matrix),
+            "2 to 4 minutes": ceiling(middling, similarity_matrix),
+            "spread over the data, profile": ceiling(spread, nearness_matrix),
+            "2 to 4 minutes, profile": ceiling(middling, nearness_matrix),
         }
+        kernels = partial(similarity_matrix, density="kde")
         if not options.quick:
             report["ceiling"] |= {
-                "spread over the data, kde": ceiling(spread, "kde"),
-                "2 to 4 minutes, kde": ceiling(middling, "kde"),
+                "spread over the data, kde": ceiling(spread, kernels),
+                "2 to 4 minutes, kde": ceiling(middling, kernels),
             }
     else:
         report["speed"] = speed([synthetic(seed) for seed in range(2 * pairs)], pairs, options.seed)

@@ -336,6 +336,15 @@ def test_names_stand_in_the_picture_as_they_are(tmp_path: Path):
     assert all(drawn.count(f"<!-- {name} -->") == 1 for name in names)
 
 
+def test_every_part_stands_in_the_picture_with_what_is_in_common(tmp_path: Path):
+    a, b = random_notes(1, 60), random_notes(2, 60)
+    drawn = plot_similarity(a, b, tmp_path / "plot.svg").read_text()
+    shares = dict(zip(FEATURES, similarity(a, b).by_feature, strict=True))
+    shares |= dict(zip(PARTS, nearness_matrix([a], [b])[0, 0], strict=True))
+    for part, share in shares.items():
+        assert drawn.count(f"<!-- {part.replace('_', ' ')}  {share:.3f} -->") == 1
+
+
 def test_a_picture_that_cannot_be_drawn_says_so(tmp_path: Path):
     notes = random_notes(1, 20)
     for name in ("plot.mid", "plot"):

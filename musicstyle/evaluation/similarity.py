@@ -1,4 +1,4 @@
-"""Similarity of sets of pieces, and the picture of two pieces' densities.
+"""Similarity of sets of pieces, and the picture of two pieces' densities and profiles.
 
 The metrics are specified in `musicstyle.music.similarity` and `musicstyle.music.profile`; this adds which pieces are
 compared. A
@@ -19,7 +19,8 @@ from musicstyle.errors import UsageError
 from musicstyle.evaluation.figures import BLUE, ORANGE, save_figure
 from musicstyle.evaluation.material import midi_files
 from musicstyle.music.midi import read_midi
-from musicstyle.music.profile import PARTS, in_common, profile
+from musicstyle.music.profile import EDGES, PARTS, by_part, in_common, profile
+from musicstyle.music.profile import UNITS as PROFILE_UNITS
 from musicstyle.music.similarity import (
     FEATURES,
     MIN_DEVIATION,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
 
     from musicstyle.music.notes import Notes
 
@@ -151,7 +153,7 @@ def plot_similarity(
     density: Density = "normal",
     labels: tuple[str, str] = ("A", "B"),
 ) -> Path:
-    """Draw the eight pairs of densities, the overlap filled, and write the figure.
+    """Draw the eight pairs of densities and the thirteen of histograms, what they share filled, and write the figure.
 
     Args:
         a: One piece.
@@ -170,19 +172,41 @@ def plot_similarity(
     """
     from matplotlib.figure import Figure
 
-    target, figure = Path(out), Figure(figsize=(14, 6.5), layout="constrained")
+    target, figure = Path(out), Figure(figsize=(16, 13), layout="constrained")
     if not (len(a) and len(b)):
         raise UsageError(f"{labels[0] if not len(a) else labels[1]}: no notes, so no densities to draw")
-    result = similarity(a, b, density)
-    figure.suptitle(f"{labels[0]} and {labels[1]}: overlapping area {result.mean:.3f}", parse_math=False)
-    curves = _curves(a, density), _curves(b, density)
-    for index, axes in enumerate(figure.subplots(2, 4).flat):
-        lines = [(c.points[index], c.heights[index]) for c in curves]
-        _draw(axes, lines, labels)
-        axes.set_title(f"{FEATURES[index].replace('_', ' ')}  {result.by_feature[index]:.3f}", fontsize=10)
-        axes.set_xlabel(UNITS[index])
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(2, 3))[:, 0]
+    _draw_features(upper, (a, b), density, labels)
+    _draw_profiles(lower, (a, b))
     save_figure(figure, target)
     return target
+
+
+def _draw_features(figure: SubFigure, pieces: tuple[Notes, Notes], density: Density, labels: tuple[str, str]) -> None:
+    result = similarity(*pieces, density)
+    figure.suptitle(f"{labels[0]} and {labels[1]}: overlapping area {result.mean:.3f}", parse_math=False)
+    curves = [_curves(notes, density) for notes in pieces]
+    for index, axes in enumerate(figure.subplots(2, 4).flat):
+        _draw(axes, [(c.points[index], c.heights[index]) for c in curves], labels)
+        axes.set_title(f"{FEATURES[index].replace('_', ' ')}  {result.by_feature[index]:.3f}", fontsize=10)
+        axes.set_xlabel(UNITS[index])
+
+
+def _draw_profiles(figure: SubFigure, pieces: tuple[Notes, Notes]) -> None:
+    shares = [profile(notes) for notes in pieces]
+    common = in_common(*shares)
+    figure.suptitle(f"in common by profile {common.mean():.3f}")
+    grid = figure.subplots(3, 5).flatten()
+    for axes, part, unit, share in zip(grid[: len(PARTS)], PARTS, PROFILE_UNITS, common, strict=True):
+        histograms = [by_part(one)[part][:-1] for one in shares]
+        axes.stairs(np.minimum(*histograms), EDGES[part], fill=True, color="0.8")
+        for heights, color in zip(histograms, (BLUE, ORANGE), strict=True):
+            axes.stairs(heights, EDGES[part], color=color)
+        axes.set_yticks([])
+        axes.set_title(f"{part.replace('_', ' ')}  {share:.3f}", fontsize=10)
+        axes.set_xlabel(unit)
+    for axes in grid[len(PARTS) :]:
+        axes.set_axis_off()
 
 
 def _draw(axes: Axes, lines: list[tuple[np.ndarray, np.ndarray]], labels: tuple[str, str]) -> None:

@@ -54,6 +54,10 @@ EDGES = {
     "accents": np.linspace(-40, 40, 17),
     "lead": np.linspace(-30, 40, 15),
 }
+UNITS = (
+    *("MIDI pitch", "semitones", "semitones", "semitones", "semitones", "keys", "log₂ s"),
+    *("log₂ of a ratio", "ms", "log₂ s", "MIDI velocity", "velocity", "velocity"),
+)
 PARTS = tuple(EDGES)
 _SIZES = np.array([len(edges) for edges in EDGES.values()])  # one more than there are bins: that of nothing
 _FIRST = np.cumsum(_SIZES) - _SIZES
@@ -88,6 +92,11 @@ def nearness_matrix(first: Sequence[Notes], second: Sequence[Notes]) -> np.ndarr
     """What every piece of `first` has in common with every piece of `second`, (first, second, 13)."""
     a, b = (np.array([profile(piece) for piece in pieces]).reshape(-1, PROFILE) for pieces in (first, second))
     return np.array([in_common(row, b) for row in a]).reshape(len(a), len(b), len(PARTS))
+
+
+def by_part(shares: np.ndarray) -> dict[str, np.ndarray]:
+    """A profile as its histograms by part; each ends with the bin of nothing."""
+    return dict(zip(PARTS, np.split(shares, _FIRST[1:]), strict=True))
 
 
 def _counted(notes: Notes) -> dict[str, np.ndarray]:
