@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent: written beside their place and renamed. And their names, as text."""
+"""Files and folders that are whole or absent: written beside their place and renamed. And finding and naming them."""
 
 from __future__ import annotations
 
@@ -117,6 +117,27 @@ def _patiently(move: Callable[[Path], object], target: Path) -> None:
         except PermissionError:
             time.sleep(seconds)
     move(target)
+
+
+def paths_below(folder: Path) -> Iterator[Path]:
+    """All that lies below a folder and is no folder; linked folders are entered too, each once.
+
+    Raises:
+        OSError: A folder cannot be read; it names it.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    entered: set[str] = set()
+    for place, below, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(place)
+        if real in entered:  # by a link, which may even lead in a circle
+            below.clear()
+            continue
+        entered.add(real)
+        below.sort()
+        yield from (Path(place, name) for name in names)
 
 
 def as_text(message: str) -> str:

@@ -22,6 +22,7 @@ from musicstyle.model.config import ModelConfig
 from musicstyle.music.conductor import UNSAID, Conducted
 from musicstyle.music.midi import write_midi
 from musicstyle.music.notes import Notes
+from musicstyle.music.profile import nearness_matrix
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import generation
@@ -140,7 +141,7 @@ def test_a_mistake_is_one_line(
 
 def test_two_performances_are_the_fewest_that_have_a_ceiling() -> None:
     pieces = [random_notes(seed, 60, 20.0) for seed in range(2)]
-    assert [similarity.ceiling(pieces[:count], "normal") is None for count in range(3)] == [True, True, False]
+    assert [similarity.ceiling(pieces[:count], nearness_matrix) is None for count in range(3)] == [True, True, False]
 
 
 def test_what_is_played_besides_a_tune_is_in_time_and_in_its_key_or_not() -> None:

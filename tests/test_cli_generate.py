@@ -89,6 +89,7 @@ def test_a_tune_in_a_style_lands_in_the_current_folder(folder: Path) -> None:
         ("a/bach.mid", "tempo=90 C4 G4:2", "tune-in-the-style-of-bach.mid"),
         ("a/bach.mid b/satie.mid c/ravel", "b/tune.midi", "tune-in-the-style-of-bach-and-2-more.mid"),
         ("a/", "b/tune.midi", "tune-in-the-style-of-a.mid"),
+        ("a/bach.mid", "C4 prelude.mid", "C4 prelude-in-the-style-of-bach.mid"),
     ],
 )
 def test_a_result_is_named_after_its_inputs(style: str | None, melody: str | None, name: str) -> None:

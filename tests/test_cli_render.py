@@ -142,6 +142,14 @@ def test_the_tune_may_be_text(folder: Path) -> None:
     assert [row[0] for row in data["melody"]] == [0, 250, 500, 750, 1000]
 
 
+def test_what_is_rendered_may_be_a_tune_in_text_too(folder: Path) -> None:
+    result = render("tempo=240 C4 D4:1/2 E4", "--out", "a.html", "--out", "a.mid")
+    assert result.exit_code == 0, result.stderr
+    assert [row[:3] for row in shown_in("a.html")["notes"]] == [[0, 250, 60], [250, 375, 62], [375, 625, 64]]
+    assert "<h1>tempo=240 C4 D4:1/2 E4</h1>" in Path("a.html").read_text(encoding="utf-8")
+    assert read_midi("a.mid").equals(read_notes("tempo=240 C4 D4:1/2 E4").notes, tolerance_seconds=0.001)
+
+
 def test_a_file_that_is_there_is_kept_without_force(folder: Path) -> None:
     Path("a.wav").write_text("mine")
     refused(render("piece.mid", "--out", "b.png", "--out", "a.wav"), 2, "a.wav", "--force")

@@ -230,6 +230,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
         ([1], 1, ["run/last/config.json", "(training missing)"]),
         ({"steps": "many"}, 2, ["--steps is 'many'", "like 5000"]),
         ({"augment": 1}, 2, ["--augment is 1", "like True"]),
+        ({"workers": -1}, 2, ["--workers is -1", "negative"]),
     ],
 )
 def test_saved_settings_that_are_none_are_refused(folder: Path, training: Any, code: int, words: list[str]) -> None:

@@ -641,7 +641,7 @@ def test_an_absent_split_is_one_line(corpus: Corpus) -> None:
 
 def test_the_habits_of_crops_are_the_sums_of_those_of_rows(corpus: Corpus) -> None:
     rows = [habits(draw(corpus, "train", 0, row, OPTIONS).ids).astype(np.float64) for row in range(9)]
-    assert np.array_equal(habits_of_crops(corpus, "train", OPTIONS, 9), np.sum(rows, axis=0))
+    assert np.array_equal(habits_of_crops(corpus, OPTIONS, 9), np.sum(rows, axis=0))
 
 
 def test_collate_is_batch(corpus: Corpus) -> None:

@@ -557,6 +557,9 @@ def test_of_csvs_the_folder_s_own_comes_before_those_above_and_below(tmp_path: P
     for path in (own, above):
         path.unlink()
     assert find_csv(tmp_path / "maestro") == below
+    old = maestro_csv(tmp_path / "maestro/2019", [])
+    old.rename(old.with_name("maestro-v1.0.0.csv"))
+    assert find_csv(tmp_path / "maestro") == below
 
 
 def test_a_csv_as_a_spreadsheet_saves_it_is_read_alike(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from musicstyle import files
 from musicstyle.errors import MidiError, MusicstyleError, UsageError
-from musicstyle.files import all_or_none, put_back, replace_folder, set_aside, write_atomically
+from musicstyle.files import all_or_none, paths_below, put_back, replace_folder, set_aside, write_atomically
 
 
 def test_success_leaves_the_file_and_nothing_else(tmp_path: Path) -> None:
@@ -154,6 +154,19 @@ def test_what_was_set_aside_is_put_back_where_nothing_stands(tmp_path: Path) -> 
     filled(set_aside(run), "second")
     put_back(run)
     assert (run / "first").exists()
+
+
+def test_what_lies_below_a_folder_is_found_through_links_and_once(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    for path in (inside / "a", inside / "deep/b", outside / "c"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (inside / "linked").symlink_to(outside, target_is_directory=True)
+    (inside / "deep/circle").symlink_to(inside, target_is_directory=True)
+    found = [path.relative_to(inside).as_posix() for path in paths_below(inside)]
+    assert sorted(found) == ["a", "deep/b", "linked/c"]
+    with pytest.raises(FileNotFoundError, match="absent"):
+        list(paths_below(tmp_path / "absent"))
 
 
 def test_a_midi_error_is_one_line_and_survives_a_process_border() -> None:

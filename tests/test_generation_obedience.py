@@ -526,9 +526,17 @@ def test_measures_are_one_for_the_thing_itself() -> None:
     )
 
 
+def of_a_program(step_seconds: float = 0.2, chords: int = 30) -> Notes:
+    start = np.repeat(np.arange(chords) * step_seconds, 3)
+    return Notes.from_arrays(start, start + step_seconds, np.tile([48, 60, 64], chords), np.full(3 * chords, 80))
+
+
 @pytest.mark.parametrize("changes", [{}, {"prime": performance(5, 9)}, {"transpose": "auto"}])
-def test_the_events_of_a_stream_are_the_notes_of_its_result(player: StyleTransfer, changes: dict[str, Any]) -> None:
-    stream = player.stream(performance(1), tune(), seed=9, **changes)
+@pytest.mark.parametrize("style", [performance(1), of_a_program()])
+def test_the_events_of_a_stream_are_the_notes_of_its_result(
+    player: StyleTransfer, style: Notes, changes: dict[str, Any]
+) -> None:
+    stream = player.stream(style, tune(), seed=9, **changes)
     events, down, rows = list(stream), {}, []
     assert [e.seconds for e in events] == sorted(e.seconds for e in events)
     for event in events:
@@ -543,8 +551,19 @@ def test_the_events_of_a_stream_are_the_notes_of_its_result(player: StyleTransfe
     assert result is not None
     new = result.notes[result.notes.start >= stream.begin_seconds - 0.1]
     assert Notes.from_arrays(*zip(*rows, strict=True)).equals(new[new.start >= min(r[0] for r in rows)], 1e-9)
-    alone = player.generate(performance(1), tune(), seed=9, **changes)
+    alone = player.generate(style, tune(), seed=9, **changes)
     assert alone.notes.equals(result.notes)
+
+
+def test_in_the_style_of_a_program_all_is_struck_on_a_grid_that_holds_the_tune(player: StyleTransfer) -> None:
+    made = player.generate(of_a_program(), tune(), seed=9)  # the tune's steps of 0.37 s, halved to be near 0.2
+    steps = made.notes.start / 0.185
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
+    assert made.settings["on_grid"]
+    for style, strength in ((performance(1), 1.0), (of_a_program(), 0.0), ([of_a_program(), performance(1)], 1.0)):
+        free = player.generate(style, tune(), seed=9, style_strength=strength)
+        assert "on_grid" not in free.settings
+        assert ((free.notes.start / 0.185) % 1 > 0.01).any()
 
 
 def test_a_stream_can_be_stopped_and_cut(player: StyleTransfer) -> None:

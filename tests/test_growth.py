@@ -51,6 +51,9 @@ def test_a_grown_stack_plays_as_before_and_its_new_layers_can_learn(
     torch.testing.assert_close(grown(batch)[0], model(batch)[0], rtol=0, atol=1e-5)
     zero = [i for i, layer in enumerate(grown.decoder.stack) if not layer.feedforward.narrow.weight.any()]
     assert zero == silent
+    if not silent:  # nothing has grown
+        same = grown.state_dict()
+        assert all(torch.equal(value, same[name]) for name, value in model.state_dict().items())
     smaller = Autoencoder(dataclasses.replace(SMALL, decoder_layers=1))
     with pytest.raises(CheckpointError, match=r"decoder\.layers\.1.*asks for nothing"):
         load_weights(smaller, tmp_path / WEIGHTS, grow=True)

@@ -154,7 +154,6 @@ def test_the_melody_of_a_file_is_among_the_notes_of_a_piano_and_keeps_its_clock(
     inside, outside = Notes.from_arrays([3, 4], [4, 5], [60, 62], [80, 80]), Notes.from_arrays([1], [9], [120], [80])
     assert piano_melody(Notes.concatenate([inside, outside])).equals(inside)
     assert not len(piano_melody(outside))
-    assert not len(piano_melody(outside, "published"))
 
 
 def test_frames_behind_eos_are_padding() -> None:

@@ -210,7 +210,7 @@ def test_the_pedal_is_note_seqs(notes: Notes, moves: list[tuple[int, int]]) -> N
     notes = notes[np.sort(np.unique(np.stack((notes.start, notes.pitch)), axis=1, return_index=True)[1])]
     moves = sorted(moves, key=lambda move: move[0])
     seconds, values = [time * 0.25 for time, _ in moves], [value for _, value in moves]
-    mine = fold_pedal(notes, np.array(seconds), np.array(values) >= 64)
+    mine = fold_pedal(notes, np.array(seconds), np.array(values) >= 64, max([notes.duration_seconds, *seconds]))
     assert mine.equals(_note_seq_pedal(notes, seconds, values))
 
 

@@ -279,6 +279,9 @@ def test_sets_by_name_and_all_against_all(tmp_path: Path):
             write_midi(path, random_notes(seed, 80 + seed, 20.0))
     real, made = read_set(tmp_path / "real"), read_set(tmp_path / "made")
     assert list(real) == ["only", "sub/y", "x"]
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/to").symlink_to(tmp_path / "real", target_is_directory=True)
+    assert list(read_set(tmp_path / "linked")) == ["to/only", "to/sub/y", "to/x"]
 
     by_name = compare_sets(real, made)
     assert by_name.pairs == (("sub/y", "sub/y"), ("x", "x"))

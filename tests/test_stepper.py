@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
+from threading import Event
 from typing import Any, get_args
 
 import numpy as np
@@ -13,7 +19,7 @@ import some_models
 import torch
 
 from musicstyle.generation import arithmetic, blocks, kernel, packing, stepper
-from musicstyle.generation.stepper import CompiledStepper, ReferenceStepper
+from musicstyle.generation.stepper import CompiledStepper, ReferenceStepper, _one_thread
 from musicstyle.model.attention import Memory
 from musicstyle.model.autoencoder import Autoencoder, Condition
 from musicstyle.model.checkpoint import read_config
@@ -112,6 +118,34 @@ def test_rows_may_hear_something_else_from_some_id_on(config: ModelConfig) -> No
         np.testing.assert_allclose(threaded.step(ids, clock, held), expected, rtol=0, atol=1e-4)
         np.testing.assert_array_equal(expected[4], unchanged[4])  # it goes on hearing what it heard
         assert np.array_equal(expected, unchanged) == (i < 14 or config.conditions == "none")
+
+
+def test_two_who_pack_at_once_leave_torch_its_threads() -> None:
+    """A thread that is new to torch takes over what is set just then, and must not leave it to those that follow."""
+    before = torch.get_num_threads()
+    inside, both_inside, done = Event(), Event(), Event()
+
+    def first() -> None:
+        with _one_thread():
+            inside.set()
+            both_inside.wait()
+        done.set()
+
+    def second() -> None:
+        inside.wait()
+        with _one_thread():
+            both_inside.set()
+            done.wait()
+
+    try:
+        torch.set_num_threads(2)
+        with ThreadPoolExecutor(2) as both:
+            for result in [both.submit(first), both.submit(second)]:
+                result.result()
+        with ThreadPoolExecutor(1) as later:
+            assert (later.submit(torch.get_num_threads).result(), torch.get_num_threads()) == (2, 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_memories_are_packed_by_one_thread_and_the_others_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,6 +317,19 @@ def test_panels_multiply_as_matrices_do(rows: int, depth: int, columns: int, int
     blocks.multiply(packed, x, y)
     assert np.array_equal(scales, np.ones(columns, np.float32))
     assert np.array_equal(y[:, :columns], x[:, :depth].astype(np.int64) @ weights.T.astype(np.int64))
+
+
+def test_a_lesser_processor_that_numba_is_to_compile_for_is_believed(tmp_path: Path) -> None:
+    """An instruction that it lacks would end the process."""
+    program = (
+        "import numpy as np\n"
+        "from musicstyle.generation import blocks\n"
+        "y = np.zeros((1, 64), np.int32)\n"
+        "blocks.multiply(np.ones((1, 3, 128), np.int8), np.ones((1, 6), np.int16), y)\n"
+        "assert (y == 6).all() and not blocks.HAS_PAIRS\n"
+    )
+    environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
 
 
 def test_sums_of_int8_products_do_not_overflow() -> None:

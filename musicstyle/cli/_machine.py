@@ -20,7 +20,7 @@ GPU_WORKERS = 12  # a core draws some 50,000 tokens a second
 
 
 def usual_workers(device: str, devices: int) -> int | None:
-    """As many processes as keep a GPU busy, as far as there are cores; elsewhere what is usual."""
+    """As many processes as keep a GPU busy, as far as there are cores; elsewhere None, which leaves the default."""
     if not device.startswith("cuda"):
         return None
     return max(1, min(GPU_WORKERS, cores() // devices - 1))

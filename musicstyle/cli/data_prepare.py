@@ -11,7 +11,7 @@ import click
 from musicstyle.cli._console import Meter, counter, duration, give, say
 from musicstyle.cli._corpus import skipped_lines
 from musicstyle.cli._paths import A_PATH
-from musicstyle.errors import UsageError
+from musicstyle.errors import CorpusError, UsageError
 
 
 @click.command()
@@ -44,12 +44,11 @@ def prepare(source: Path, out: Path, seed: int, workers: int | None, force: bool
 
 def _refuse_another_source(source: Path, out: Path) -> None:
     from musicstyle.corpus.store import Corpus, is_corpus
-    from musicstyle.errors import CorpusError
 
     if not is_corpus(out):
         return
     try:
-        earlier = Corpus.open(out).manifest.get("source")
+        earlier = Corpus.open(out).manifest["source"]
     except CorpusError:  # damaged: it can only get better
         return
     if earlier != str(source.resolve()):

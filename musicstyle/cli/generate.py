@@ -21,7 +21,6 @@ from musicstyle.errors import UsageError
 from musicstyle.files import all_or_none
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.music.outputs import output_kind
-from musicstyle.music.plaintext import looks_like_tune
 
 if TYPE_CHECKING:
     from musicstyle.generation.live import Heard, Keys
@@ -227,9 +226,11 @@ def _save(outs: list[Path], made: list[Generation], meter: Meter) -> None:
 
 def default_out(styles: Sequence[Path], melody: Path | None) -> Path:
     """The name of the result, in the current folder."""
-    tune = "improvisation" if melody is None else "tune" if looks_like_tune(str(melody)) else melody.stem
+    from musicstyle.music.scores import is_tune
+
+    tune = "improvisation" if melody is None else "tune" if is_tune(melody) else melody.stem
     if not styles:
-        return Path("improvisation.mid" if melody is None else f"{tune}-played.mid")
+        return Path(f"{tune}.mid" if melody is None else f"{tune}-played.mid")
     others = f"-and-{len(styles) - 1}-more" if len(styles) > 1 else ""
     return Path(f"{tune}-in-the-style-of-{styles[0].absolute().stem}{others}.mid")
 

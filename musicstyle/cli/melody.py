@@ -51,9 +51,9 @@ def melody(
 ) -> None:
     """Show what the melody of a piece is taken to be.
 
-    FILE is MIDI, MusicXML (.xml .musicxml .mxl), ABC (of a book the first tune), Humdrum (.krn) or a tune in plain
-    text (.txt .melody); or, in quotes, a tune itself: "tempo=100 C4 C4 G4 G4 A4 A4 G4:2". The melody is printed in that
-    form, in quarters of the file's tempo if it keeps to them, else with a beat a second.
+    FILE is MIDI, MusicXML (.xml .musicxml .mxl), ABC (of a book the first tune, or that of --melody-track), Humdrum
+    (.krn) or a tune in plain text (.txt .melody); or, in quotes, a tune itself: "tempo=100 C4 C4 G4 G4 A4 A4 G4:2". The
+    melody is printed in that form, in quarters of the file's tempo if it keeps to them, else with a beat a second.
     """
     _refuse_early(file, out, plot, force)
     from musicstyle.music.conductor import Conducted

@@ -1,4 +1,4 @@
-"""`musicstyle render`: a MIDI file -> what a person hears and sees."""
+"""`musicstyle render`: MIDI, a score or a tune -> what a person hears and sees."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LONGEST_FACT = 200  # characters; text of other programs' files may be anything
     help="File to write; its ending decides: .wav .flac .ogg .mp3 for sound, .png .svg for a picture, .html for a page "
     "with both, .mid. May be given several times.",
 )  # fmt: skip
-@click.option("--title", help="Heading of the picture and the page; default: the file's name.")
+@click.option("--title", help="Heading of the picture and the page; default: the name of FILE.")
 @click.option(
     "--melody", type=A_PATH, help="The tune it plays, as for generate: outlined in the picture and on the page."
 )
@@ -48,13 +48,16 @@ def render(
     FILE may also be a score or a tune in plain text, as for `musicstyle melody`. The page shows and plays the piece
     without a network. stdout gets the path of each file written.
     """
+    from musicstyle.music.scores import is_tune
+
     _refuse_early(file, melody, outs, force)
     (notes, conductor), facts = _piece(file)
+    title = title or (str(file) if is_tune(file) else file.stem)
     tune = None if melody is None else _tune(melody, notes, facts)
     with Meter("rendering") as meter, all_or_none() as written:
         for out in outs:
             meter.update(len(written) / len(outs), str(out))
-            write_output(out, notes, tune, conductor=conductor, title=title or file.stem, facts=facts)
+            write_output(out, notes, tune, conductor=conductor, title=title, facts=facts)
             written.append(out)
     if as_json:
         give({"outs": [str(out) for out in outs], "notes": len(notes), "seconds": round(notes.duration_seconds, 3)})
@@ -66,9 +69,9 @@ def render(
 def _piece(file: Path) -> tuple[Conducted, dict[str, str]]:
     """All notes and bars of a file, and the settings that `generate` wrote into it."""
     from musicstyle.music.midi import merged, read_tracks
-    from musicstyle.music.scores import SCORE_FORMATS, TUNE_SUFFIXES, read_notes
+    from musicstyle.music.scores import SCORE_FORMATS, TUNE_SUFFIXES, is_tune, read_notes
 
-    if file.suffix.lower() in (*SCORE_FORMATS, *TUNE_SUFFIXES):
+    if is_tune(file) or file.suffix.lower() in (*SCORE_FORMATS, *TUNE_SUFFIXES):
         return read_notes(file), {}
     piece = read_tracks(file)
     return merged(file, piece), _facts(piece.text)

@@ -16,8 +16,6 @@ from musicstyle.music.parse import parse
 from musicstyle.music.smf import check_and_unwrap, with_ticks_a_quarter
 from musicstyle.music.works import works
 
-ALL = "all"
-
 
 def check(source: Path | str, *, workers: int | None = None, progress: Progress | None = None) -> dict[str, Any]:
     """Look through a folder of MIDI, or a corpus prepared from one.
@@ -37,7 +35,7 @@ def check(source: Path | str, *, workers: int | None = None, progress: Progress 
         never half down; both None where most files are like that, as scores are;
         "duplicates": lists of paths with the same notes, in whatever key and tempo;
         "in_two_splits": pieces found in more than one split: {"shared_by": "notes", "name" (the csv's) or "work" (as
-        musicstyle.music.works tells it), "files": [{"path", "split"}]}, a group of files by the first of them;
+        musicstyle.music.works tells it), "files": [{"path", "split"}]}; a group is told once, by the first of these;
         "unreadable": {"path", "reason"} of files of no use;
         "notes_off_the_piano": notes left out because no key of the piano plays them.
 
@@ -47,7 +45,7 @@ def check(source: Path | str, *, workers: int | None = None, progress: Progress 
     corpus = cached_corpus(source, workers=workers, progress=progress)
     manifest = corpus.manifest
     rows = manifest["pieces"]
-    groups = {ALL: np.arange(len(corpus))} | {
+    groups = {"all": np.arange(len(corpus))} | {
         split: np.flatnonzero(corpus.pieces.split == place) for place, split in enumerate(SPLITS)
     }
     facts: dict[str, Any] = {"source": manifest["source"], "splits_from": manifest["splits_from"]}
@@ -88,7 +86,7 @@ def _velocity_range(corpus: Corpus, pieces: np.ndarray) -> list[int] | None:
 
 
 def _pedal_faults(rows: list[Row], source: Path) -> dict[str, list[str]] | dict[str, None]:
-    """The files that hold notes nowhere, by why. A file that has gone since is taken to move its pedal."""
+    """The files whose pedal never holds a note, by the reason. One that is gone by now counts as moving its pedal."""
     silent = [row["path"] for row in rows if not row["pedal"]]
     if 2 * len(silent) > len(rows):
         return {"without_pedal": None, "pedal_never_down": None}

@@ -18,7 +18,17 @@ from typing import Literal
 
 import numpy as np
 
-from musicstyle.corpus.cut import Change, Crop, crop_melody, cut, cut_notes, notes_for, other_place, transpositions
+from musicstyle.corpus.cut import (
+    UNCHANGED,
+    Change,
+    Crop,
+    crop_melody,
+    cut,
+    cut_notes,
+    notes_for,
+    other_place,
+    transpositions,
+)
 from musicstyle.corpus.store import Corpus
 from musicstyle.music.grammar import possible
 from musicstyle.music.habits import EVERYWHERE, habits, places
@@ -162,9 +172,9 @@ def evaluation_batches(corpus: Corpus, split: str, options: BatchOptions, count:
     if count is not None and count < 1:
         raise ValueError(f"count is {count}; it must be 1 or more, or None for all")
     options = options.as_played()
-    places = _every_crop(corpus, split, options) if count is None else _spread(corpus, split, options, count)
+    begins = _every_crop(corpus, split, options) if count is None else _spread(corpus, split, options, count)
     examples: list[Example] = []
-    for number, (piece, first) in enumerate(places):
+    for number, (piece, first) in enumerate(begins):
         examples.append(example_at(corpus, piece, first, np.random.default_rng([options.seed, number]), options))
         if len(examples) == options.batch_size:
             yield collate(examples, options)
@@ -234,9 +244,9 @@ def _another_key(ids: np.ndarray, rng: np.random.Generator) -> int:
     return int(rng.choice(others)) if others else 0
 
 
-def habits_of_crops(corpus: Corpus, split: str, options: BatchOptions, count: int) -> np.ndarray:
-    """Counts and chances of the habits of the first `count` rows of step 0, (2, HABITS) float64."""
-    rows = [draw(corpus, split, 0, row, options).ids for row in range(count)]
+def habits_of_crops(corpus: Corpus, options: BatchOptions, count: int) -> np.ndarray:
+    """Counts and chances of the habits of the first `count` training rows of step 0, (2, HABITS) float64."""
+    rows = [draw(corpus, "train", 0, row, options).ids for row in range(count)]
     return np.stack([habits(ids) for ids in rows]).sum(axis=0, dtype=np.float64)
 
 
@@ -269,7 +279,7 @@ def _every_crop(corpus: Corpus, split: str, options: BatchOptions) -> Iterator[t
 def example_at(corpus: Corpus, piece: int, first: int, rng: np.random.Generator, options: BatchOptions) -> Example:
     """The example whose crop begins at note `first` of a piece; `rng` draws what is left to chance."""
     stretch = STRETCHES[rng.integers(len(STRETCHES))]
-    change = Change(stretch, TRANSPOSITION, rng.random()) if options.augment else Change()
+    change = Change(stretch, TRANSPOSITION, rng.random()) if options.augment else UNCHANGED
     target = cut(corpus, piece, first, options.tokens, change=change)
     style = _style(corpus, piece, first, target, rng, options)
     at_end = target.complete and len(target.ids) < options.tokens  # there is room for EOS
@@ -289,7 +299,7 @@ def _style(
     corpus: Corpus, piece: int, first: int, target: Crop, rng: np.random.Generator, options: BatchOptions
 ) -> Crop:
     stretch = rng.uniform(1 - STYLE_STRETCH, 1 + STYLE_STRETCH)
-    change = Change(stretch, STYLE_TRANSPOSITION, rng.random()) if options.augment else Change()
+    change = Change(stretch, STYLE_TRANSPOSITION, rng.random()) if options.augment else UNCHANGED
     same = options.style_input == "same" or (options.style_input == "either" and rng.random() < 0.5)
     if same:  # transposed only: the paper speaks of tempo too, its code does not touch it
         semitones = change.semitones(target.notes.pitch) if len(target.notes) else 0

@@ -42,7 +42,7 @@ def prepare(
     """Make the corpus `out` of every .mid and .midi file below `source`, or bring it up to date.
 
     Args:
-        source: Folder of MIDI files. A maestro-v*.csv in it or in the folder above gives the splits.
+        source: Folder of MIDI files. A maestro-v*.csv in it, in the folder above or in one just below gives the splits.
         out: Folder of the corpus: absent, empty or an earlier corpus, whole or what is left of it.
         seed: Decides the splits of files that no csv places.
         workers: Processes that read; None for one a core, 1 for none but this one.

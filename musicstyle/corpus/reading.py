@@ -19,8 +19,9 @@ import numpy as np
 from musicstyle.corpus.store import is_corpus, records_of
 from musicstyle.devices import cores
 from musicstyle.errors import CorpusError, MidiError
+from musicstyle.files import paths_below
 from musicstyle.music.melody import melody_flags
-from musicstyle.music.midi import MIDI_SUFFIXES, read_bytes, read_tracks
+from musicstyle.music.midi import MIDI_SUFFIXES, merged, read_bytes, read_tracks
 from musicstyle.music.notes import Notes
 from musicstyle.music.performance import encode
 from musicstyle.music.vocabulary import MAX_PITCH, MIN_PITCH
@@ -63,31 +64,22 @@ def find_files(source: Path) -> list[File]:
     """Every .mid and .midi file below `source`, whatever the case of its name, in the order of the paths.
 
     Raises:
-        CorpusError: `source` is no folder, holds no MIDI file, or a folder below it cannot be read.
+        CorpusError: `source` is no folder, holds no MIDI file, or what is below it cannot be read.
     """
     if not source.is_dir():
         raise CorpusError(f"{source}: {'not a folder' if source.exists() else 'no such folder'}; give a folder of MIDI")
-    found, entered = [], set()
-    for folder, below, names in os.walk(source, onerror=_refuse_folder, followlinks=True):
-        place = os.path.realpath(folder)
-        if place in entered:  # by a link, which may even lead in a circle
-            below.clear()
-            continue
-        entered.add(place)
-        below.sort()
-        for name in names:
-            path = Path(folder, name)
+    found = []
+    try:
+        for path in paths_below(source):
             if path.suffix.lower() in MIDI_SUFFIXES and path.is_file():
                 stat = path.stat()
                 found.append(File(path.relative_to(source).as_posix(), stat.st_size, stat.st_mtime_ns))
+    except OSError as error:
+        raise CorpusError(f"{error.filename}: cannot be read ({error.strerror or error})") from error
     if not found:
         prepared = "; it is prepared already, give it to train --data as it is" if is_corpus(source) else ""
         raise CorpusError(f"{source}: no .mid or .midi file in it or below it{prepared}")
     return sorted(found, key=lambda file: file.path)
-
-
-def _refuse_folder(error: OSError) -> None:
-    raise CorpusError(f"{error.filename}: cannot be read ({error.strerror or error})") from error
 
 
 def read_all(tasks: Sequence[Task], workers: int | None) -> Iterator[Reading]:
@@ -141,14 +133,13 @@ def read(task: Task) -> Reading:
         if row["sha256"] == task.known_sha256:
             return Reading(row, None)
         piece = read_tracks(path, data=data)
+        everything = merged(path, piece).notes
     except MidiError as error:
         return Reading(row | {"reason": error.reason}, None)
-    everything = Notes.concatenate([track.notes for track in piece.tracks if not track.is_drum])
     notes = everything[everything.in_piano_range()]
     if not len(notes):
-        reason = f"no note within {MIN_PITCH}..{MAX_PITCH}" if len(everything) else "holds only drums, no pitched notes"
-        return Reading(row | {"reason": reason}, None)
-    row |= {"notes": len(notes), "out_of_range": len(everything) - len(notes), "pedal": bool(piece.has_pedal)}
+        return Reading(row | {"reason": f"no note within {MIN_PITCH}..{MAX_PITCH}"}, None)
+    row |= {"notes": len(notes), "out_of_range": len(everything) - len(notes), "pedal": piece.has_pedal}
     row |= {"tokens": len(encode(notes)), "seconds": round(notes.duration_seconds, 6)}
     return Reading(row | {"fingerprint": fingerprint(notes)}, records_of(notes, melody_flags(notes)))
 

@@ -42,11 +42,14 @@ class Listed:
 
 
 def find_csv(source: Path) -> Path | None:
-    """MAESTRO's csv (maestro-v3.0.0.csv and its like) in the folder, the one above or those below; the newest wins."""
+    """MAESTRO's csv (maestro-v3.0.0.csv and its like) in the folder, else the one above, else those just below.
+
+    Of several in one of these places it is the newest.
+    """
     for files in (source.glob("maestro-v*.csv"), source.parent.glob("maestro-v*.csv"), source.glob("*/maestro-v*.csv")):
-        found = sorted(path for path in files if path.is_file())
+        found = [path for path in files if path.is_file()]
         if found:
-            return found[-1]
+            return max(found, key=lambda path: (path.name, path))
     return None
 
 
@@ -104,7 +107,7 @@ def assign(
 
     Args:
         fingerprints: For each path, a hash that is equal for equal pieces.
-        works: What is equal for performances of one work, by path; not known of paths that are not there.
+        works: For paths whose work is known, a name that all performances of it share.
         listed: What a csv says, by path. Splits it names are kept.
         seed: Decides the rest, in an order that a file more or less hardly changes.
 

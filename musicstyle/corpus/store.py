@@ -2,8 +2,8 @@
 
 notes.npy: every note of every piece, one after another (NOTE records), memory-mapped, so memory does not grow with it.
 index.npy: one PIECE record a piece: where its notes lie, how many ids they make, its split.
-manifest.json: what was read, what was skipped and why, hashes, versions. For people, for `data check` and for the next
-preparation; opening and drawing never read it.
+manifest.json: what was read, what was skipped and why, hashes, versions. For people, `data check`, evaluations and the
+next preparation; opening and drawing never read it.
 """
 
 from __future__ import annotations

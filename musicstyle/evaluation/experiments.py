@@ -299,6 +299,9 @@ def embed_crops(
 
     Pieces too short for as many crops give fewer; one too short for two is left out and counted. How many ids a crop
     has is known only once it is cut: where notes lie dense the last may be a tenth shorter, or two just touch.
+
+    Raises:
+        UsageError: The checkpoint hears no style, or no piece is long enough for two crops.
     """
     refuse_without_style(player)
     tokens = int(player.facts["training"]["tokens"])
@@ -342,6 +345,6 @@ def refuse_without_style(player: StyleTransfer, lacking: str = "no embedding to 
         raise UsageError(f"checkpoint {player.name} hears no style; there is {lacking}")
 
 
-def labelled(crops: Crops, names: dict[str, str]) -> np.ndarray:
+def labelled(crops: Crops, names: Mapping[str, str]) -> np.ndarray:
     """The label of each crop by its file, (n,) strings, empty where unknown."""
     return np.array([names.get(path, "") for path in crops.paths])

@@ -23,7 +23,7 @@ SHARES = (0, 1.03)  # of an axis; a point at 1 is drawn whole
 
 def interpolation_figure(line: Mapping[str, Any]) -> Figure:
     """Relative distance from A along the line from B to A."""
-    figure = _figure(5.5, 3.2)
+    figure = _figure()
     axes = figure.subplots()
     axes.axhline(0.5, color=GREY, linewidth=0.8)
     axes.plot(line["mixes"], line["distance"], color=BLUE, marker="o")
@@ -35,7 +35,7 @@ def interpolation_figure(line: Mapping[str, Any]) -> Figure:
 
 def nll_figure(likelihood: Mapping[str, Any], published: Mapping[str, float]) -> Figure:
     """Nats per token of each mode with its interval, the published value as a grey line beside it."""
-    figure = _figure(5.5, 3.2)
+    figure = _figure()
     axes = figure.subplots()
     grey: list[Any] = []
     for place, (mode, measured) in enumerate(likelihood["modes"].items()):
@@ -53,7 +53,7 @@ def nll_figure(likelihood: Mapping[str, Any], published: Mapping[str, float]) ->
 
 def melody_figure(strengths: list[Mapping[str, Any]]) -> Figure:
     """Shares of the melody that sound, by guidance strength, and chance."""
-    figure = _figure(5.5, 3.2)
+    figure = _figure()
     axes = figure.subplots()
     x = [row["melody_strength"] for row in strengths]
     for name, label, color in (
@@ -71,7 +71,7 @@ def melody_figure(strengths: list[Mapping[str, Any]]) -> Figure:
 
 def hits_figure(hits: Mapping[str, Any]) -> Figure:
     """Hit rate of each way of playing by both measures, chance as a line."""
-    figure = _figure(5.5, 3.2)
+    figure = _figure()
     axes = figure.subplots()
     bars = []
     for (measure, measured), color, left in zip(MEASURES.items(), (BLUE, ORANGE), (-0.2, 0.2), strict=True):
@@ -120,7 +120,7 @@ def save_figure(figure: Figure, out: Path) -> None:
         figure.savefig(beside, dpi=120)
 
 
-def _figure(width: float, height: float) -> Figure:
+def _figure() -> Figure:
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(5.5, 3.2), layout="constrained")

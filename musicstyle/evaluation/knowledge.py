@@ -58,7 +58,7 @@ def knowledge(crops: Crops, names: Mapping[str, Mapping[str, str]], seed: int = 
     found = {"performance": {by: retrieval(d, crops.piece.astype(str), others).to_dict() for by, d in far.items()}}
     probe: dict[str, Any] = {}
     for what, of in names.items():
-        labels = labelled(crops, dict(of))
+        labels = labelled(crops, of)
         try:
             found[what] = {by: retrieval(d, labels, one_work).to_dict() for by, d in far.items()}
             if what == "composer":

@@ -48,7 +48,7 @@ from musicstyle.errors import CorpusError
 from musicstyle.generation.options import ENSEMBLE
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.music.performance import encode
-from musicstyle.music.vocabulary import NOTE_OFF, NOTE_ON, PAD, PERFORMANCE, TIME_SHIFT, VELOCITY
+from musicstyle.music.vocabulary import PERFORMANCE
 from musicstyle.music.works import works
 from musicstyle.training.batches import as_tensors
 from musicstyle.training.loss import logits_by_mode, served_modes, token_nll
@@ -56,8 +56,7 @@ from musicstyle.training.loss import logits_by_mode, served_modes, token_nll
 PROTOCOL_TOKENS = 2048
 RESAMPLES = 2000
 CPU_ROWS, GPU_ROWS = 1, 8
-KINDS = (NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY)  # and then everything else: EOS
-_KIND_OF_ID = np.select([PERFORMANCE.kinds == PERFORMANCE.kind_index(kind) for kind in KINDS], range(4), default=4)
+KINDS = tuple(events.kind for events in PERFORMANCE.ranges)  # in the order of `PERFORMANCE.kinds`
 
 Progress = Callable[[int, int], None]
 
@@ -68,8 +67,8 @@ class Likelihood:
 
     Attributes:
         modes: In the order of the rows of `nats`.
-        nats: Summed NLL, (modes, pieces, 5): the four KINDS and EOS.
-        counts: Targets they are over, (pieces, 5).
+        nats: Summed NLL by kind of token, (modes, pieces, 4), in the order of KINDS.
+        counts: Targets they are over, (pieces, 4).
         work: Number of the work that each piece is a performance of, (pieces,).
         dropped: Pieces of the split that are shorter than a crop.
         seed: Of the bootstrap.
@@ -164,15 +163,15 @@ def measure_likelihood(
     options = options.as_played()
     pieces, dropped = eligible(corpus, split, options, limit)
     modes = served_modes(model.config)
-    nats, counts = np.zeros((len(modes), len(pieces), 5)), np.zeros((len(pieces), 5))
+    nats, counts = np.zeros((len(modes), len(pieces), len(KINDS))), np.zeros((len(pieces), len(KINDS)))
     done = 0
     for rows, batch in _batches(corpus, pieces, crops, options):
-        kinds = _KIND_OF_ID[batch["ids"]]
-        counted = batch["ids"] != PAD
-        np.add.at(counts, (rows[:, None], kinds), counted)
+        kinds = PERFORMANCE.kinds[batch["ids"]]
+        assert (kinds >= 0).all()  # crops are full: neither PAD nor EOS is in them
+        np.add.at(counts, (rows[:, None], kinds), 1)
         for index, logits in enumerate(ensemble_logits(model, batch, modes, ENSEMBLE[:ensemble])):
             values = token_nll(logits, torch.from_numpy(batch["ids"]))
-            np.add.at(nats[index], (rows[:, None], kinds), np.where(counted, values.numpy(), 0.0))
+            np.add.at(nats[index], (rows[:, None], kinds), values.numpy())
         done += len(rows)
         if progress is not None:
             progress(done, len(pieces) * crops)

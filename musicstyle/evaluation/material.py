@@ -12,6 +12,7 @@ import numpy as np
 
 from musicstyle.corpus.splits import find_csv, read_csv, read_rows
 from musicstyle.errors import UsageError
+from musicstyle.files import paths_below
 from musicstyle.music.midi import MIDI_SUFFIXES
 from musicstyle.music.scores import SUFFIXES
 from musicstyle.resources import examples
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from musicstyle.corpus.store import Corpus
 
 MAESTRO = "maestro-v3.0.0"
-TUNES = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")  # which may hold any text
+TUNES = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")  # a .txt may hold any text
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ def midi_files(folder: Path) -> list[Path]:
 
     Raises:
         UsageError: There is none.
+        OSError: A folder below it cannot be read.
     """
-    return _files_among(folder.rglob("*"), folder, MIDI_SUFFIXES)
+    return _files_among(paths_below(folder), folder, MIDI_SUFFIXES)
 
 
 def maestro_performances(folder: Path, performers: Path | None = None) -> list[Performance]:
@@ -104,7 +106,7 @@ def listed(corpus: Corpus, performers: Path | None = None) -> dict[str, Performa
     Raises:
         CorpusError: As for `maestro_performances`.
     """
-    source = Path(corpus.manifest.get("source", ""))
+    source = Path(corpus.manifest["source"])
     if find_csv(source) is None:
         return {}
     return {one.path.relative_to(source).as_posix(): one for one in maestro_performances(source, performers)}
@@ -126,7 +128,7 @@ def tunes(count: int, seed: int = 1, folder: Path | None = None) -> list[Path]:
     if folder is None and (data := data_folder()) is not None and (data / "melodies" / "nottingham").is_dir():
         folder = data / "melodies" / "nottingham"
     # Not below the examples: their styles lie there.
-    paths = examples().glob("*") if folder is None else folder.rglob("*")
+    paths = examples().glob("*") if folder is None else paths_below(folder)
     return chosen(_files_among(paths, folder or examples(), TUNES), count, seed)
 
 

@@ -20,7 +20,6 @@ Scores add: counts are summed over pieces and divided once, so a long tune weigh
 
 The published system (Choi et al. 2020) judges the melody by listeners alone; nothing here deviates from it, nothing
 there compares. Both pieces must share one time axis: the first melody note at 0 and no tempo of the performer's own.
-The oracle of the matching is mir_eval.transcription.match_notes, whose matching has the same size.
 """
 
 from __future__ import annotations

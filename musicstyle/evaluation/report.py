@@ -35,13 +35,12 @@ if TYPE_CHECKING:
 PartProgress = Callable[[str, int, int], None]
 Answer = dict[str, Any]
 
-# Choi et al. 2020 on MAESTRO, as recalled: good enough to aim at, not to cite. "both" is their sum.
+# Choi et al. 2020 on MAESTRO, as recalled: good enough to aim at, not to cite. "both" is theirs that combines by sum.
 PUBLISHED_NLL = {"both": 1.706, "melody": 1.786, "style": 1.799, "none": 1.840}
 PUBLISHED_SIMILARITY = {"both": 0.67, "style": 0.66, "melody": 0.64, "none": 0.48}
 
-
-# The rule by which each part is answered, to be raised when it changes, and what it is asked; another answer is wanted
-# if one of these changes.
+# Of each part the number of the rule by which it is answered, raised whenever the rule changes, and the settings of the
+# plan that it depends on. An answer that was kept is given again only while all of these are the same.
 ASKED: dict[str, tuple[int, tuple[str, ...]]] = {
     "melody": (9, ("seed", "seconds", "tunes", "strengths", "samples")),
     "style": (12, ("seed", "seconds", "styles")),
@@ -312,11 +311,8 @@ def rows_of(notes: Notes) -> list[list[float]]:
 
 def file_identity(path: Path) -> str:
     """A short hash of a file's content."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:16]
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _read(path: Path) -> Answer:

@@ -1,10 +1,9 @@
 """Similarity of sets of pieces, and the picture of two pieces' densities and profiles.
 
 The metrics are specified in `musicstyle.music.similarity` and `musicstyle.music.profile`; this adds which pieces are
-compared. A
-set is a folder: every MIDI file below it, named by its path without the suffix. Pairs are formed by name (what lies
-in one folder only is reported, not compared) or as all against all (a set against itself then holds each piece's pair
-with itself, OA 1).
+compared. A set is a folder: every MIDI file below it, named by its path without the suffix. Pairs are formed by name
+(what lies in one folder only is reported, not compared) or as all against all (a set against itself then holds each
+piece's pair with itself, which is 1 by either).
 """
 
 from __future__ import annotations
@@ -166,7 +165,7 @@ def plot_similarity(
         `out` as a path.
 
     Raises:
-        UsageError: a suffix matplotlib does not know, or a piece without notes.
+        UsageError: a suffix that is none of `figures.SUFFIXES`, or a piece without notes.
         ValueError: another density.
         OSError: the file cannot be written.
     """

@@ -128,9 +128,9 @@ def hit_rate(areas: np.ndarray) -> Hits:
     return Hits(float(hits[other].mean()), interval, float(own.mean()), float(areas[other].mean()), count)
 
 
-def _interval(hits: np.ndarray, seed: int = 0) -> tuple[float, float]:
+def _interval(hits: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of the mean over pairs of different performances, these drawn with replacement."""
-    drawn = np.random.default_rng(seed).integers(len(hits), size=(RESAMPLES, len(hits)))
+    drawn = np.random.default_rng(0).integers(len(hits), size=(RESAMPLES, len(hits)))
     different = drawn[:, :, None] != drawn[:, None, :]
     values = np.where(different, hits[drawn[:, :, None], drawn[:, None, :]], 0.0).sum(axis=(1, 2))
     pairs = different.sum(axis=(1, 2))

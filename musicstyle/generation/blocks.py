@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import config
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 from musicstyle.compiling import compiled
@@ -23,9 +24,10 @@ _intrinsic: Any = intrinsic  # its types say less than it takes
 LANES = 16  # numbers in one vector of the code below
 PANEL = 64  # columns of a panel
 _I8, _I16, _I32, _I64, _F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
-_FEATURES = llvm.get_host_cpu_features()
-HAS_PAIRS = bool(_FEATURES.get("avx2"))
-HAS_32_WIDE_REGISTERS = bool(_FEATURES.get("avx512f"))
+# Of what numba compiles for, which NUMBA_CPU_NAME and the like make less than what this processor has.
+_FEATURES = (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES).split(",")
+HAS_PAIRS = "+avx2" in _FEATURES
+HAS_32_WIDE_REGISTERS = "+avx512f" in _FEATURES
 
 
 def _vector(element: ir.Type, lanes: int) -> ir.VectorType:

@@ -24,7 +24,7 @@ from musicstyle.generation.sampling import distribution, draw
 from musicstyle.generation.stepper import make_stepper
 from musicstyle.model.autoencoder import Autoencoder, Condition
 from musicstyle.music.performance import elapsed_steps, held_steps
-from musicstyle.music.vocabulary import EOS, PAD, PERFORMANCE
+from musicstyle.music.vocabulary import EOS, PAD
 
 # How many times as strongly as learned recalled keys are asked for, that they come as often as in real playing: what is
 # asked of a piece, (melody, style), and its exaggeration, get in the way of motifs (docs/experiments.md).
@@ -86,8 +86,7 @@ def sample_ids(
     """
     weights = guidance_weights(melody is not None, style is not None, options.melody_strength, options.style_strength)
     mix = np.array(list(weights.values()))
-    top_k = min(options.top_k, PERFORMANCE.size)
-    settings = (float(options.temperature), top_k, float(options.top_p), float(options.min_p))
+    settings = (float(options.temperature), options.top_k, float(options.top_p), float(options.min_p))
     ensemble = Ensemble(ENSEMBLE[: options.ensemble], len(grammars), len(weights))
     alone = Ensemble(ensemble.semitones, 1, len(weights))
     condition, which = _condition(model, melody, style, list(weights), alone)

@@ -10,7 +10,7 @@ from musicstyle.music.transposed import held_transposed, melody_table, performan
 
 
 class Ensemble:
-    """The rows of a batch, a key of a guidance row of a variation each, and the way back to the piece's own key.
+    """The rows of a batch, one a key of each guidance row of each variation, and the way back to the piece's own key.
 
     A model that has not heard a passage in every key says a little of something else in each; their mean is nearer to
     the truth than any (docs/experiments.md).

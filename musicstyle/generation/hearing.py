@@ -21,7 +21,7 @@ STYLE_CROPS = 8  # of a performance, spread evenly and heard one after the other
 MOST_KNOWN = 1024  # performances; each some 30 KB
 
 Hearing = Callable[[int, int], None]
-Known = dict[bytes, tuple[Tensor, float]]  # by what a performance's notes are: its embeddings, and the share it lacks
+Known = dict[bytes, tuple[Tensor, float]]  # by a digest of the notes: embeddings, the share of a crop that they lack
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class HeardStyle:
         performances: Whose it is.
         embeddings: To be heard one after the other, (STYLE_CROPS, style_width), as near to what was learned from as
             `Truncation` takes them.
-        known: By why not all of it is, "short" or "far": the share that is, 0..1.
+        known: The share of it that is known, 0..1, by what limits it: that the performances are "short", or "far" from
+            what was learned from.
     """
 
     performances: Performances
@@ -48,7 +49,7 @@ class HeardStyle:
         return " and ".join(why for why, share in self.known.items() if share < 1)
 
     def strength(self, asked: float) -> float:
-        """Guidance as strong as it was asked for; what exaggerates is the less, the less is known."""
+        """Guidance to use: as strong as asked for, but what goes beyond 1 only by the share that is known."""
         return 1 + (asked - 1) * math.prod(self.known.values()) if asked > 1 else asked
 
 
@@ -59,7 +60,7 @@ def hear(
     progress: Hearing | None = None,
     known: Known | None = None,
 ) -> HeardStyle:
-    """Hear crops of each performance, crop by crop in the mean.
+    """Hear crops of each performance; of several, the mean of their first crops, of their second, and so on.
 
     Args:
         model: It hears styles.
@@ -110,7 +111,7 @@ def embed(model: Autoencoder, crops: Sequence[np.ndarray]) -> Tensor:
     clock = np.zeros_like(ids)
     for row, crop in enumerate(crops):
         ids[row, : len(crop)], clock[row, : len(crop)] = crop, elapsed_steps(crop)
-    known = np.stack([habits(row) for row in ids])
+    counted = np.stack([habits(row) for row in ids])
     device = next(model.parameters()).device
     with torch.inference_mode():
-        return model.encode_style(*(torch.from_numpy(part).to(device) for part in (ids, clock, known)))
+        return model.encode_style(*(torch.from_numpy(part).to(device) for part in (ids, clock, counted)))

@@ -99,4 +99,5 @@ def describe(options: GenerationOptions, plan: Plan) -> dict[str, Any]:
     """The options for a file's text, and what they came to."""
     moved = {"heard_transposed_by": plan.shift} if options.transpose == "auto" else {}
     begun = {"begin_seconds": plan.begin_steps / STEPS_PER_SECOND} if plan.begin_steps else {}
-    return {**dataclasses.asdict(options), **moved, **begun}
+    on_grid = {} if plan.places is None else {"on_grid": True}
+    return {**dataclasses.asdict(options), **moved, **begun, **on_grid}

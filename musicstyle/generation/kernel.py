@@ -99,7 +99,7 @@ def score(
     q: np.ndarray, factor: float, keys: np.ndarray, scales: np.ndarray, first: int, last: int, sums: np.ndarray,
     scores: np.ndarray,
 ) -> None:  # fmt: skip
-    """Write q . key of the positions from first to last into the front of scores.
+    """Write q . key of the positions from first to before last into the front of scores.
 
     q is an operand (1, D) and its factor; keys are panels (n, D, 64) or (n, D / 2, 128); scales (positions,).
     """
@@ -115,7 +115,7 @@ def mix(
     shares: np.ndarray, factor: float, values: np.ndarray, scales: np.ndarray, first: int, last: int, work: Any,
     y: np.ndarray,
 ) -> None:  # fmt: skip
-    """Factor * sum of share * value of the positions from first to last onto y, (D,); shares are changed.
+    """Add factor * (sum of share * value over the positions from first to before last) to y, (D,); shares are spent.
 
     values: (columns / lanes, positions, lanes) or (columns / lanes, positions / 2, 2 * lanes), lanes at most 64.
     """
@@ -150,7 +150,7 @@ def keep(x: np.ndarray, whole: bool) -> np.float32:
 
 @compiled
 def add(x: np.ndarray, others: np.ndarray) -> None:
-    """Onto the front of x."""
+    """Add the others to the front of x, in place."""
     for i in range(others.shape[0]):
         x[i] += others[i]
 
@@ -221,7 +221,7 @@ def hear(
 ) -> None:  # fmt: skip
     """Attention of one row to its memory: q (A,), memory as a row's cache, y (A,).
 
-    `audible`: first and last of the timed positions that are near, then of the others.
+    `audible`: first and end of the timed positions that are near, then of the others (see `near_now`).
     """
     keys, values, key_scales, value_scales = memory
     operands, sums, _ = work
@@ -250,7 +250,8 @@ def hear(
 def near_now(clock: int, counts: np.ndarray, steps_per_frame: int, window_steps: int) -> tuple[int, int, int, int]:
     """What `Memory.audible` leaves: a run of the timed frames, and all other positions.
 
-    `counts`: timed frames, first and last of the other positions. window_steps below 0: no window.
+    `counts`: timed frames, first and end of the other positions. An end is one beyond the last. window_steps below 0:
+    no window.
     """
     timed, others, end = counts[0], counts[1], counts[2]
     if window_steps < 0:

@@ -82,20 +82,18 @@ def pack_weights(model: Autoencoder, int8: bool) -> tuple[Any, ...]:
     inward: Matrices = []
     across: Matrices = []
     down: Matrices = []
-    scale = c.head_width**-0.5
-    modules: list[Any] = list(decoder.layers)
-    for layer in modules:
-        queries = c.heads * c.head_width
+    queries, scale = c.heads * c.head_width, c.head_width**-0.5
+    for layer in decoder.stack:
         parts = [_after_norm(layer.attention_norm, layer.attention.project_in, queries, scale)]
         outs = [layer.attention.project_out]
-        if layer.cross is not None:
+        if layer.cross is not None and layer.cross_norm is not None:
             parts.append(_after_norm(layer.cross_norm, layer.cross.project_query, queries, scale))
             outs.append(layer.cross.project_out)
         inward.append([*parts, _after_norm(layer.feedforward_norm, layer.feedforward.widen)])
         across.append([(out.weight, out.bias) for out in outs])
         down.append([(layer.feedforward.narrow.weight, layer.feedforward.narrow.bias)])
     head = [[_after_norm(decoder.norm, decoder.head)]]
-    tables = panels(array(torch.stack([layer.attention.table for layer in modules])), int8)
+    tables = panels(array(torch.stack([layer.attention.table for layer in decoder.stack])), int8)
     periods = array(rotation_periods(c.head_width // 4 if c.clock else 0))
     return *(_stack(matrices, int8) for matrices in (inward, across, down, head)), *tables, periods
 
@@ -148,7 +146,7 @@ class Memories(NamedTuple):
 
 
 def pack_memory(model: Autoencoder, condition: Condition, int8: bool) -> Memories:
-    """The memory of a condition of one row; timed frames come first. None at all if the model has no memory.
+    """The memory of a condition of one row; timed frames come first. If the model has no memory, no memories.
 
     Raises:
         ValueError: The memory's timed positions are no run of frames.
@@ -161,8 +159,7 @@ def pack_memory(model: Autoencoder, condition: Condition, int8: bool) -> Memorie
     count, positions = int(heard.timed.sum()), heard.timed.shape[1]
     if not heard.timed[0, :count].all() or (heard.steps[0, :count] != torch.arange(count) * c.steps_per_frame).any():
         raise ValueError("the memory's timed positions are not one frame after another from time 0")
-    modules: list[Any] = list(model.decoder.layers)
-    layers = [layer.cross.listen(heard, c.clock) for layer in modules]
+    layers = [layer.cross.listen(heard, c.clock) for layer in model.decoder.stack if layer.cross is not None]
     # Timed frames, then from the next panel on what is heard from everywhere.
     others = round_up(count, PANEL)
     placed = np.zeros((2, c.decoder_layers, 1, c.heads, others + positions - count, c.head_width), np.float32)

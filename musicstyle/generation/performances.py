@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from musicstyle.errors import UsageError
+from musicstyle.generation.grid import unit_of
 from musicstyle.generation.rules import Limits
 from musicstyle.music.melody import extract_melody
 from musicstyle.music.notes import Notes
@@ -58,6 +59,12 @@ class Performances:
     def register(self) -> float:
         """The median pitch of the melody."""
         return self.mean(float(np.median(extract_melody(notes).pitch)) for notes in self.notes)
+
+    @property
+    def unit_seconds(self) -> float | None:
+        """How finely the programs that wrote them divided time; None unless all of them are programs'."""
+        units = [unit_of(notes) for notes in self.notes]
+        return None if None in units else float(self.mean(units))
 
     def near(self, piece: Notes) -> float:
         """The mean overlapping area of a piece with them, 0..1."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from musicstyle.errors import UsageError
+from musicstyle.generation.grid import Grid, places
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.performances import Performances
 from musicstyle.generation.rules import TWO_HANDS, Duties, Grammar, Limits
@@ -43,7 +44,8 @@ class Plan:
     Attributes:
         melody: The tune that is asked for, on the time axis and at the pitch of the result, up to where the piece ends;
             None without one.
-        melody_ids: What the model hears, all of the tune, EOS at the end, (frames + 1,); None without a tune.
+        melody_ids: What the model hears: the primer's melody, the tune up to HEARD_BEYOND_SECONDS behind the end, then
+            EOS, (frames + 1,); None without a tune.
         primer: Performance ids of the primer as the model hears it, (ids,), empty without one.
         primer_steps: Its length.
         begin_steps: Where the tune begins and the length is counted from: there, or at the next whole frame.
@@ -52,6 +54,7 @@ class Plan:
         keep_melody: Every melody note is due.
         limits: How long keys are down and how many at once, at most.
         conductor: The tune's tempo, metre and key, on the time axis and at the pitch of the result.
+        places: Of the grid that the piece is played on, (places,), see musicstyle.generation.grid; None: on none.
     """
 
     melody: Notes | None
@@ -64,6 +67,7 @@ class Plan:
     keep_melody: bool
     limits: Limits
     conductor: Conductor
+    places: np.ndarray | None
 
     def grammar(self) -> Grammar:
         """A fresh grammar that has heard the primer."""
@@ -78,7 +82,12 @@ class Plan:
     def notes(self, ids: np.ndarray) -> Notes:
         """The primer and what was sampled after it, as they are to sound."""
         played = decode(np.concatenate((self.primer, ids)))[0].transpose(-self.shift)
-        return in_time(played, self.timekeeper())
+        notes, grid = in_time(played, self.timekeeper()), self.grid()
+        return notes if grid is None else grid.moved(notes)
+
+    def grid(self) -> Grid | None:
+        """A fresh one; None if there is none."""
+        return None if self.places is None else Grid(self.places)
 
     def timekeeper(self) -> Timekeeper:
         """A fresh one, before anything has been struck."""
@@ -145,8 +154,13 @@ def make_plan(
         asked = asked.crop(0.0, begin / STEPS_PER_SECOND + seconds)
         semitones = 0 if options.transpose == "auto" else options.transpose
         conductor = conductor.faster(options.tempo).transposed(semitones).after(begin / STEPS_PER_SECOND)
-    limits = TWO_HANDS if style is None or options.style_strength == 0 else style.limits
-    return Plan(asked, heard, ids, primer_steps, begin, end, shift, options.keep_melody, limits, conductor)
+    if style is None or options.style_strength == 0:
+        limits, unit = TWO_HANDS, None
+    else:
+        limits, unit = style.limits, style.unit_seconds
+    last = (end + TAIL_STEPS) / STEPS_PER_SECOND
+    grid = None if unit is None else places(asked, unit, primer_steps / STEPS_PER_SECOND, last)
+    return Plan(asked, heard, ids, primer_steps, begin, end, shift, options.keep_melody, limits, conductor, grid)
 
 
 def register_shift(tune: Notes, register: float, primer: Notes | None = None) -> int:

@@ -208,7 +208,7 @@ class Grammar:
 
     @property
     def stands(self) -> tuple[int, int, bool, int]:
-        """Row of the waits (`row_after`), key struck last, whether in this moment, velocity bin; -1 for none."""
+        """Row of the waits (`row_after`), key struck last, whether in this moment, velocity bin from 0; -1 for none."""
         return self._after, self._struck, self._last_on >= 0, self._bin - 1
 
     def allowed(self) -> np.ndarray:

@@ -194,8 +194,14 @@ class CompiledStepper:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Within it torch has one thread: short products gain nothing by two, and wait for both where a core is busy."""
-    threads = torch.get_num_threads()
+    """Within it torch has one thread: short products gain nothing by two, and wait for both where a core is busy.
+
+    A thread that is new to torch inherits what any thread set last. One that finds a 1 may have it from another that is
+    in here, and does not set it again: that would be for good, for all threads to come.
+    """
+    if (threads := torch.get_num_threads()) == 1:
+        yield
+        return
     torch.set_num_threads(1)
     try:
         yield
@@ -225,7 +231,7 @@ class _Part:
         self.cache = tuple(np.tile(part, (c.decoder_layers, count, *[1] * (part.ndim - 2))) for part in of_one)
 
     def hear(self, heard: _Heard) -> None:
-        """From now on."""
+        """Take over what the rows hear from now on."""
         from musicstyle.generation import packing
 
         (constant, melody, *others), (panels, counts), which = heard

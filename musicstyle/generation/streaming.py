@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import starmap
 
 import numpy as np
 
 from musicstyle.errors import GenerationError
+from musicstyle.generation.grid import Grid
 from musicstyle.generation.job import TRIES, Job
 from musicstyle.generation.result import Generation
 from musicstyle.generation.timing import Timekeeper
@@ -93,7 +95,7 @@ class Stream:
 
     def _events(self) -> Iterator[KeyEvent]:
         """Events as they are to sound, each as soon as what follows can no longer move it."""
-        keeper = self.job.plan.timekeeper()
+        keeper, grid = self.job.plan.timekeeper(), self.job.plan.grid()
         waiting: list[KeyEvent] = []
         for event in self._played():
             if event.velocity:
@@ -102,9 +104,11 @@ class Stream:
                 keeper.reach(event.seconds)
             waiting.append(event)
             if known := sum(event.seconds <= keeper.known_seconds for event in waiting):  # the first so many
-                yield from _sounding(waiting[:known], keeper)
+                yield from _on_grid(_sounding(waiting[:known], keeper), grid)
                 del waiting[:known]
-        yield from _sounding(waiting, keeper)
+        yield from _on_grid(_sounding(waiting, keeper), grid)
+        if grid is not None:
+            yield from starmap(KeyEvent, grid.ready())
 
     def _played(self) -> Iterator[KeyEvent]:
         """Events as the model plays them."""
@@ -135,6 +139,15 @@ class Stream:
 def _sounding(played: Sequence[KeyEvent], keeper: Timekeeper) -> list[KeyEvent]:
     seconds = keeper.sounds(np.array([event.seconds for event in played])).tolist()
     return [replace(event, seconds=sounds) for event, sounds in zip(played, seconds, strict=True)]
+
+
+def _on_grid(events: list[KeyEvent], grid: Grid | None) -> Iterable[KeyEvent]:
+    """The events, or what is sure of a grid after them."""
+    if grid is None:
+        return events
+    for event in events:
+        grid.put((event.seconds, event.pitch, event.velocity))
+    return starmap(KeyEvent, grid.ready(events[-1].seconds)) if events else []
 
 
 def nothing_to_keep(job: Job, last_seed: int) -> GenerationError:

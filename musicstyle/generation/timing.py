@@ -17,12 +17,12 @@ from musicstyle.music.notes import Notes
 
 REACH_SECONDS = 0.1  # a strike so near to a note of the tune plays it
 FREE_SECONDS = 1.0  # in which time comes back to the model's own
-SLOWEST, FASTEST = 0.25, 4.0  # seconds that may pass in one of the model's
+SHORTEST, LONGEST = 0.25, 4.0  # seconds that one of the model's may take
 _REACH = REACH_SECONDS + SLACK_SECONDS
 
 
 class Timekeeper:
-    """When that sounds which the model plays at some second; learned strike by strike, while the piece is written.
+    """Maps the model's time to the time at which it sounds; learned strike by strike, while the piece is written.
 
     A strike plays the earliest note of its pitch that still waits within REACH_SECONDS, as in
     `musicstyle.music.matching.match`, and sounds then: exactly, unless two notes of the tune less than twice that apart
@@ -48,16 +48,17 @@ class Timekeeper:
 
     @property
     def known_seconds(self) -> float:
-        """Up to this second of the model's, what follows changes no more when it sounds."""
+        """The second of the model's up to which it is known when it sounds: nothing that follows changes that."""
         if self._reached > self._last + _REACH:
             return np.inf
         return self._played[-1 if self._reached > self._played[-1] else -2]
 
     def reach(self, seconds: float) -> None:
-        """What follows is played at this second of the model's or later."""
+        """From here on, everything is played at this second of the model's or later."""
         self._reached = seconds
         while seconds > (free := self._free()) + FREE_SECONDS:
-            self._fix(free, free)
+            self._played.append(free)
+            self._sounds.append(free)
 
     def strike(self, seconds: float, pitch: int) -> None:
         """A key goes down at this second of the model's."""
@@ -76,7 +77,7 @@ class Timekeeper:
             self._fix(seconds, min(asked, max(oldest + REACH_SECONDS / 2, asked - REACH_SECONDS)))
 
     def sounds(self, seconds: np.ndarray) -> np.ndarray:
-        """When that sounds which the model plays then, to the microsecond, (n,) each."""
+        """The model's seconds, (n,), to those at which they sound, (n,), to the microsecond."""
         free = self._free()
         later = [free, max(free, np.max(seconds, initial=0.0)) + FREE_SECONDS]
         return np.interp(seconds, self._played + later, self._sounds + later).round(6)
@@ -87,9 +88,14 @@ class Timekeeper:
         return self._end if last < self._end < last + FREE_SECONDS else last + FREE_SECONDS
 
     def _fix(self, played: float, sounds: float) -> None:
-        """Let time pass evenly from the last fixed second to this one, and neither stand still nor leap."""
+        """Let time pass evenly from the last fixed second to this one, and neither stand still nor leap.
+
+        Nor may it pass the end before the model does: there it is the model's own again, and would run back.
+        """
+        left = self._end - self._played[-1]
+        shortest = min(SHORTEST, (self._end - self._sounds[-1]) / left) if left > 0 else SHORTEST
         passed = played - self._played[-1]
-        earliest, latest = (self._sounds[-1] + pace * passed for pace in (SLOWEST, FASTEST))
+        earliest, latest = (self._sounds[-1] + each * passed for each in (shortest, LONGEST))
         self._played.append(played)
         self._sounds.append(min(max(sounds, earliest), latest))
 

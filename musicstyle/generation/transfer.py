@@ -41,7 +41,8 @@ class Further(Settings, total=False):
     Attributes:
         style_shares: How much of each of several styles, in proportion; None: as much of each.
         prime: A performance to go on from; the result begins with it, and the tune where it ends.
-        melody_track: Number or name of the only track of `melody` to hear; the melody is found in it.
+        melody_track: The part of `melody` to hear, in which the melody is found: of a MIDI file the number or name of a
+            track, of an ABC book the number or title of a tune.
         hearing: Called with performances heard and how many there are.
         progress: Called with seconds of music done, seconds in all, and ids so far.
     """
@@ -304,11 +305,11 @@ def read_melody(source: Source, track: str | int | None = None) -> Conducted:
     Args:
         source: A file of notes, MIDI or a score (polyphonic too: the melody is extracted), a tune in plain text, or
             Notes. See `read_notes`.
-        track: Number (from 0) or name of the only track of a MIDI file to hear.
+        track: As `Further.melody_track`; None: all of a MIDI file, the first tune of a book.
 
     Raises:
         MidiError: No usable file, or less than a second of melody.
-        UsageError: No such track, or a track of a file that isn't MIDI.
+        UsageError: No such track or tune, or a file that has none to choose from.
     """
     name = source if isinstance(source, (str, Path)) else "melody"
     notes, conductor = Conducted(source, UNSAID) if isinstance(source, Notes) else read_notes(source, track=track)

@@ -142,10 +142,8 @@ class Autoencoder(nn.Module):
             absent = self.no_style.expand(len(use_style), -1)
             style = absent if style is None else torch.where(use_style[:, None], style, absent)
         if melody is None:
-            melody, use_melody = (
-                use_melody.new_zeros(len(use_melody), 1, dtype=torch.long),
-                torch.zeros_like(use_melody),
-            )
+            use_melody = torch.zeros_like(use_melody)
+            melody = use_melody[:, None].long()  # one frame of PAD
         style = style if c.hears_style else None
         memory = self._remember(melody if c.hears_melody else None, style, use_melody)
         melody = torch.where(use_melody[:, None], _in_turn(melody, len(use_melody)), PAD) if c.hears_melody else None
@@ -167,7 +165,7 @@ class Autoencoder(nn.Module):
         steps = (torch.arange(melody.shape[1], device=melody.device) * c.steps_per_frame)[None].expand_as(melody)
         timed = use_melody[:, None].expand_as(present)
         if style is not None:
-            vectors = combine(vectors, style, self.stop if c.combine == "concat" else style[0], c.combine)
+            vectors = combine(vectors, style, self.stop if c.combine == "concat" else None, c.combine)
             extra = vectors.shape[1] - melody.shape[1]
             present, timed = F.pad(present, (0, extra), value=True), F.pad(timed, (0, extra), value=False)
             steps = F.pad(steps, (0, extra))

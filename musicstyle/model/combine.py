@@ -10,13 +10,13 @@ from torch import Tensor
 from musicstyle.model.config import Combination
 
 
-def combine(melody: Tensor, style: Tensor, stop: Tensor, mode: Combination) -> Tensor:
+def combine(melody: Tensor, style: Tensor, stop: Tensor | None, mode: Combination) -> Tensor:
     """Give the decoder one memory holding both the melody and the style.
 
     Args:
         melody: Melody encoding, (batch, frames, width).
         style: Style embedding, (batch, width).
-        stop: What stands between melody and style in "concat", (width,).
+        stop: What stands between melody and style in "concat", (width,); None in the other modes.
         mode: "sum" adds the style to every frame, "concat" appends the stop vector and the style in time, "tile" widens
             each frame with it.
 
@@ -29,6 +29,7 @@ def combine(melody: Tensor, style: Tensor, stop: Tensor, mode: Combination) -> T
         case "sum":
             return melody + style[:, None]
         case "concat":
+            assert stop is not None
             return torch.cat((melody, stop.expand(len(melody), 1, -1), style[:, None]), dim=1)
         case "tile":
             return torch.cat((melody, style[:, None].expand_as(melody)), dim=-1)

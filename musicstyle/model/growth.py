@@ -94,4 +94,4 @@ def _shared(value: Tensor, fresh: Tensor, width: int, times: int) -> Tensor:
     vectors = value.shape[1] // width  # a memory of "tile" has two side by side
     noise = fresh[: len(value)].reshape(len(value), vectors, times, width)
     share = value.reshape(len(value), vectors, 1, width) / times
-    return (share + noise - noise.mean(dim=2, keepdim=True)).flatten(1)
+    return (share + (noise - noise.mean(dim=2, keepdim=True))).flatten(1)  # exactly `value` where nothing is repeated

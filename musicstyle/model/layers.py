@@ -116,7 +116,10 @@ SILENT = (
 
 @torch.no_grad()
 def initialise(model: nn.Module) -> None:
-    """Set every parameter: linear maps to keep variance, residual branches to begin silent, tables small."""
+    """Set every parameter: linear maps to keep variance, ids and single vectors to variance 1, other tables small.
+
+    Those of SILENT are 0, so that residual branches, additions to the input and the logits begin with nothing to say.
+    """
     for name, parameter in model.named_parameters():
         last = name.rsplit(".", 1)[-1]
         if name.endswith(SILENT) or last == "bias":

@@ -49,7 +49,7 @@ class Truncation(nn.Module):
             styles: Style embeddings, (crops, width or more); what lies beyond the width stays.
 
         Returns:
-            Of the same shape, and what is left of each one's way from the mean: (crops,), 1 of those that are near.
+            Of the same shape; and what share of its way from the mean each one keeps, (crops,): 1 if it is near enough.
         """
         if not self.variance.any():
             return styles, torch.ones_like(styles[:, 0])

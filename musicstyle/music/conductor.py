@@ -43,7 +43,7 @@ class Metre(NamedTuple):
 
     @classmethod
     def of_length(cls, quarters: float, length: float, like: Metre | None = None) -> Metre | None:
-        """The metre of a bar that is so many quarters long: one that has such bars, if given; None if none has."""
+        """The metre of a bar of `length` quarters: `like` if its bars are so long, else a new one; None if none is."""
         if like is not None and abs(like.bar_quarters - length) < _SAME_PLACE:
             return like._replace(quarters=quarters)
         unit = next((unit for unit in (4, 8, 16, 32) if abs(length * unit / 4 % 1 - 0.5) > 0.5 - _SAME_PLACE), 0)
@@ -97,7 +97,7 @@ class Conductor:
 
     @classmethod
     def of(cls, tempos: Iterable[Tempo], metres: Iterable[Metre] = (), keys: Iterable[Key] = ()) -> Conductor:
-        """In order; of several in a place the last, none that cannot be, none that says again what holds.
+        """Sort the marks; of several at one place keep the last, and drop what is impossible or repeats what holds.
 
         Before the first tempo it is 120 quarters a minute.
         """
@@ -170,7 +170,7 @@ class Conductor:
         return Conductor.of([even, *_from(self.tempos, line, written)], metres, keys)
 
     def after(self, seconds: float) -> Conductor:
-        """Begun so much later. The time before is whole bars at one tempo, near to that of the beginning."""
+        """Begun `seconds` later; before it come whole bars at one tempo, near to that of the beginning."""
         if seconds <= 0:
             return self
         *_, whole = (metre for metre in self._metres if metre.quarters < metre.bar_quarters)  # behind a pickup, if any
@@ -246,7 +246,7 @@ def _news(marks: Sequence[Mark]) -> list[Mark]:
 
 
 def _from(marks: Sequence[Mark], place: float, at: float = 0.0) -> list[Mark]:
-    """What holds at a place and what comes behind it, in order, the place moved."""
+    """The mark that holds at `place` and all later ones, moved so that `place` comes to lie at `at`."""
     first = max(bisect_right(marks, place + _SAME_PLACE, key=lambda mark: mark.quarters) - 1, 0)
     return [mark._replace(quarters=at + max(mark.quarters - place, 0.0)) for mark in marks[first:]]
 

@@ -99,7 +99,7 @@ def places(ids: np.ndarray, held: np.ndarray) -> np.ndarray:
 
 
 def release_of(held: np.ndarray) -> np.ndarray:
-    """Which of the releases it is to let a key go that has been down so long, in steps, plus 1."""
+    """Number, among the releases, of letting go a key that has been down for `held` - 1 steps."""
     return _BIN[np.minimum(held, _LONGEST)]
 
 

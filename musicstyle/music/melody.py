@@ -50,7 +50,10 @@ _SMALL = 40_000
 
 
 def melody_flags(notes: Notes, extractor: Extractor = "published") -> np.ndarray:
-    """Which notes are the melody, (n,) bool. Of several notes with one onset and pitch, the last to end.
+    """Which notes are the melody, (n,) bool.
+
+    Of several notes with one onset and pitch the published extractor takes the last to end, the line the one that is
+    worth most, of equals the first to end.
 
     Args:
         notes: A whole piece of any length or a crop, pedal folded in.
@@ -66,8 +69,9 @@ def melody_flags(notes: Notes, extractor: Extractor = "published") -> np.ndarray
 def extract_melody(notes: Notes, extractor: Extractor = "published") -> Notes:
     """The melody of any notes as one voice: a note lasts until the next melody note or until all is silent.
 
-    A gap of less than about 0.2 s is no rest: the note before it is held over. Notes with a pitch off the piano are
-    heard too; see `Notes.in_piano_range`.
+    A short gap is no rest: the note before it is held over. Short is less than 0.2 s in a line; in the published melody
+    it depends on the interval, from 0.16 s before the same pitch to 0.05 s before an octave. Notes with a pitch off the
+    piano are heard too; see `Notes.in_piano_range`.
 
     Args:
         notes: A whole piece of any length or a crop, pedal folded in.
@@ -78,17 +82,16 @@ def extract_melody(notes: Notes, extractor: Extractor = "published") -> Notes:
     return Notes(notes.start[index], end, notes.pitch[index], notes.velocity[index])
 
 
-def piano_melody(notes: Notes, extractor: Extractor = "line") -> Notes:
-    """The melody of those notes that a piano has: what is taken of a person's file, to be played or shown.
+def piano_melody(notes: Notes) -> Notes:
+    """The line of those notes that a piano has: what is taken of a person's file, to be played or shown.
 
     Args:
         notes: A whole piece, pedal folded in.
-        extractor: As `extract_melody`.
 
     Returns:
         On the clock of `notes`; empty if no note is on the piano.
     """
-    return extract_melody(notes[notes.in_piano_range()], extractor)
+    return extract_melody(notes[notes.in_piano_range()], "line")
 
 
 def melody_frames(melody: Notes, *, frames: int | None = None) -> np.ndarray:

@@ -175,9 +175,7 @@ def write_midi(
         file.save(beside)
 
 
-def fold_pedal(
-    notes: Notes, pedal_seconds: np.ndarray, pedal_down: np.ndarray, final_seconds: float | None = None
-) -> Notes:
+def fold_pedal(notes: Notes, pedal_seconds: np.ndarray, pedal_down: np.ndarray, final_seconds: float) -> Notes:
     """Extend notes that end under the pedal to pedal-up or the next onset of their pitch, whichever is first.
 
     An onset under the pedal also ends a note of its pitch that is still held; of two that begin at once, one stays.
@@ -187,14 +185,12 @@ def fold_pedal(
         notes: One instrument's.
         pedal_seconds: Times of the pedal's events, (m,) in order.
         pedal_down: Whether each is down, (m,) bool. At one instant, up wins.
-        final_seconds: The last event of the whole file, by default of these notes and pedal events.
+        final_seconds: The last event of the whole file.
 
     Source: note_seq.sequences_lib.apply_sustain_control_changes, without its loop over events.
     """
     if not len(notes) or not pedal_down.any():
         return notes
-    if final_seconds is None:
-        final_seconds = max(notes.duration_seconds, float(pedal_seconds[-1]))
     ups = pedal_seconds[~pedal_down]
     release = np.append(ups, final_seconds)[np.searchsorted(ups, notes.end, side="right")]
     held = _pedal_state(pedal_seconds, pedal_down, notes.end)

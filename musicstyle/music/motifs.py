@@ -170,7 +170,7 @@ def class_of(voice: int, run: Numbers, moved: Numbers) -> Any:
 
 
 def note_opinion(left: Numbers, steps: Numbers) -> Any:
-    """Of the recalled key: when so many steps are left of those that were between the two notes then."""
+    """Of the recalled key's NOTE_ON when `left` steps are left to its time; `steps` lay between the two notes then."""
     near = 2 + steps // 6
     return NOTES + (left <= near) + (left < -near)
 

@@ -66,7 +66,7 @@ class Notes:
         return len(self.start)
 
     def __getitem__(self, index: Index) -> Notes:
-        """The notes of a slice or a boolean mask."""
+        """The notes of a slice, of a boolean mask or at an array of places; these must leave them sorted."""
         return Notes(*(column[index] for column in self.columns()))
 
     def __repr__(self) -> str:
@@ -135,7 +135,7 @@ class Notes:
         return start, np.maximum(end, start + 1)
 
     def chords(self) -> np.ndarray:
-        """Number of each note's chord, from 0, (n,) int64: chords are what begins within TOGETHER_STEPS of a first."""
+        """Number of each note's chord, from 0, (n,): a chord is what begins within TOGETHER_STEPS of its first note."""
         onset = self.steps()[0]
         after = np.searchsorted(onset, onset + TOGETHER_STEPS, side="right").tolist()
         begins = np.zeros(len(onset), dtype=np.int64)

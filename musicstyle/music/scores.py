@@ -35,7 +35,7 @@ from musicstyle.music.musicxml import prepared
 from musicstyle.music.notation import as_played
 from musicstyle.music.notes import Notes
 from musicstyle.music.plaintext import looks_like_tune, parse_tune
-from musicstyle.music.smf import decoded
+from musicstyle.music.smf import begins_as_midi, decoded
 
 PathLike = str | os.PathLike[str]
 
@@ -54,10 +54,11 @@ _CONTAINER = "META-INF/container.xml"
 
 def source_name(source: PathLike) -> str:
     """What to call a source of notes: the name of a file, or a tune in text itself."""
-    return os.fspath(source) if _is_tune(source) else Path(source).name
+    return os.fspath(source) if is_tune(source) else Path(source).name
 
 
-def _is_tune(source: PathLike) -> bool:
+def is_tune(source: PathLike) -> bool:
+    """Whether this is a tune in text itself: no file has that name, and it does not end as the names of files do."""
     text = os.fspath(source)
     named_as_files_are = text.lower().endswith(SUFFIXES)
     return not named_as_files_are and looks_like_tune(text) and not os.path.exists(text)  # noqa: PTH110 - long names
@@ -77,7 +78,7 @@ def read_notes(path: PathLike, *, track: str | int | None = None) -> Conducted:
         UsageError: no such track or tune, or a file that has none.
     """
     name = os.fspath(path)
-    if _is_tune(path):
+    if is_tune(path):
         if track is not None:
             raise _no_tracks(name)
         return _as_midi_errors("the tune", parse_tune, name)
@@ -85,7 +86,7 @@ def read_notes(path: PathLike, *, track: str | int | None = None) -> Conducted:
     if any(map(str.isspace, name)) and suffix not in SUFFIXES and not os.path.lexists(path):
         raise MidiError(path, "no such file, and no tune, which begins with a note as C4, a rest as R or tempo=100")
     data = read_bytes(path)  # once: a pipe gives it no second time
-    if suffix in MIDI_SUFFIXES or _begins_as_midi(data):
+    if suffix in MIDI_SUFFIXES or begins_as_midi(data):
         piece = read_tracks(path, data=data)
         if track is None:
             return merged(path, piece)
@@ -101,10 +102,6 @@ def read_notes(path: PathLike, *, track: str | int | None = None) -> Conducted:
     if suffix not in SCORE_FORMATS:
         raise MidiError(path, f"is of no kind that holds notes; known are {' '.join(SUFFIXES)} and any MIDI file")
     return _as_midi_errors(path, read_score, data, SCORE_FORMATS[suffix])
-
-
-def _begins_as_midi(data: bytes) -> bool:
-    return data.startswith(b"MThd") or (data[:4] == b"RIFF" and data[8:16] == b"RMIDdata")
 
 
 def _no_tracks(name: str) -> UsageError:

@@ -248,22 +248,16 @@ def similarity_of_pairs(
     return np.array([curve_overlap(*pair) for pair in pairs]).reshape(-1, len(FEATURES))
 
 
-def similarity_matrix(
-    first: Sequence[Notes],
-    second: Sequence[Notes],
-    density: Density = "normal",
-    *,
-    window_seconds: float = WINDOW_SECONDS,
-) -> np.ndarray:
+def similarity_matrix(first: Sequence[Notes], second: Sequence[Notes], density: Density = "normal") -> np.ndarray:
     """OA of every piece of `first` with every piece of `second`, (first, second, 8).
 
     Raises:
-        ValueError: another density, or a window not above 0.
+        ValueError: another density.
     """
     if _checked(density) == "normal":
-        a, b = summaries(first, window_seconds)[:, None], summaries(second, window_seconds)[None]
+        a, b = summaries(first)[:, None], summaries(second)[None]
         return overlapping_area(a[..., 0], a[..., 1], b[..., 0], b[..., 1])
-    a_curves, b_curves = _curves(first, window_seconds), _curves(second, window_seconds)
+    a_curves, b_curves = _curves(first), _curves(second)
     rows = [curve_overlap(a, b) for a in a_curves for b in b_curves]
     return np.array(rows).reshape(len(first), len(second), len(FEATURES))
 
@@ -274,7 +268,7 @@ def _checked(density: Density) -> Density:
     return density
 
 
-def _curves(pieces: Sequence[Notes], window_seconds: float) -> list[Curves | None]:
+def _curves(pieces: Sequence[Notes], window_seconds: float = WINDOW_SECONDS) -> list[Curves | None]:
     known: dict[int, Curves | None] = {}
     for piece in pieces:
         if id(piece) not in known:

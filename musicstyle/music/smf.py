@@ -22,13 +22,18 @@ _TEXT, _TRACK_NAME = 0x01, 0x03  # kinds of meta events
 _SMPTE_SECONDS_PER_FRAME = {24: (1, 24), 25: (1, 25), 29: (1001, 30_000), 30: (1, 30)}
 
 
+def begins_as_midi(data: bytes) -> bool:
+    """Whether bytes begin as those of a MIDI file do, in a RIFF wrapper or without one."""
+    return data.startswith(b"MThd") or _is_wrapped(data)
+
+
 def check_and_unwrap(path: str | os.PathLike[str], data: bytes) -> bytes:
     """The bytes of the MIDI file in `data`, out of a RIFF wrapper if there is one, known to be whole.
 
     Raises:
         MidiError: not MIDI, or cut short: a chunk that ends behind the file, or fewer tracks than announced.
     """
-    if data[:4] == b"RIFF" and data[8:16] == b"RMIDdata":
+    if _is_wrapped(data):
         data = data[20:]
     if not data.startswith(b"MThd"):
         raise MidiError(path, "is not a MIDI file (does not begin with MThd)")
@@ -111,6 +116,10 @@ def decoded(raw: bytes) -> str:
 def with_ticks_a_quarter(data: bytes) -> bytes:
     """The same events in a file whose ticks are parts of a quarter, for readers that refuse SMPTE time."""
     return data if division_of(data) > 0 else data[:12] + _ANY_DIVISION + data[_HEADER_BYTES:]
+
+
+def _is_wrapped(data: bytes) -> bool:
+    return data[:4] == b"RIFF" and data[8:16] == b"RMIDdata"
 
 
 def _chunks(path: str | os.PathLike[str], data: bytes) -> Iterator[tuple[bytes, int, int]]:

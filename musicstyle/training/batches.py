@@ -115,7 +115,7 @@ def training_features(path: Path, options: TrainingOptions) -> Tensor:
 
 def training_habits(path: Path, options: TrainingOptions) -> Tensor:
     """Counts and chances of the habits of USUAL_ROWS crops as the run draws them, (2, habits); likewise."""
-    return torch.from_numpy(habits_of_crops(Corpus.open(path), "train", batch_options(options), USUAL_ROWS))
+    return torch.from_numpy(habits_of_crops(Corpus.open(path), batch_options(options), USUAL_ROWS))
 
 
 def validation_batches(path: Path, options: TrainingOptions) -> list[Batch]:

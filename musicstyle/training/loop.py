@@ -155,7 +155,7 @@ class Trainer:
         """Train to the last step; yields after every step.
 
         Raises:
-            TrainingError: The loss or a validation's NLL is no number.
+            TrainingError: The loss or a validation's NLL is no number, or a checkpoint cannot be written.
         """
         fabric, o = self.fabric, self.options
         if fabric.is_global_zero:

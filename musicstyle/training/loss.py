@@ -38,7 +38,7 @@ def nll_sum(logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def taught_nll_sum(logits: Tensor, answers: Tensor, ids: Tensor) -> Tensor:
-    """Summed NLL in nats of what a teacher holds likely: what `nll_sum` would be on the mean, were ids drawn of it.
+    """Summed cross-entropy in nats with a teacher's answers: the mean of `nll_sum` over targets drawn from them.
 
     Args:
         logits: (batch, length, vocabulary_size).

@@ -32,7 +32,7 @@ class Muon(Optimizer):
     """Of matrices only."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, momentum: float) -> None:
-        """Nesterov's momentum; a matrix's rate grows with the root of its rows over its columns, where it has more."""
+        """Nesterov's momentum; where a matrix has more rows than columns, its rate is times the root of their ratio."""
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
@@ -69,7 +69,7 @@ class Muon(Optimizer):
 
 
 def nearly_orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
-    """Matrices with singular values of 0.7 to 1.2, but those that were next to none, by Newton and Schulz's rounds.
+    """Move all singular values to between 0.7 and 1.2, except those next to 0, by Newton and Schulz's iteration.
 
     Args:
         matrices: (matrices, rows, columns).

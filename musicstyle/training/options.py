@@ -68,6 +68,9 @@ class TrainingOptions:
         for name in ("steps", "batch_size", "tokens", "validate_every", "validation_crops", "save_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("seed", "warmup_steps", "workers"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
         for name in ("drop_style", "drop_melody", "line_melody", "decay_share", "teacher_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")

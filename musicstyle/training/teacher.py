@@ -46,7 +46,7 @@ class Teacher:
             ConfigError: It hears other conditions than its pupil.
         """
         refuse_other_hearing(checkpoint, pupil)
-        self.model = load_checkpoint(checkpoint, str(device))[0].eval()
+        self.model = load_checkpoint(checkpoint, device)[0]
 
     @torch.no_grad()
     def answers(self, batch: dict[str, Tensor]) -> Tensor:

@@ -46,7 +46,7 @@ class Piece:
 def write_page(path: str | os.PathLike[str], pieces: Sequence[Piece], title: str | None = None) -> None:
     """Write an HTML file that plays and shows the pieces, from a disk as from a server.
 
-    The sound is inside it (OGG Vorbis, about 0.5 MB a minute) and its policy forbids every connection.
+    The sound is inside it (OGG Vorbis, about 0.8 MB a minute) and its policy forbids every connection.
 
     Args:
         path: .html or .htm; written beside and renamed.

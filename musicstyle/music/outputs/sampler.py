@@ -50,7 +50,7 @@ class Sampler:
         # When each note begins, is let go and is over, in frames, (n,).
         held_seconds = (notes.end - notes.start).clip(SHORTEST_NOTE_SECONDS, LONGEST_NOTE_SECONDS)
         fade_seconds = [SILENCE_DB / zone_of[pitch].release_db_per_second for pitch in notes.pitch.tolist()]
-        self.begin = np.floor(notes.start * sample_rate + 0.5).astype(np.int64)
+        self.begin = self._frames(notes.start)
         self.let_go = self.begin + self._frames(held_seconds)
         self.over = self.let_go + self._frames(np.array(fade_seconds, dtype=np.float64))
         self.tones: dict[int, np.ndarray] = {}
