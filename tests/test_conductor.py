@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from some_models import SMALL, awake
 
 from musicstyle.generation.options import GenerationOptions
+from musicstyle.generation.performances import Performances
 from musicstyle.generation.plan import make_plan
 from musicstyle.generation.transfer import StyleTransfer, read_melody
 from musicstyle.music.conductor import COMMON_TIME, UNSAID, Conductor, Key, Metre, Tempo
@@ -211,6 +212,10 @@ def test_a_plan_s_conductor_is_on_the_axis_of_the_result() -> None:
     tune = scale(24, 0.625)
     plan = make_plan(tune, None, None, GenerationOptions(tempo=2.0, transpose=2), WALTZ)
     assert plan.conductor == Conductor.of([Tempo(0, 0.3125)], [Metre(0, 3, 4)], [Key(0, 1, True)])
+    low = Performances.of([scale(24, 0.625).transpose(-5)])
+    auto = make_plan(tune, low, None, GenerationOptions(transpose="auto"), WALTZ)
+    assert auto.shift == -5
+    assert auto.conductor == WALTZ  # it is moved back, and so is its key
     primed = make_plan(tune, None, scale(5, 0.77), GenerationOptions(), WALTZ)
     assert primed.asked is not None
     begin = primed.begin_steps / 100

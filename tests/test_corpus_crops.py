@@ -183,7 +183,6 @@ def test_a_cut_is_the_beginning_of_everything_that_follows(corpus: Corpus, token
     rest = corpus.notes(piece, first)
     everything = encode(rest.shift(-rest.start[0]).stretch(stretch))
     np.testing.assert_array_equal(crop.ids, everything[:tokens])
-    assert crop.complete == (len(everything) <= tokens)
     assert first < crop.last <= corpus.pieces.count[piece]
     heard = np.count_nonzero(np.isin(crop.ids, PERFORMANCE.ids(NOTE_ON)))
     assert len(crop.notes) == len(crop.melody) == heard
@@ -357,6 +356,19 @@ def test_the_style_has_an_amount_of_its_own_and_avoids_the_target(corpus: Corpus
     assert not np.array_equal(augmented["style"], batch(alone, "train", 0, options)["style"])
 
 
+def test_a_style_that_may_be_longer_ends_where_the_target_begins(corpus: Corpus) -> None:
+    """All of the longer side of the target is heard, and nothing of the target itself."""
+    longest = int(np.argmax(corpus.pieces.count))
+    alone = Corpus(corpus.path, corpus._notes, corpus.pieces.records[[longest]].copy())
+    alone.pieces.records["split"] = 0
+    options = BatchOptions(batch_size=9, tokens=96, style_tokens=3000, augment=False)
+    for row in range(20):
+        one = draw(alone, "train", 0, row, options)
+        first, _ = _place(corpus.notes(longest), decode(one.ids[one.ids > EOS])[0])
+        target, style = (int(np.isin(ids, PERFORMANCE.ids(NOTE_ON)).sum()) for ids in (one.ids, one.style))
+        assert style == max(first, int(corpus.pieces.count[longest]) - first - target)
+
+
 def _place(notes: Notes, crop: Notes) -> tuple[int, int]:
     """First and last note of a crop in the piece, found by the onsets' pitches and distances."""
     count = min(len(crop), 12)
@@ -381,6 +393,8 @@ def test_either_style_is_the_one_or_the_other_by_a_coin(corpus: Corpus) -> None:
 
 def test_same_style_is_the_target_transposed(corpus: Corpus) -> None:
     options = replace(OPTIONS, style_input="same", style_tokens=96)
+    beginning = batch(corpus, "train", 0, replace(options, style_tokens=50))
+    assert np.array_equal(beginning["style"], batch(corpus, "train", 0, options)["style"][:, :50])
     amounts = set()
     for step in range(12):
         drawn = batch(corpus, "train", step, options)
@@ -601,7 +615,7 @@ def test_a_crop_of_notes_is_cut_where_its_ids_are() -> None:
     assert crop.notes.pitch.tolist() == [60, 72]
     assert crop.notes.end.tolist() == [0.5, 0.25]
     assert crop.melody.tolist() == [False, True]
-    assert (crop.last, crop.steps, crop.complete) == (2, 50, False)
+    assert (crop.last, crop.steps) == (2, 50)
 
 
 def test_notes_for_follows_the_density_of_the_piece(corpus: Corpus) -> None:
@@ -647,6 +661,20 @@ def test_the_habits_of_crops_are_the_sums_of_those_of_rows(corpus: Corpus) -> No
 def test_collate_is_batch(corpus: Corpus) -> None:
     rows = [draw(corpus, "train", 2, row, OPTIONS) for row in range(7)]
     assert same(collate(rows, OPTIONS), batch(corpus, "train", 2, OPTIONS))
+
+
+def test_the_key_that_a_teacher_hears_tells_nothing_of_the_piece(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawn with the same numbers as the piece, it would be low for the first pieces and high for the last."""
+    monkeypatch.setattr(crops, "example_at", lambda _, piece, *__: piece)
+    monkeypatch.setattr(crops, "transposed", lambda _, semitones: {"key": semitones})
+    options = replace(OPTIONS, batch_size=1000)
+    pieces = [draw(corpus, "train", 0, row, options) for row in range(1000)]
+    note = np.full((1000, 1), PERFORMANCE.encode(NOTE_ON, 60))
+    keys = for_teacher({"ids": note}, 0, options)["teacher_key"]
+    assert set(keys) == {*range(-6, 0), *range(1, 7)}
+    assert abs(np.corrcoef(pieces, keys)[0, 1]) < 0.1  # three standard deviations
 
 
 def test_a_teacher_hears_each_row_in_another_key_whatever_rows_are_drawn(corpus: Corpus) -> None:

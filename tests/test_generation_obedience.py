@@ -189,7 +189,7 @@ def test_the_limits_of_a_style_are_those_of_99_of_its_100_notes() -> None:
     limits = Limits.of(style)
     assert 55 <= limits.longest_steps < 800
     assert (limits.most_keys, limits.most_struck) == (7, A_HAND)
-    assert Limits.of(style[:1]) == Limits(55, A_HAND, A_HAND, 16, 16)
+    assert Limits.of(style[:1]) == Limits(55, 5, 5, 16, 16)  # of a hand
     click, drone = (Notes.from_arrays([0.0], [end], [60], [64]) for end in (0.01, 60.0))
     assert Limits.of(click) == Limits(HELD_STEPS, A_HAND, A_HAND, 16, 16)
     assert Limits.of(drone) == Limits(LONGEST_STEPS, A_HAND, A_HAND, 16, 16)
@@ -201,8 +201,22 @@ def test_the_limits_of_a_style_are_those_of_99_of_its_100_notes() -> None:
     assert (two.softest, two.loudest) == (velocity_bin(20), velocity_bin(100))
 
 
+def test_what_is_let_go_when_another_is_struck_does_not_sound_with_it() -> None:
+    """Chords of eight keys, each held until the next: eight, not sixteen."""
+    start = np.repeat(np.arange(9.0), 8)
+    chords = Notes.from_arrays(start, start + 1, np.tile(40 + 3 * np.arange(8), 9), np.full(72, 64))
+    assert Limits.of(chords).most_keys == 8
+
+
+def test_the_mean_of_limits_is_the_nearest_and_of_alike_ones_is_theirs() -> None:
+    limits = Limits(317, 7, 6, 11, 23)
+    for count in range(1, 30):
+        assert Limits.mean([limits] * count, [1 / count] * count) == limits
+    assert Limits.mean([limits, Limits(320, 8, 9, 5, 28)], [0.7, 0.3]) == Limits(318, 7, 7, 9, 24)  # 317.9, 7.3, ...
+
+
 @pytest.mark.parametrize(
-    ("rolled_seconds", "expected"), [(0.0, 8), (0.005, 8), (0.01, 5), (0.02, A_HAND), (0.1, A_HAND)]
+    ("rolled_seconds", "expected"), [(0.0, 8), (0.006, 8), (0.01, 5), (0.02, A_HAND), (0.1, A_HAND)]
 )
 def test_notes_that_are_struck_within_50_ms_are_a_chord(rolled_seconds: float, expected: int) -> None:
     start = np.repeat(np.arange(9.0), 8) + np.tile(np.arange(8) * rolled_seconds, 9)
@@ -232,11 +246,25 @@ def test_a_kept_note_is_held_whatever_is_struck_after_it_until_the_piece_is_over
     assert can_be == [False] * 6 + [True]
 
 
+@pytest.mark.parametrize(("steps", "may"), [(9, False), (10, True)])
+def test_a_kept_note_is_held_for_100_ms_and_may_then_be_let_go(steps: int, may: bool) -> None:
+    """Whatever is still held beside it."""
+    grammar = Grammar(1000, 1200)
+    grammar.duties = Duties(np.array([0, 4]), np.array([50, 50]), np.array([40, 50]), 1000)
+    for kind, value in (
+        *((VELOCITY, 9), (NOTE_ON, MIN_PITCH + 40), (TIME_SHIFT, 4), (NOTE_ON, MIN_PITCH + 50)),
+        (TIME_SHIFT, steps - 4),
+    ):
+        grammar.accept(PERFORMANCE.encode(kind, value))
+    assert not grammar.allowed()[PERFORMANCE.encode(NOTE_OFF, MIN_PITCH + 50)]
+    assert grammar.allowed()[PERFORMANCE.encode(NOTE_OFF, MIN_PITCH + 40)] == may
+
+
 def test_no_style_has_more_than_ten_fingers() -> None:
     start = np.repeat(np.arange(9.0), 12)
     assert (
         Limits.of(Notes.from_arrays(start, start + 0.3, np.tile(40 + np.arange(12), 9), np.full(108, 64))).most_struck
-        == FINGERS
+        == 10
     )
 
 
@@ -252,6 +280,45 @@ def test_a_piece_keeps_to_the_limits_of_its_style(player: StyleTransfer) -> None
     start, end = notes.steps()
     assert (end - start).max() <= limits.longest_steps
     assert make_plan(tune(), None, None, player.default_options()).limits == TWO_HANDS
+
+
+def test_without_a_tune_a_piece_lasts_30_s_or_as_long_as_asked(player: StyleTransfer) -> None:
+    for seconds, steps in ((None, 3000), (90.0, 9000)):
+        assert make_plan(None, None, None, player.default_options(seconds=seconds)).end_steps == steps
+
+
+def test_a_piece_is_never_longer_than_its_tune(player: StyleTransfer) -> None:
+    assert make_plan(tune(), None, None, player.default_options(seconds=90.0)).end_steps == 7 * 37
+
+
+def test_a_piece_is_over_when_it_is_silent_after_the_end() -> None:
+    grammar = Grammar(100, 300)
+    for kind, value in ((VELOCITY, 9), (NOTE_ON, 60), (TIME_SHIFT, 100), (NOTE_OFF, 60)):
+        assert not grammar.finished
+        grammar.accept(PERFORMANCE.encode(kind, value))
+    assert grammar.finished
+    assert not grammar.allowed().any()
+
+
+def test_a_key_that_is_struck_again_while_it_is_down_is_not_the_oldest() -> None:
+    """As a primer may have it: what was struck after its first time must be let go first."""
+    grammar = Grammar(1000, 1200, Limits(longest_steps=50))
+    grammar.accept(PERFORMANCE.encode(VELOCITY, 9))
+    for key in (60, 61, 60):
+        grammar.accept(PERFORMANCE.encode(NOTE_ON, key))
+        grammar.accept(PERFORMANCE.encode(TIME_SHIFT, 1))
+    assert grammar.clock == 3
+    grammar.accept(PERFORMANCE.encode(NOTE_ON, 70))
+    assert max(np.flatnonzero(grammar.allowed()[list(PERFORMANCE.ids(TIME_SHIFT))]) + 1) == 1 + 50 - 3
+
+
+def test_what_sounds_at_the_end_may_ring_for_2_s_and_no_longer(player: StyleTransfer) -> None:
+    grammar = make_plan(None, None, None, player.default_options(seconds=1.5)).grammar()
+    for kind, value in ((VELOCITY, 9), (NOTE_ON, 60), *[(TIME_SHIFT, 100)] * 3, (TIME_SHIFT, 50)):
+        longest = max(np.flatnonzero(grammar.allowed()[list(PERFORMANCE.ids(TIME_SHIFT))]) + 1, default=0)
+        assert kind != TIME_SHIFT or longest == value
+        grammar.accept(PERFORMANCE.encode(kind, value))
+    assert (grammar.clock, grammar.finished) == (350, True)
 
 
 def test_a_primer_s_loudness_is_not_the_style_s(player: StyleTransfer) -> None:
@@ -416,6 +483,42 @@ def test_auto_moves_into_the_register_of_the_style_and_back(player: StyleTransfe
     assert moved.notes[:3].pitch.tolist() == [60, 25, 64]
     edge = make_plan(tune(first=95), Performances.of([performance(3, low=21, high=24)]), None, auto)
     assert edge.shift + 95 >= 21
+
+
+def test_registers_are_compared_by_their_medians() -> None:
+    start = np.arange(5.0)
+    asked = Notes.from_arrays(start, start + 0.9, [60, 60, 60, 60, 100], [80] * 5)  # one high note makes no register
+    assert register_shift(asked, 58.0) == -2
+
+
+@pytest.mark.parametrize(("first", "low"), [(84, 30), (40, 75)])
+def test_what_would_leave_the_piano_when_moved_back_is_not_struck(first: int, low: int) -> None:
+    style = Performances.of([performance(3, low=low, high=low + 25)])
+    plan = make_plan(tune(first=first), style, None, GenerationOptions(transpose="auto"))
+    grammar = plan.grammar()
+    grammar.accept(PERFORMANCE.encode(VELOCITY, plan.limits.softest))
+    keys = np.flatnonzero(grammar.allowed()[list(PERFORMANCE.ids(NOTE_ON))])
+    heard = set(range(MIN_PITCH, MIN_PITCH + KEYS))
+    assert plan.shift
+    assert {int(key) + MIN_PITCH for key in keys} == {pitch for pitch in heard if pitch - plan.shift in heard}
+
+
+def test_what_is_played_just_before_the_end_sounds_before_it(player: StyleTransfer) -> None:
+    """Though time is late there: a note of the tune was struck 80 ms early, and waited."""
+    asked = Notes.from_arrays([0.0, 1.0], [1.0, 1.08], [60, 62], [80] * 2)
+    plan = make_plan(asked, None, None, player.default_options())
+    played = Notes.from_arrays([0.0, 0.92, 1.07], [0.9, 1.2, 1.3], [60, 62, 40], [80] * 3)
+    sounds = plan.notes(encode(played)).start
+    assert sounds[:2].tolist() == [0.0, 1.0]
+    assert sounds[2] < 1.08 == plan.end_steps / 100
+
+
+def test_what_is_asked_for_stays_in_its_order(player: StyleTransfer) -> None:
+    """Two notes that begin in one step, the higher one first."""
+    asked = Notes.from_arrays([0.0, 0.301, 0.304], [0.3, 0.304, 0.6], [60, 67, 64], [80] * 3)
+    plan = make_plan(asked, None, None, player.default_options())
+    assert plan.asked is not None
+    assert plan.asked.equals(asked)
 
 
 def test_a_primer_is_heard_and_gone_on_from(player: StyleTransfer) -> None:

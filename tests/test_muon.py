@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from musicstyle.training import muon
 from musicstyle.training.muon import Muon, nearly_orthogonal
 
 SHAPES = [(24, 24), (12, 40), (40, 12), (1, 16)]
@@ -32,6 +33,24 @@ def test_it_steps_as_torch_does(monkeypatch: pytest.MonkeyPatch, in_bf16: bool, 
         assert (one - other).norm() <= tolerance * (other - values).norm()
     state = [{name: set(kept) for name, kept in optimizer.state_dict()["state"].items()} for optimizer in optimizers]
     assert state[0] == state[1]  # a run that torch's began is gone on with
+
+
+@pytest.mark.parametrize(("in_bf16", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_it_computes_in_what_the_machine_multiplies_fast(
+    monkeypatch: pytest.MonkeyPatch, in_bf16: bool, dtype: torch.dtype
+) -> None:
+    computed: list[torch.dtype] = []
+
+    def watched(matrices: Tensor, dtype: torch.dtype) -> Tensor:
+        computed.append(dtype)
+        return nearly_orthogonal(matrices, dtype)
+
+    monkeypatch.setattr(muon, "nearly_orthogonal", watched)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": in_bf16}, raising=False)
+    parameter = nn.Parameter(torch.ones(3, 4))
+    parameter.grad = torch.ones(3, 4)
+    Muon([parameter], lr=0.1, weight_decay=0.0, momentum=0.9).step()
+    assert computed == [dtype]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -100,6 +100,7 @@ def test_ids_behind_eos_are_padding() -> None:
     notes, dropped = decode([*ids, 1, 0, 0])
     assert not dropped
     assert len(notes) == 5
+    assert not decode([1, 0, 0])[1]  # nothing was played, and nothing is lacking
 
 
 def test_pitches_off_the_piano_are_refused() -> None:
@@ -109,7 +110,7 @@ def test_pitches_off_the_piano_are_refused() -> None:
 
 def test_notes_before_time_zero_are_refused() -> None:
     with pytest.raises(ValueError, match="before time 0"):
-        encode(random_notes(4, 3).shift(-11))
+        encode(Notes.from_arrays([0.0, 1.0], [0.5, 2.0], [60, 64], [80, 80]).shift(-0.02))
 
 
 def test_the_clock_works_on_batches() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -54,6 +54,13 @@ def test_the_ladder_by_hand() -> None:
     assert keep_top_p(np.ones(4), 0.1).tolist() == [1, 1, 1, 1]  # equally likely ids are kept together
 
 
+def test_the_probability_to_be_reached_is_of_the_k_likeliest() -> None:
+    """0.4 of 0.7 is more than 0.55, of all it would be less, and two ids be kept."""
+    logits = np.log(np.array([[0.4, 0.3, 0.2, 0.1]], np.float32))
+    kept = distribution(logits, np.ones(1), np.full(4, True), 1.0, 2, 0.55, 0.0)
+    assert np.flatnonzero(kept).tolist() == [0]
+
+
 def test_what_is_implausible_stays_so_however_guidance_wants_it() -> None:
     logits = np.log(np.array([[0.5, 0.4, 0.09, 0.01], [0.4, 0.5, 0.0999, 0.0001]])).astype(np.float32)
     mix, allowed = np.array([9.0, -8.0]), np.array([True, True, True, True])
@@ -76,6 +83,13 @@ def test_temperature_zero_takes_the_likeliest_that_is_allowed() -> None:
 @pytest.mark.parametrize(("uniform", "expected"), [(0, 1), (0.49, 1), (0.5, 2), (0.74, 2), (0.76, 4), (1 - 2**-53, 4)])
 def test_a_uniform_number_falls_into_an_ids_share(uniform: float, expected: int) -> None:
     assert draw(np.array([0, 1.0, 0.5, 0, 0.5, 0]), uniform) == expected
+
+
+@given(st.lists(st.floats(0, 1), max_size=20), st.floats(0, 1, exclude_max=True), st.integers(0, 20))
+@example([0.3] * 7, 1 - 2**-53, 0)
+def test_whatever_is_drawn_has_weight(weights: list[float], uniform: float, place: int) -> None:
+    weights.insert(place, 1.0)  # the likeliest
+    assert weights[draw(np.array(weights), uniform)] > 0
 
 
 def test_a_seeds_draws_are_as_many_as_the_weights_say() -> None:

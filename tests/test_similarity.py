@@ -74,6 +74,15 @@ def test_features_are_those_of_a_loop(notes, window_seconds):
     )
 
 
+@pytest.mark.parametrize("seconds", np.arange(1, 12) / 10)
+def test_equal_notes_have_no_variance(seconds):
+    """Nor less than none, though a tenth of a second is no binary number."""
+    chord = Notes.from_arrays([0.0] * 3, [seconds] * 3, [60, 60, 60], [70, 70, 70])
+    variances = features(chord)[0, [3, 5, 7]]
+    assert (variances >= 0).all()
+    np.testing.assert_allclose(variances, 0, atol=1e-30)
+
+
 def test_features_of_no_notes_are_no_windows():
     assert features(Notes.empty()).shape == (0, 8)
     assert np.isnan(summary(Notes.empty())).all()

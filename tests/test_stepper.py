@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
@@ -148,6 +149,14 @@ def test_two_who_pack_at_once_leave_torch_its_threads() -> None:
         torch.set_num_threads(before)
 
 
+def test_no_thread_is_without_a_row_and_nothing_but_a_cpu_is_compiled_for() -> None:
+    model = awake(SMALL)
+    condition = five_rows(model)
+    assert CompiledStepper(model, condition, EACH, threads=9).threads == 5
+    with pytest.raises(ValueError, match="CPU only"):
+        CompiledStepper(model.to("meta"), condition, EACH)
+
+
 def test_memories_are_packed_by_one_thread_and_the_others_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     before, pack, seen = torch.get_num_threads(), packing.pack_memory, []
 
@@ -162,6 +171,23 @@ def test_memories_are_packed_by_one_thread_and_the_others_come_back(monkeypatch:
         assert (seen, torch.get_num_threads()) == ([1] * 5, 2)
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_memory_is_packed_when_a_row_begins_to_hear_it_and_kept_while_one_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = awake(SMALL)
+    condition, pack, packed = five_rows(model), packing.pack_memory, []
+
+    def watched(*arguments: Any) -> packing.Memories:
+        packed.append(1)
+        return pack(*arguments)
+
+    monkeypatch.setattr(packing, "pack_memory", watched)
+    fast = CompiledStepper(model, condition, np.array([0, 0, 1]))
+    for heard, count in (([0, 0, 1], 2), ([1, 0, 0], 2), ([1, 2, 1], 3), ([0, 2, 1], 4)):
+        fast.hear(np.array(heard))
+        assert len(packed) == count
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -270,6 +296,21 @@ def test_the_chosen_stepper_is_int8_and_float32_when_asked_or_when_int8_is_far_o
     assert not far_off.int8
     monkeypatch.setattr(stepper, "TOLERANCE", -1.0)
     assert isinstance(stepper.make_stepper(awake(SMALL), condition, EACH), ReferenceStepper)
+
+
+@pytest.mark.parametrize("sooner", [1, 2])
+def test_rows_are_shared_out_where_that_is_sooner(monkeypatch: pytest.MonkeyPatch, sooner: int) -> None:
+    model, seconds = awake(SMALL), 0.0
+    fast = CompiledStepper(model, five_rows(model), EACH)
+
+    def step(*_: np.ndarray) -> None:
+        nonlocal seconds
+        seconds += 1 if fast.threads == sooner else 2
+
+    monkeypatch.setattr(fast, "step", step)
+    monkeypatch.setattr(stepper, "time", SimpleNamespace(perf_counter=lambda: seconds))
+    stepper._share_out_if_sooner(fast, 5, 2)
+    assert (fast.threads, fast.position) == (sooner, 0)
 
 
 class Counted:

@@ -93,6 +93,13 @@ def test_what_is_struck_farther_than_100_ms_from_a_note_does_not_play_it(late: f
     assert in_time(played, Timekeeper(tune(np.array([1.0])), 0.0, END)).start.tolist() == played.start.tolist()
 
 
+@pytest.mark.parametrize("late", [-0.1, 0.1])
+def test_what_is_struck_just_100_ms_from_a_note_plays_it_however_its_time_is_rounded(late: float) -> None:
+    for asked in np.arange(4, 20) / 10:
+        played = tune(np.array([round(asked + late, 2)]))
+        assert in_time(played, Timekeeper(tune(np.array([asked])), 0.0, END)).start.tolist() == [asked]
+
+
 @pytest.mark.parametrize(("late", "pairs"), [(-0.101, 0), (-0.1, 1), (0.1, 1), (0.101, 0)])
 def test_notes_match_up_to_the_tolerance_and_no_millisecond_farther(late: float, pairs: int) -> None:
     assert len(match(tune(np.array([0.3])), tune(np.array([0.3 + late])), 0.1)[0]) == pairs

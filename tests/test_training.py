@@ -26,20 +26,31 @@ from lightning_fabric.plugins.environments.mpi import MPIEnvironment
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from musicstyle.corpus.crops import TEACHERS
+from musicstyle.corpus.crops import TEACHERS, BatchOptions
 from musicstyle.corpus.prepare import prepare
+from musicstyle.corpus.store import Corpus
 from musicstyle.errors import CheckpointError, ConfigError, TrainingError
 from musicstyle.files import set_aside
 from musicstyle.model import checkpoint
 from musicstyle.model.autoencoder import STYLE, Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
 from musicstyle.model.config import ModelConfig
-from musicstyle.music.habits import places
+from musicstyle.music.habits import habits, places
 from musicstyle.music.midi import write_midi
 from musicstyle.music.motifs import recalled
 from musicstyle.music.notes import Notes
-from musicstyle.training import loop
-from musicstyle.training.batches import SCALE_ROWS, training_batches, training_features, validation_batches
+from musicstyle.music.performance import decode
+from musicstyle.music.vocabulary import EOS
+from musicstyle.training import batches, loop
+from musicstyle.training.batches import (
+    SCALE_ROWS,
+    batch_options,
+    ending_workers,
+    training_batches,
+    training_features,
+    training_habits,
+    validation_batches,
+)
 from musicstyle.training.loop import Report, Trainer, choose_precision, make_fabric
 from musicstyle.training.loss import (
     feature_scale,
@@ -52,7 +63,7 @@ from musicstyle.training.loss import (
 from musicstyle.training.optimizers import is_matrix, make_optimizers
 from musicstyle.training.options import TrainingOptions
 from musicstyle.training.schedule import trapezoid
-from musicstyle.training.state import LOCK, claimed, find_last
+from musicstyle.training.state import LOCK, OPTIMIZERS, claimed, find_last, remove_run
 from musicstyle.training.teacher import Teacher
 
 SMALL = ModelConfig(
@@ -259,6 +270,32 @@ def test_a_claim_ends_well_where_open_files_cannot_be_removed(tmp_path: Path, mo
             pass
 
 
+def test_of_a_run_that_wrote_nothing_no_folder_is_left_but_one_that_was_there(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name in ("there", "deep/made"):
+        with claimed(tmp_path / name):
+            assert (tmp_path / name).is_dir()
+    assert (tmp_path / "there").is_dir()
+    assert not (tmp_path / "deep" / "made").exists()
+
+
+def test_without_the_optimizers_state_there_is_nothing_to_go_on_from(tmp_path: Path) -> None:
+    (tmp_path / "last").mkdir()
+    assert find_last(tmp_path) is None
+    (tmp_path / "last" / OPTIMIZERS).touch()
+    assert find_last(tmp_path) == tmp_path / "last"
+
+
+def test_what_runs_have_saved_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    """What one that was killed between two renames set aside too: it would come back."""
+    for folder in (tmp_path / "best", tmp_path / "last", set_aside(tmp_path / "last"), tmp_path / "of-the-user"):
+        folder.mkdir()
+        (folder / "model.safetensors").touch()
+    remove_run(tmp_path)
+    assert find_last(tmp_path) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["of-the-user"]
+
+
 def test_a_run_without_a_validation_yet_is_saved_as_json_and_resumed(corpus: Path, tmp_path: Path) -> None:
     run(corpus, tmp_path, OPTIONS, stop=4)
 
@@ -444,6 +481,7 @@ def test_the_schedule_rises_holds_and_falls(steps: int, warmup: int, share: floa
 
 def test_trapezoid_by_hand() -> None:
     assert [trapezoid(s, 10, 2, 0.4) for s in range(10)] == [0.5, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+    assert trapezoid(0, 10, 1, 0.4) == trapezoid(0, 10, 0, 0.4) == 1  # nothing to rise from
 
 
 def test_the_style_features_scale_is_of_the_training_data_and_not_of_the_rows_of_a_step(corpus: Path) -> None:
@@ -521,9 +559,52 @@ def test_batches_do_not_depend_on_workers_and_ranks_share_them(corpus: Path) -> 
     assert torch.equal(torch.cat((ranks[0][:1], ranks[1], ranks[0][1:])), alone[0]["ids"])
 
 
+def test_crops_are_drawn_as_the_options_of_the_run_say() -> None:
+    asked = dataclasses.replace(
+        OPTIONS, style_input="either", augment=False, drop_style=0.1, drop_melody=0.2, line_melody=0.3
+    )
+    drawn, usual = batch_options(asked), BatchOptions()
+    for field in dataclasses.fields(BatchOptions):
+        value = getattr(drawn, field.name)
+        assert value == getattr(asked, field.name.replace("style_tokens", "tokens"))
+        assert value != getattr(usual, field.name)
+
+
 def test_a_validation_is_of_the_same_crops_whatever_the_seed(corpus: Path) -> None:
     one, other = (validation_batches(corpus, dataclasses.replace(OPTIONS, seed=seed)) for seed in (4, 5))
     assert all(torch.equal(a["ids"], b["ids"]) for a, b in zip(one, other, strict=True))
+
+
+def test_a_validation_is_of_so_many_crops_of_pieces_that_are_not_learned_from(corpus: Path) -> None:
+    opened, options = Corpus.open(corpus), dataclasses.replace(OPTIONS, validation_crops=5)
+    crops = [decode(row[row > EOS])[0].pitch for batch in validation_batches(corpus, options) for row in batch["ids"]]
+    assert len(crops) == 5
+    for crop in crops:
+        whole = [np.lib.stride_tricks.sliding_window_view(opened.notes(piece).pitch, len(crop)) for piece in range(6)]
+        found = [piece for piece in range(6) if (whole[piece] == crop).all(axis=1).any()]
+        assert found == opened.indices("validation").tolist()
+
+
+def test_what_is_usual_is_that_of_crops_as_the_run_draws_them(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "USUAL_ROWS", 6)
+    options = dataclasses.replace(OPTIONS, batch_size=6)
+    drawn = next(training_batches(corpus, options, 0))["ids"].numpy()
+    assert np.array_equal(training_habits(corpus, options).numpy(), sum(habits(row) for row in drawn))
+
+
+def test_a_teacher_hears_other_keys_at_every_step_and_the_same_in_a_resumed_run(corpus: Path) -> None:
+    options = dataclasses.replace(OPTIONS, steps=6, teacher="of any name")
+    keys, resumed = ([batch["teacher_table"] for batch in training_batches(corpus, options, first)] for first in (0, 3))
+    assert all(torch.equal(one, other) for one, other in zip(keys[3:], resumed, strict=True))
+    assert len({table.numpy().tobytes() for table in keys}) == 6
+
+
+def test_workers_end_with_what_they_draw_for(corpus: Path) -> None:
+    drawn = training_batches(corpus, dataclasses.replace(OPTIONS, steps=60, workers=1), 0)
+    with ending_workers(drawn):
+        next(drawn)
+        assert len(multiprocessing.active_children()) == 1
+    assert not multiprocessing.active_children()
 
 
 def test_a_worker_leaves_ctrl_c_and_the_first_sigterm_to_the_loop(corpus: Path) -> None:

@@ -61,6 +61,25 @@ def test_of_one_style_nobody_knows_what_is_far() -> None:
     assert one(styles)[0].equal(styles)
 
 
+def test_what_was_always_the_same_is_near_where_it_is_so_and_far_elsewhere() -> None:
+    module = Truncation(WIDTH)
+    module.learn(torch.randn(50, WIDTH) * torch.tensor([0.0, *[1.0] * (WIDTH - 1)]))
+    there, elsewhere = module.mean, module.mean + torch.eye(WIDTH)[0]
+    heard, left = module(torch.stack((there, elsewhere)))
+    assert left[0] == 1
+    assert heard[0].equal(there)
+    torch.testing.assert_close(heard[1], module.mean, rtol=0, atol=1e-4)
+
+
+def test_styles_of_few_bits_are_learned_from_with_all_that_they_have() -> None:
+    styles = (torch.randn(8, WIDTH, generator=torch.Generator().manual_seed(1)) + 100).bfloat16()
+    few, many = Truncation(WIDTH), Truncation(WIDTH)
+    few.learn(styles)
+    many.learn(styles.float())
+    assert few.mean.equal(many.mean)
+    assert few.variance.equal(many.variance)
+
+
 def test_how_far_is_no_matter_of_units() -> None:
     module, styles = learned(), torch.randn(5, WIDTH) * 30
     small = Truncation(WIDTH)
@@ -68,15 +87,16 @@ def test_how_far_is_no_matter_of_units() -> None:
     torch.testing.assert_close(small(styles / 1000)[1], module(styles)[1])
 
 
-def test_mean_and_variance_are_those_of_all_steps_the_later_the_heavier() -> None:
-    steps = [np.random.default_rng(i).normal(i, 1 + i, (8, WIDTH)) for i in range(5)]
+@pytest.mark.parametrize("styles", [1, 8])
+def test_mean_and_variance_are_those_of_all_steps_the_later_the_heavier(styles: int) -> None:
+    steps = [np.random.default_rng(i).normal(i, 1 + i, (styles, WIDTH)) for i in range(5)]
     module = Truncation(WIDTH).double()
     for step in steps:
         module.learn(torch.from_numpy(step))
     heavy = MOMENTUM * (1 - MOMENTUM) ** np.arange(4, -1, -1)
     heavy[0] /= MOMENTUM  # the first stands for all before it
     np.testing.assert_allclose(heavy.sum(), 1)
-    weights = np.repeat(heavy / 8, 8)
+    weights = np.repeat(heavy / styles, styles)
     rows = np.concatenate(steps)
     mean = weights @ rows
     np.testing.assert_allclose(module.mean.numpy(), mean, rtol=1e-6)

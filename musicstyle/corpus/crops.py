@@ -282,7 +282,7 @@ def example_at(corpus: Corpus, piece: int, first: int, rng: np.random.Generator,
     change = Change(stretch, TRANSPOSITION, rng.random()) if options.augment else UNCHANGED
     target = cut(corpus, piece, first, options.tokens, change=change)
     style = _style(corpus, piece, first, target, rng, options)
-    at_end = target.complete and len(target.ids) < options.tokens  # there is room for EOS
+    at_end = len(target.ids) < options.tokens  # all ids to the piece's end are there, and room for EOS
     use_melody, use_style = (bool(rng.random() >= share) for share in (options.drop_melody, options.drop_style))
     melody = crop_melody(target, "line" if rng.random() < options.line_melody else "published")
     return Example(

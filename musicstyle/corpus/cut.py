@@ -42,7 +42,6 @@ class Crop:
         notes: The notes whose NOTE_ON is among the ids, time 0 at the first onset, ends no later than the clock's.
         melody: Which of them are the melody, (notes,) bool.
         last: First note of the piece behind the crop's.
-        complete: Nothing was cut off: the ids hold every note to the end.
     """
 
     ids: np.ndarray
@@ -50,7 +49,6 @@ class Crop:
     notes: Notes
     melody: np.ndarray
     last: int
-    complete: bool
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ def cut(
 
 def cut_notes(notes: Notes, melody: np.ndarray, ids: np.ndarray, tokens: int, first: int = 0) -> Crop:
     """The crop of the first `tokens` of the ids of `notes`; `first` is the number of the first note in its piece."""
-    complete, ids = len(ids) <= tokens, ids[:tokens]
+    ids = ids[:tokens]
     steps = int(SHIFT_STEPS[ids].sum())
     order = np.lexsort((notes.pitch, notes.steps()[0]))
     heard = np.zeros(len(notes), dtype=bool)
@@ -124,7 +122,7 @@ def cut_notes(notes: Notes, melody: np.ndarray, ids: np.ndarray, tokens: int, fi
     # A note that begins just behind its step's time may begin behind the clock's end.
     kept = Notes(kept.start, np.maximum(np.minimum(kept.end, end), kept.start), kept.pitch, kept.velocity)
     after = int(np.flatnonzero(heard)[-1]) + 1 if len(kept) else 1
-    return Crop(ids, steps, kept, melody[heard], first + after, complete)
+    return Crop(ids, steps, kept, melody[heard], first + after)
 
 
 def notes_for(corpus: Corpus, piece: int, tokens: int) -> int:

@@ -131,8 +131,6 @@ class Grid:
         return place, order
 
     def _nearest(self, seconds: float) -> float:
-        if seconds < self._places[0]:
-            return seconds
         after = min(int(np.searchsorted(self._places, seconds)), len(self._places) - 1)
         a, b = float(self._places[max(after - 1, 0)]), float(self._places[after])
         return a if seconds - a <= b - seconds else b

@@ -70,4 +70,4 @@ def draw(weights: np.ndarray, uniform: float) -> int:
     """One id of (ids,): the one in whose share of the whole a number from 0 to below 1 falls."""
     ids = np.flatnonzero(weights)
     shares = np.cumsum(weights[ids])
-    return int(ids[min(np.searchsorted(shares, uniform * shares[-1], "right"), ids.shape[0] - 1)])
+    return int(ids[np.searchsorted(shares, uniform * shares[-1], "right")])

@@ -45,7 +45,7 @@ def possible(ids: np.ndarray, down: np.ndarray) -> np.ndarray:
         np.where(last[event] > last[TIME_SHIFT], value[last[event]] - MIN_PITCH, -1)[:, None]
         for event in (NOTE_ON, NOTE_OFF)
     )
-    bin_ = np.where(last[VELOCITY] >= 0, value[last[VELOCITY]], 0)[:, None]
+    bin_ = value[last[VELOCITY]][:, None]
     shifts_on = ((kind != PERFORMANCE.kind_index(TIME_SHIFT)) | (value == MAX_SHIFT_STEPS))[:, None]
     can_begin = ~down & (on < _KEY)
 

@@ -80,8 +80,8 @@ def places(ids: np.ndarray, held: np.ndarray) -> np.ndarray:
     """
     before, last = looking_back(ids)
     value = PERFORMANCE.values[before]
-    struck = np.where(last[NOTE_ON] >= 0, value[last[NOTE_ON]] - MIN_PITCH, -1).astype(np.int16)[:, None]
-    level = np.where(last[VELOCITY] >= 0, value[last[VELOCITY]] - 1, -1).astype(np.int16)[:, None]
+    struck = (value[last[NOTE_ON]] - MIN_PITCH).astype(np.int16)[:, None]  # below 0 for none
+    level = (value[last[VELOCITY]] - 1).astype(np.int16)[:, None]  # likewise
     in_chord = (last[NOTE_ON] > last[TIME_SHIFT]).astype(np.int16)[:, None]
     leaps = FIRST[LEAPS] + _LEAPS * in_chord + (KEYS - 1) + _KEY - struck
     moves = FIRST[MOVES] + (VELOCITY_BINS - 1) + _LEVEL - level

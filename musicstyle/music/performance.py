@@ -122,12 +122,12 @@ def looking_back(ids: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
     Returns:
         The id before each of them, (n,), PAD before the first; and, for each kind of event, where among those the last
-        one of it stands, (n,), -1 for nowhere.
+        one of it stands, (n,), 0 for nowhere, where that PAD does.
     """
     before = np.concatenate(([PAD], ids))[: len(ids)]
     kind, place = PERFORMANCE.kinds[before], np.arange(len(ids))
     return before, {
-        event: np.maximum.accumulate(np.where(kind == PERFORMANCE.kind_index(event), place, -1))
+        event: np.maximum.accumulate(np.where(kind == PERFORMANCE.kind_index(event), place, 0))
         for event in (NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY)
     }
 

@@ -9,7 +9,7 @@ Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; rates an
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -36,12 +36,8 @@ class Muon(Optimizer):
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self) -> None:  # type: ignore[override]
         """Take one step."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
         for group in self.param_groups:
             alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
             for parameter in group["params"]:
@@ -49,7 +45,6 @@ class Muon(Optimizer):
                     alike[parameter.shape].append(parameter)
             for parameters in alike.values():
                 self._step_alike(parameters, group["lr"], group["weight_decay"], group["momentum"])
-        return loss
 
     def _step_alike(self, parameters: list[nn.Parameter], lr: float, weight_decay: float, momentum: float) -> None:
         """All matrices of one shape together: one by one they would keep a GPU waiting for what it is to do."""
