@@ -160,6 +160,17 @@ def test_a_retry_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "seed 7 gave no notes worth keeping; seed 8 was taken" in result.stderr
 
 
+def test_a_style_of_a_program_is_said(folder: Path) -> None:
+    start = np.repeat(np.arange(20) * 0.25, 2)
+    write_midi("program.mid", Notes.from_arrays(start, start + 0.25, np.tile([48, 60], 20), np.full(40, 80)))
+    of_a_program, of_a_person = (
+        generate("--style", f"{name}.mid", "--seconds", "1", "--out", f"{name}-out.mid")
+        for name in ("program", "etude")
+    )
+    assert "the style was written by a program, on a grid, and so is what was played" in of_a_program.stderr
+    assert "grid" not in of_a_person.stderr
+
+
 def test_a_style_that_is_not_exaggerated_as_asked_is_said(folder: Path) -> None:
     short, long = (
         generate("--style", f"{name}.mid", "--seconds", "1", "--style-strength", "3") for name in ("short", "etude")

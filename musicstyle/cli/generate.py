@@ -333,6 +333,8 @@ def _tell(outs: list[Path], made: list[Generation], seed: int, *, compiled: bool
     if (came := first.settings.get("style_strength_as_known", asked)) < MUCH_LESS * asked:
         why = first.settings["style_is"].replace("far", "unlike what the weights learned from")
         say(f"the style is {why}: --style-strength {asked:g} became {came:.1f}")
+    if first.settings.get("on_grid"):
+        say("the style was written by a program, on a grid, and so is what was played")
     if moved := first.settings.get("heard_transposed_by"):
         way = "lower" if moved < 0 else "higher"
         say(f"heard {abs(moved)} semitone{'s' * (abs(moved) > 1)} {way}, in the register of the style, and moved back")
