@@ -32,9 +32,20 @@ def played(rng: np.random.Generator, count: int = 30) -> Notes:
 
 @pytest.mark.parametrize("step_seconds", [0.125, 0.25, 0.4])
 def test_a_program_strikes_chords_at_once_and_divides_time(step_seconds: float) -> None:
-    assert unit_of(chords(step_seconds)) == pytest.approx(step_seconds)
-    assert unit_of(chords(step_seconds, 0.0005)) == pytest.approx(step_seconds)  # rounded to a millisecond
+    unit = step_seconds if step_seconds <= 0.25 else step_seconds / 2
+    assert unit_of(chords(step_seconds)) == pytest.approx(unit)
+    assert unit_of(chords(step_seconds, 0.0005)) == pytest.approx(unit)  # rounded to a millisecond
     assert unit_of(chords(step_seconds, 0.004)) is None
+
+
+def test_a_person_s_chords_are_no_program_s_though_their_times_are_rounded() -> None:
+    rng = np.random.default_rng(1)
+    start = (np.repeat(np.cumsum(rng.uniform(0.1, 0.5, 200)), 2) + rng.normal(0, 0.006, 400)).clip(0)
+    person = Notes.from_arrays(start, start + 0.3, np.tile([48, 60], 200), np.full(400, 70))
+    rounded = person.quantized()
+    onset = rounded.start.reshape(-1, 2) if len(rounded) == 400 else np.empty((0, 2))
+    assert (np.ptp(onset, axis=1) < 0.002).mean() > 0.3  # many are at once
+    assert (unit_of(person), unit_of(rounded)) == (None, None)
 
 
 def test_nothing_is_told_of_too_few_chords_or_of_no_notes() -> None:
@@ -44,7 +55,9 @@ def test_nothing_is_told_of_too_few_chords_or_of_no_notes() -> None:
 
 
 def test_real_performances_are_people_s() -> None:
-    assert {unit_of(read_midi(path)) for path in real_files("maestro-v3.0.0", 20)} == {None}
+    performances = [read_midi(path) for path in real_files("maestro-v3.0.0", 20)]
+    assert {unit_of(notes) for notes in performances} == {None}
+    assert {unit_of(notes.quantized()) for notes in performances} == {None}
 
 
 def test_most_songs_of_pop909_are_a_program_s() -> None:
@@ -85,6 +98,29 @@ def test_a_key_struck_twice_at_a_place_is_struck_once_and_one_struck_again_was_l
     assert Grid(np.arange(9) * 0.2).moved(again).end.tolist() == [0.4, 0.8]
 
 
+def test_what_began_before_the_end_does_so_on_the_grid() -> None:
+    notes = Notes.from_arrays([0.95, 1.9], [1.05, 2.4], [60, 62], [70, 70])
+    assert Grid(np.arange(9) * 0.5).moved(notes).start.tolist() == [1.0, 2.0]
+    assert Grid(np.arange(9) * 0.5, end_seconds=2.0).moved(notes).start.tolist() == [1.0, 1.5]
+
+
+def test_a_full_place_takes_no_more_keys_but_those_of_the_tune() -> None:
+    start = np.array([0.18, 0.2, 0.22, 0.24, 0.26, 0.45])
+    notes = Notes.from_arrays(start, start + 0.1, [48, 52, 55, 60, 64, 67], [70] * 6)
+    tune = Notes.from_arrays([0.25], [0.5], [64], [80])
+    moved = Grid(np.arange(9) * 0.25, most_struck=3, tune=tune).moved(notes)
+    assert moved.pitch.tolist() == [48, 52, 55, 64, 67]
+    assert moved.start.tolist() == [0.25] * 4 + [0.5]
+
+
+def test_notes_of_the_tune_on_one_key_that_follow_fast_are_each_struck_at_their_place() -> None:
+    tune = Notes.from_arrays([0.0, 0.1, 0.2], [0.1, 0.2, 0.3], [60] * 3, [80] * 3)
+    hurried = Notes.from_arrays([0.0, 0.04, 0.13], [0.03, 0.12, 0.3], [60] * 3, [80] * 3)
+    where = places(tune, 0.2, 0.0, 1.0)
+    assert Grid(where).moved(hurried).start.tolist() == [0, 0.1]
+    assert Grid(where, tune=tune).moved(hurried).start.tolist() == [0, 0.1, 0.2]
+
+
 def test_a_primer_stays_as_it_is() -> None:
     before, after = random_notes(3, 20, 1.0), played(np.random.default_rng(4)).shift(2.5)
     together = Grid(places(None, 0.2, 2.5, 30.0)).moved(Notes.concatenate([before, after]))
@@ -96,8 +132,10 @@ def test_a_primer_stays_as_it_is() -> None:
 def test_what_is_heard_event_by_event_is_what_is_written(seed: int) -> None:
     rng = np.random.default_rng(seed)
     notes = played(rng)
-    where = places(None, float(rng.choice([0.05, 0.125, 0.3])), 0.0, notes.duration_seconds)
-    written = Grid(where).moved(notes)
+    tune = notes[rng.random(len(notes)) < 0.3].shift(0.02)
+    where = places(tune, float(rng.choice([0.05, 0.125, 0.3])), 0.0, notes.duration_seconds)
+    limits = (float(rng.choice([np.inf, 3.0])), int(rng.integers(1, 4)), tune)
+    written = Grid(where, *limits).moved(notes)
     assert np.isin(written.start, where).all()
     assert (written.end > written.start).all()
     assert len(set(zip(written.start.tolist(), written.pitch.tolist(), strict=True))) == len(written)
@@ -105,7 +143,7 @@ def test_what_is_heard_event_by_event_is_what_is_written(seed: int) -> None:
         mine = written[written.pitch == pitch]
         assert (mine.end[:-1] <= mine.start[1:]).all()
 
-    grid, heard = Grid(where), list[Event]()
+    grid, heard = Grid(where, *limits), list[Event]()
     events = [(seconds, pitch, 0) for seconds, pitch in zip(notes.end.tolist(), notes.pitch.tolist(), strict=True)]
     strikes = zip(notes.start.tolist(), notes.pitch.tolist(), notes.velocity.tolist(), strict=True)
     for event in sorted([*events, *strikes], key=lambda event: (event[0], event[2] > 0)):

@@ -9,23 +9,32 @@ them is divided evenly, about as finely as the style is.
 from __future__ import annotations
 
 import heapq
+from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import count
 
 import numpy as np
 
+from musicstyle.generation.timing import REACH_SECONDS
+from musicstyle.music.matching import SLACK_SECONDS
 from musicstyle.music.notes import Notes
+from musicstyle.music.vocabulary import KEYS
 
 AT_ONCE_SECONDS = 0.002  # a program's chord may be rounded to a millisecond
 AT_ONCE_SHARE = 0.2  # of a program's chords; of MAESTRO's and ASAP's performances 0.01 to 0.09 (docs/experiments.md)
+ROUNDED_SECONDS = 0.0125  # a person's chord whose times were rounded to 10 ms is as often one step apart as none
 FEWEST_CHORDS = 10
 FINEST_PERCENT = 5  # so few waits of a style are shorter than its unit
+COARSEST_SECONDS = 0.25  # of what is played in more, too much would gather at a place
 
 Event = tuple[float, int, int]  # seconds, pitch, velocity; 0 lets go
 
 
 def unit_of(style: Notes) -> float | None:
-    """How finely a program divided time, in seconds; None if the style is a person's, or too little to tell."""
+    """How finely a program divided time, in seconds; None if the style is a person's, or too little to tell.
+
+    Halved until it is COARSEST_SECONDS or less.
+    """
     if not len(style):
         return None
     chord = style.chords()  # in the order of onsets
@@ -33,9 +42,11 @@ def unit_of(style: Notes) -> float | None:
     begun = style.start[first]
     spread = np.maximum.reduceat(style.start, first) - begun
     several = spread[np.bincount(chord) > 1]
-    if len(several) < FEWEST_CHORDS or np.mean(several < AT_ONCE_SECONDS) < AT_ONCE_SHARE:
+    at_once, nearly = (int((several < seconds).sum()) for seconds in (AT_ONCE_SECONDS, ROUNDED_SECONDS))
+    if len(several) < FEWEST_CHORDS or at_once < AT_ONCE_SHARE * len(several) or at_once <= nearly - at_once:
         return None
-    return float(np.percentile(np.diff(begun), FINEST_PERCENT))
+    unit_seconds = float(np.percentile(np.diff(begun), FINEST_PERCENT))
+    return unit_seconds / 2 ** max(0, int(np.ceil(np.log2(unit_seconds / COARSEST_SECONDS))))
 
 
 def places(tune: Notes | None, unit_seconds: float, begin_seconds: float, end_seconds: float) -> np.ndarray:
@@ -69,13 +80,28 @@ def places(tune: Notes | None, unit_seconds: float, begin_seconds: float, end_se
 class Grid:
     """Moves keys that go down and up to its places, event by event as they come.
 
-    A key that would be let go where it is struck is held for as long as it was; one that would be struck twice at a
-    place is struck once.
+    A strike that plays a note of the tune goes to that note's place, any other to the nearest that isn't full. A key
+    that would be let go where it is struck is held for as long as it was; one that would be struck twice at a place is
+    struck once.
     """
 
-    def __init__(self, places: np.ndarray) -> None:
-        """`places`: (places,), rising; what happens before the first stays where it is."""
-        self._places = places
+    def __init__(
+        self, places: np.ndarray, end_seconds: float = np.inf, most_struck: int = KEYS, tune: Notes | None = None
+    ) -> None:
+        """Lay it.
+
+        Args:
+            places: (places,), rising.
+            end_seconds: What happens before it stays before it.
+            most_struck: Keys at a place; more are left out, but for the tune's.
+            tune: Its notes are places.
+        """
+        self._places, self._end, self._most = places, end_seconds, most_struck
+        self._asked: dict[int, deque[float]] = {}  # by key: places of the tune's notes that wait
+        for start, pitch in () if tune is None else zip(tune.start.round(6).tolist(), tune.pitch.tolist(), strict=True):
+            self._asked.setdefault(pitch, deque()).append(start)
+        self._count: Counter[float] = Counter()  # keys struck, by place
+        self._left_out: set[int] = set()  # keys whose strike found a full place
         self._order = count()
         self._waiting: list[tuple[float, int, Event]] = []  # a heap, by place and order
         self._struck: dict[int, tuple[float, float]] = {}  # by key: the place of its last strike, and when that came
@@ -88,7 +114,15 @@ class Grid:
         place = self._nearest(seconds)
         struck, came = self._struck.get(pitch, (-np.inf, 0.0))
         if not velocity:
+            if pitch in self._left_out:
+                self._left_out.remove(pitch)
+                return
             self._released[pitch] = self._push(place if place > struck else struck + seconds - came, pitch, 0)
+            return
+        if (asked := self._asked_by(seconds, pitch, place)) is not None:
+            place = asked
+        elif place > struck and self._count[place] >= self._most:
+            self._left_out.add(pitch)
             return
         if pitch in self._released and self._released[pitch][0] > place:  # it is struck before it would be let go
             self._void.add(self._released.pop(pitch)[1])
@@ -97,6 +131,7 @@ class Grid:
         if place > struck:
             self._push(place, pitch, velocity)
             self._struck[pitch] = place, seconds
+            self._count[place] += 1
 
     def ready(self, seconds: float = np.inf) -> Iterator[Event]:
         """What nothing changes any more that happens at this second or later, in order."""
@@ -107,7 +142,7 @@ class Grid:
                 yield event
 
     def moved(self, notes: Notes) -> Notes:
-        """All notes of a piece at once; those that begin before the first place stay as they are."""
+        """All notes of a piece at once, no key struck while it is down; what begins before the first place stays."""
         early = notes.start < self._places[0]
         stay, notes = notes[early], notes[~early]
         pitch, silence = notes.pitch.tolist(), [0] * len(notes)
@@ -125,6 +160,13 @@ class Grid:
                 rows.append((start, seconds, pitch, loudness))
         return Notes.concatenate([stay, Notes.from_arrays(*zip(*rows, strict=True)) if rows else Notes.empty()])
 
+    def _asked_by(self, seconds: float, pitch: int, place: float) -> float | None:
+        """Where the note of the tune is that a strike plays; None if it plays none, or one behind its place."""
+        waiting = self._asked.get(pitch)
+        while waiting and waiting[0] < place:
+            waiting.popleft()
+        return waiting.popleft() if waiting and waiting[0] <= seconds + REACH_SECONDS + SLACK_SECONDS else None
+
     def _push(self, place: float, pitch: int, velocity: int) -> tuple[float, int]:
         order = next(self._order)
         heapq.heappush(self._waiting, (place, order, (place, pitch, velocity)))
@@ -133,4 +175,4 @@ class Grid:
     def _nearest(self, seconds: float) -> float:
         after = min(int(np.searchsorted(self._places, seconds)), len(self._places) - 1)
         a, b = float(self._places[max(after - 1, 0)]), float(self._places[after])
-        return a if seconds - a <= b - seconds else b
+        return a if seconds - a <= b - seconds or seconds < self._end <= b else b

@@ -87,7 +87,9 @@ class Plan:
 
     def grid(self) -> Grid | None:
         """A fresh one; None if there is none."""
-        return None if self.places is None else Grid(self.places)
+        if self.places is None:
+            return None
+        return Grid(self.places, self.end_steps / STEPS_PER_SECOND, self.limits.most_struck, self.asked)
 
     def timekeeper(self) -> Timekeeper:
         """A fresh one, before anything has been struck."""
