@@ -135,14 +135,12 @@ def ratio(of: Callable[[Notes], float], played: list[Notes], real: list[Notes]) 
 def judge(played: list[Notes], halves: list[Halves]) -> dict[str, Any]:
     """Hit rate and nearness to its own of one piece a performance, by eight features and by profile, by both halves."""
     return {
-        measure: {half: {name: hits[name] for name in ("rate", "interval", "own")} for half, hits in halves_of(by)}
+        measure: {
+            half: {name: hits[name] for name in ("rate", "interval", "own")}
+            for half, hits in (("other", by), ("heard", by["heard"]))
+        }
         for measure, by in StyleTest.of({"played": played}, halves).to_dict()["played"].items()
     }
-
-
-def halves_of(by: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """What a measure says by the half that was not heard and by the one that was."""
-    return [("other", by), ("heard", by["heard"])]
 
 
 if __name__ == "__main__":

@@ -33,6 +33,12 @@ def random_notes(seed: int, count: int, seconds: float = 10.0, *, lowest: int = 
     return Notes.from_arrays(start, end, rng.integers(lowest, highest + 1, count), rng.integers(1, 128, count))
 
 
+def chords(step_seconds: float, spread_seconds: float = 0.0, count: int = 40) -> Notes:
+    """Triads, one a step, their notes struck so far apart."""
+    start = (np.arange(count)[:, None] * step_seconds + np.arange(3) * spread_seconds).ravel()
+    return Notes.from_arrays(start, start + step_seconds / 2, np.tile([48, 60, 64], count), np.full(3 * count, 70))
+
+
 def played_again(notes: Notes, rng: np.random.Generator, wrong: float = 0.02) -> Notes:
     """Another pianist's: a third slower, freely in time, with other touch and some wrong notes."""
     order = np.argsort(notes.start, kind="stable")

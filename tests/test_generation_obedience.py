@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from some_models import SMALL, awake
+from some_notes import chords
 
 from musicstyle.errors import ConfigError, UsageError
 from musicstyle.generation import rules
@@ -629,13 +630,11 @@ def test_measures_are_one_for_the_thing_itself() -> None:
     )
 
 
-def of_a_program(step_seconds: float = 0.2, chords: int = 30) -> Notes:
-    start = np.repeat(np.arange(chords) * step_seconds, 3)
-    return Notes.from_arrays(start, start + step_seconds, np.tile([48, 60, 64], chords), np.full(3 * chords, 80))
+OF_A_PROGRAM = chords(0.2)
 
 
 @pytest.mark.parametrize("changes", [{}, {"prime": performance(5, 9)}, {"transpose": "auto"}])
-@pytest.mark.parametrize("style", [performance(1), of_a_program()])
+@pytest.mark.parametrize("style", [performance(1), OF_A_PROGRAM])
 def test_the_events_of_a_stream_are_the_notes_of_its_result(
     player: StyleTransfer, style: Notes, changes: dict[str, Any]
 ) -> None:
@@ -659,11 +658,11 @@ def test_the_events_of_a_stream_are_the_notes_of_its_result(
 
 
 def test_in_the_style_of_a_program_all_is_struck_on_a_grid_that_holds_the_tune(player: StyleTransfer) -> None:
-    made = player.generate(of_a_program(), tune(), seed=9)  # the tune's steps of 0.37 s, halved to be near 0.2
+    made = player.generate(OF_A_PROGRAM, tune(), seed=9)  # the tune's steps of 0.37 s, halved to be near 0.2
     steps = made.notes.start / 0.185
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
     assert made.settings["on_grid"]
-    for style, strength in ((performance(1), 1.0), (of_a_program(), 0.0), ([of_a_program(), performance(1)], 1.0)):
+    for style, strength in ((performance(1), 1.0), (OF_A_PROGRAM, 0.0), ([OF_A_PROGRAM, performance(1)], 1.0)):
         free = player.generate(style, tune(), seed=9, style_strength=strength)
         assert "on_grid" not in free.settings
         assert ((free.notes.start / 0.185) % 1 > 0.01).any()

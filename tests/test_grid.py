@@ -6,19 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from some_notes import random_notes, real_files
+from some_notes import chords, random_notes, real_files
 
 from musicstyle.generation.grid import Event, Grid, places, unit_of
 from musicstyle.music.midi import read_midi
 from musicstyle.music.notes import Notes
 
 SEEDS = st.integers(0, 5000)
-
-
-def chords(step_seconds: float, spread_seconds: float = 0.0, count: int = 40) -> Notes:
-    """Triads, one a step, their notes struck so far apart."""
-    start = (np.arange(count)[:, None] * step_seconds + np.arange(3) * spread_seconds).ravel()
-    return Notes.from_arrays(start, start + step_seconds / 2, np.tile([48, 60, 64], count), np.full(3 * count, 70))
 
 
 def played(rng: np.random.Generator, count: int = 30) -> Notes:

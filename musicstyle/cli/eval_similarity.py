@@ -109,7 +109,7 @@ def _two_pieces(first: Path, second: Path, density: Density, plot: Path | None) 
     if plot is not None:
         plot_similarity(a, b, plot, density=density, labels=(as_text(first.stem), as_text(second.stem)))
         say(f"drawn into {plot}")
-    common = profile.nearness_matrix([a], [b])[0, 0]
+    common = profile.in_common(profile.profile(a), profile.profile(b))
     parts = dict(zip(profile.PARTS, common.tolist(), strict=True))
     near = float(common.mean())
     result = {

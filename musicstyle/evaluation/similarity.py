@@ -194,13 +194,14 @@ def _draw_features(figure: SubFigure, pieces: tuple[Notes, Notes], density: Dens
 def _draw_profiles(figure: SubFigure, pieces: tuple[Notes, Notes]) -> None:
     shares = [profile(notes) for notes in pieces]
     common = in_common(*shares)
+    histograms = [by_part(one) for one in shares]
     figure.suptitle(f"in common by profile {common.mean():.3f}")
     grid = figure.subplots(3, 5).flatten()
     for axes, part, unit, share in zip(grid[: len(PARTS)], PARTS, PROFILE_UNITS, common, strict=True):
-        histograms = [by_part(one)[part][:-1] for one in shares]
-        axes.stairs(np.minimum(*histograms), EDGES[part], fill=True, color="0.8")
-        for heights, color in zip(histograms, (BLUE, ORANGE), strict=True):
-            axes.stairs(heights, EDGES[part], color=color)
+        heights = [each[part][:-1] for each in histograms]
+        axes.stairs(np.minimum(*heights), EDGES[part], fill=True, color="0.8")
+        for height, color in zip(heights, (BLUE, ORANGE), strict=True):
+            axes.stairs(height, EDGES[part], color=color)
         axes.set_yticks([])
         axes.set_title(f"{part.replace('_', ' ')}  {share:.3f}", fontsize=10)
         axes.set_xlabel(unit)

@@ -9,13 +9,13 @@ them is divided evenly, about as finely as the style is.
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 
 import numpy as np
 
-from musicstyle.generation.timing import REACH_SECONDS
+from musicstyle.generation.timing import REACH_SECONDS, by_pitch
 from musicstyle.music.matching import SLACK_SECONDS
 from musicstyle.music.notes import Notes
 from musicstyle.music.vocabulary import KEYS
@@ -37,11 +37,10 @@ def unit_of(style: Notes) -> float | None:
     """
     if not len(style):
         return None
-    chord = style.chords()  # in the order of onsets
-    first = np.flatnonzero(np.diff(chord, prepend=-1))
+    first = np.flatnonzero(np.diff(style.chords(), prepend=-1))
+    last = np.append(first[1:], len(style)) - 1
     begun = style.start[first]
-    spread = np.maximum.reduceat(style.start, first) - begun
-    several = spread[np.bincount(chord) > 1]
+    several = (style.start[last] - begun)[last > first]
     at_once, nearly = (int((several < seconds).sum()) for seconds in (AT_ONCE_SECONDS, ROUNDED_SECONDS))
     if len(several) < FEWEST_CHORDS or at_once < AT_ONCE_SHARE * len(several) or at_once <= nearly - at_once:
         return None
@@ -80,9 +79,9 @@ def places(tune: Notes | None, unit_seconds: float, begin_seconds: float, end_se
 class Grid:
     """Moves keys that go down and up to its places, event by event as they come.
 
-    A strike that plays a note of the tune goes to that note's place, any other to the nearest that isn't full. A key
-    that would be let go where it is struck is held for as long as it was; one that would be struck twice at a place is
-    struck once.
+    A strike that plays a note of the tune goes to that note's place, any other to the nearest, or is left out if that
+    is full. A key that would be let go where it is struck is held for as long as it was; one that would be struck twice
+    at a place is struck once.
     """
 
     def __init__(
@@ -97,9 +96,7 @@ class Grid:
             tune: Its notes are places.
         """
         self._places, self._end, self._most = places, end_seconds, most_struck
-        self._asked: dict[int, deque[float]] = {}  # by key: places of the tune's notes that wait
-        for start, pitch in () if tune is None else zip(tune.start.round(6).tolist(), tune.pitch.tolist(), strict=True):
-            self._asked.setdefault(pitch, deque()).append(start)
+        self._asked = {} if tune is None else by_pitch(tune.start.round(6), tune.pitch)  # places of notes that wait
         self._count: Counter[float] = Counter()  # keys struck, by place
         self._left_out: set[int] = set()  # keys whose strike found a full place
         self._order = count()

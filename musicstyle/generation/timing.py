@@ -21,6 +21,14 @@ SHORTEST, LONGEST = 0.25, 4.0  # seconds that one of the model's may take
 _REACH = REACH_SECONDS + SLACK_SECONDS
 
 
+def by_pitch(seconds: np.ndarray, pitch: np.ndarray) -> dict[int, deque[float]]:
+    """When the notes of a tune were asked for, (notes,) in order, by pitch: each waits to be played."""
+    waiting: dict[int, deque[float]] = {}
+    for second, of in zip(seconds.tolist(), pitch.tolist(), strict=True):
+        waiting.setdefault(of, deque()).append(second)
+    return waiting
+
+
 class Timekeeper:
     """Maps the model's time to the time at which it sounds; learned strike by strike, while the piece is written.
 
@@ -37,9 +45,7 @@ class Timekeeper:
             begin_seconds: Where the new notes begin; before it, time is the model's own.
             end_seconds: Where the last of them begin at the latest; after it, time is the model's own.
         """
-        self._waiting: dict[int, deque[float]] = {}  # by pitch
-        for start, pitch in () if asked is None else zip(asked.start.tolist(), asked.pitch.tolist(), strict=True):
-            self._waiting.setdefault(pitch, deque()).append(start)
+        self._waiting = {} if asked is None else by_pitch(asked.start, asked.pitch)
         self._end = end_seconds
         self._last = max((starts[-1] for starts in self._waiting.values()), default=-np.inf)
         self.begin_seconds = self._reached = begin_seconds

@@ -103,14 +103,15 @@ def _counted(notes: Notes) -> dict[str, np.ndarray]:
     """What each part counts, in the order of PARTS."""
     chord = notes.chords()
     order = np.lexsort((notes.pitch, chord))
-    start, end, pitch, velocity = (column[order] for column in notes.columns())
-    first = np.flatnonzero(np.diff(chord[order], prepend=-1))  # of each chord
+    pitch, velocity = notes.pitch[order], notes.velocity[order]
+    first = np.flatnonzero(np.diff(chord, prepend=-1))  # of each chord, in time and as it is read
     size = np.diff(first, append=len(notes))
     last = first + size - 1
-    begun, complete = np.minimum.reduceat(start, first), np.maximum.reduceat(start, first)
+    begun, complete = notes.start[first], notes.start[last]
     loudness = np.add.reduceat(velocity, first) / size
     several = size > 1
     waits = np.log2(np.diff(begun))
+    ended = np.searchsorted(np.sort(notes.end), complete, "right")
     others = (loudness * size - velocity[last])[several] / (size[several] - 1)
     return {
         "registers": pitch,
@@ -118,11 +119,11 @@ def _counted(notes: Notes) -> dict[str, np.ndarray]:
         "upper_intervals": np.diff(pitch[last]),
         "lower_intervals": np.diff(pitch[first]),
         "chord_intervals": np.delete(np.diff(pitch), first[1:] - 1),
-        "sounding": np.searchsorted(notes.start, complete, "right") - np.searchsorted(np.sort(end), complete, "right"),
+        "sounding": np.searchsorted(notes.start, complete, "right") - ended,
         "waits": waits,
         "rhythm": np.diff(waits),
         "spreads": 1000 * (complete - begun)[several],
-        "lengths": np.log2(np.maximum(end - start, np.finfo(float).tiny)),
+        "lengths": np.log2(np.maximum(notes.end - notes.start, np.finfo(float).tiny)),
         "loudness": velocity,
         "accents": np.diff(loudness),
         "lead": velocity[last][several] - others,
