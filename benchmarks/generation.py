@@ -37,11 +37,12 @@ import torch
 from mistakes import run
 from peers import say_missing
 
+from musicstyle.generation.compiled_stepper import CompiledStepper
 from musicstyle.generation.engine import sample_ids
 from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.packing import pack_weights
 from musicstyle.generation.rules import Grammar
-from musicstyle.generation.stepper import CompiledStepper, ReferenceStepper, Stepper, make_stepper
+from musicstyle.generation.stepper import ReferenceStepper, Stepper, make_stepper
 from musicstyle.model.autoencoder import Autoencoder, Condition
 from musicstyle.model.checkpoint import read_config
 from musicstyle.model.config import PRESETS, ModelConfig

@@ -77,7 +77,7 @@ import hashlib
 import numpy as np
 import torch
 from musicstyle.compiling import told_of_compiling
-from musicstyle.generation.stepper import CompiledStepper
+from musicstyle.generation.compiled_stepper import CompiledStepper
 from musicstyle.model.checkpoint import load_checkpoint
 from musicstyle.resources import default_checkpoint
 

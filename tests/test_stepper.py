@@ -20,7 +20,8 @@ import some_models
 import torch
 
 from musicstyle.generation import arithmetic, blocks, kernel, packing, stepper
-from musicstyle.generation.stepper import CompiledStepper, ReferenceStepper, _one_thread
+from musicstyle.generation.compiled_stepper import CompiledStepper, _one_thread
+from musicstyle.generation.stepper import ReferenceStepper
 from musicstyle.model.attention import Memory
 from musicstyle.model.autoencoder import Autoencoder, Condition
 from musicstyle.model.checkpoint import read_config
