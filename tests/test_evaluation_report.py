@@ -344,7 +344,7 @@ def test_pieces_too_short_for_two_crops_are_counted(player: StyleTransfer, tmp_p
     assert (crops.paths, crops.dropped) == (["0.mid", "0.mid", "1.mid", "1.mid"], 2)
     report = Report(player, "weights", PLAN, corpus, tmp_path / "report").run()
     assert report["embedding"]["dropped"] == 2
-    assert "2 pieces are too short for two" in page(report)
+    assert "too short for two: 2)" in page(report)
 
 
 def test_a_corpus_of_anything_has_no_names(tmp_path: Path, player: StyleTransfer) -> None:
@@ -967,7 +967,7 @@ def test_eval_report(checkpoint: Path, corpus: Corpus, tmp_path: Path, monkeypat
     assert result.exit_code == 0, result.stderr
     assert result.stdout.strip() == str(out / "index.html")
     assert json.loads((out / "report.json").read_text())["plan"]["styles"] == 2
-    assert "2 pieces are shorter" in (out / "index.html").read_text()
+    assert "shorter than a crop: 2)" in (out / "index.html").read_text()
     kept = out / "parts" / "style.json"
     before = kept.stat().st_mtime_ns
     again = call("report", "--out", out, "--quick", "--checkpoint", checkpoint, "--data", corpus.path, "--json")

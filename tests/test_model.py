@@ -253,6 +253,7 @@ def test_a_config_survives_json_and_no_field_is_guessed() -> None:
         ("width", -3),
         ("held_keys", -1),
         ("dropout", 1.0),
+        ("clock", "no"),
         ("max_distance", 12),
         ("head_width", 6),
     ],

@@ -103,8 +103,8 @@ def _likelihood(report: Answer) -> str:
         for mode, m in measured["modes"].items()
     ]
     note = (
-        f"{measured['pieces']} pieces ({measured['works']} works) of the {measured['split']} split, "
-        f"{measured['tokens']} tokens in crops of {measured['crop_tokens']}; {measured['dropped']} pieces are shorter. "
+        f"Split: {measured['split']}. Pieces: {measured['pieces']} (works: {measured['works']}; left out as shorter than "
+        f"a crop: {measured['dropped']}). Tokens: {measured['tokens']} in crops of {measured['crop_tokens']}. "
         f"Heard in so many keys at once, whose mean counts: {measured['ensemble']}. "
         "Published models are one a mode and their values are recalled, not cited; see "
         "musicstyle.evaluation.likelihood for what deviates."
@@ -169,8 +169,8 @@ def _embedding(report: Answer) -> str:
     probed = _table(["composer by", *(name.replace("_", " ") for name in probe_names)], probe) if probe else ""
     crops, dropped, split = (report["embedding"][name] for name in ("crops", "dropped", "split"))
     note = (
-        f"{crops} crops of the {split} split; {dropped} pieces are too short for two; the profile was "
-        "never learned. Other performances of the same work don't answer."
+        f"Split: {split}. Crops: {crops} (pieces left out as too short for two: {dropped}). The profile was never "
+        "learned. Other performances of the same work don't answer."
     )
     return _section(
         "What the embedding knows",

@@ -95,6 +95,8 @@ class ModelConfig:
             least = 0 if field.name in MAY_BE_0 else 1
             if field.type == "int" and (not isinstance(value, int) or value < least):
                 raise ConfigError(f"{field.name} is {value!r}; it must be a whole number of {least} or more")
+            if field.type == "bool" and not isinstance(value, bool):
+                raise ConfigError(f"{field.name} is {value!r}; it must be True or False")
         if self.head_width % 4:
             raise ConfigError(
                 f"head_width is {self.head_width}; it must be a multiple of 4 (half of it rotates in pairs)"
