@@ -445,6 +445,19 @@ def test_conditions_are_dropped_as_often_as_asked(corpus: Corpus) -> None:
     assert not none["use_melody"].any()
 
 
+def test_habits_are_dropped_as_often_as_asked_and_all_else_stays(corpus: Corpus) -> None:
+    never, often = (
+        [batch(corpus, "train", step, replace(OPTIONS, drop_habits=p)) for step in range(60)] for p in (0, 0.3)
+    )
+    kept = []
+    for one, other in zip(never, often, strict=True):
+        assert same(one | {"style_habits": PAD}, other | {"style_habits": PAD})
+        for all_, drawn in zip(one["style_habits"], other["style_habits"], strict=True):
+            kept.append(drawn.any())
+            np.testing.assert_array_equal(drawn, all_ * kept[-1])
+    assert np.mean(kept) == pytest.approx(0.7, abs=0.06)
+
+
 def test_the_line_is_the_melody_as_often_as_asked(corpus: Corpus) -> None:
     """All else is the same; a row's melody is either that of the published flags or the line of its crop."""
     never, always, half = (
@@ -635,6 +648,7 @@ def test_notes_for_follows_the_density_of_the_piece(corpus: Corpus) -> None:
         ({"style_input": "both"}, "'both'"),
         ({"drop_style": 1.5}, "drop_style is 1.5"),
         ({"drop_melody": float("nan")}, "drop_melody is nan"),
+        ({"drop_habits": -1}, "drop_habits is -1"),
         ({"line_melody": -0.1}, "line_melody is -0.1"),
     ],
 )

@@ -159,7 +159,8 @@ def test_the_size_of_batches_changes_nothing(corpus: Corpus, model: Autoencoder)
 
 
 def test_what_training_changes_is_left_as_it_is(corpus: Corpus, model: Autoencoder) -> None:
-    changed = dataclasses.replace(OPTIONS, augment=True, drop_style=1.0, drop_melody=1.0, line_melody=1.0)
+    dropped = {"drop_style": 1.0, "drop_melody": 1.0, "drop_habits": 1.0}
+    changed = dataclasses.replace(OPTIONS, augment=True, line_melody=1.0, **dropped)
     plain = dataclasses.replace(OPTIONS, augment=False)
     one, other = (measure_likelihood(model, corpus, "train", options) for options in (plain, changed))
     np.testing.assert_array_equal(one.nats, other.nats)
@@ -197,7 +198,7 @@ def test_an_ensemble_of_keys_does_not_know_in_which_of_them_the_piece_stands(mod
     rng = np.random.default_rng(4)
     start = np.cumsum(rng.choice([0.1, 0.3], 40))
     notes = Notes.from_arrays(start, start + 0.2, rng.integers(50, 70, 40), rng.integers(30, 90, 40))
-    rest = (encode(notes)[:30], np.zeros(8, np.float32), True, True)
+    rest = (encode(notes)[:30], np.zeros(8, np.float32), True, True, True)
     low, high = (
         collate([Example(encode(piece)[:60], melody_frames(extract_melody(piece)), *rest)], OPTIONS)
         for piece in (notes, notes.transpose(2))

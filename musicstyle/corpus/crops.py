@@ -63,6 +63,7 @@ class BatchOptions:
         augment: Stretch and transpose, target and style each by an amount of its own.
         drop_style: Probability that a row is to be played without its style.
         drop_melody: Probability that a row is to be played without its melody.
+        drop_habits: Probability that a row's style is heard without its habits.
         line_melody: Probability that a row's melody is the line that is heard out, in place of the published one.
         seed: Not negative.
 
@@ -77,6 +78,7 @@ class BatchOptions:
     augment: bool = True
     drop_style: float = 0.0
     drop_melody: float = 0.0
+    drop_habits: float = 0.0
     line_melody: float = 0.0
     seed: int = 0
 
@@ -87,13 +89,13 @@ class BatchOptions:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
         if self.style_input not in ("other", "same", "either"):
             raise ValueError(f"style_input is {self.style_input!r}; it must be 'other', 'same' or 'either'")
-        for name in ("drop_style", "drop_melody", "line_melody"):
+        for name in ("drop_style", "drop_melody", "drop_habits", "line_melody"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in 0..1")
 
     def as_played(self) -> BatchOptions:
         """The same with nothing augmented, dropped or heard out as a line: to judge on."""
-        return replace(self, augment=False, drop_style=0.0, drop_melody=0.0, line_melody=0.0)
+        return replace(self, augment=False, drop_style=0.0, drop_melody=0.0, drop_habits=0.0, line_melody=0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +108,7 @@ class Example:
     style_features: np.ndarray
     use_melody: bool
     use_style: bool
+    use_habits: bool
 
 
 def batch(corpus: Corpus, split: str, step: int, options: BatchOptions, rows: slice = slice(None)) -> Batch:
@@ -130,7 +133,7 @@ def batch(corpus: Corpus, split: str, step: int, options: BatchOptions, rows: sl
         longest row's length;
         "style" (B, style_tokens) int64 performance ids of the style crop, PAD after;
         "style_clock" (B, style_tokens) int64, steps elapsed after each of them;
-        "style_habits" (B, 2, HABITS) float32, counts and chances of the style crop's habits;
+        "style_habits" (B, 2, HABITS) float32, counts and chances of the style crop's habits, 0 where they are dropped;
         "style_features" (B, 8) float32, mean similarity features of the style crop, finite;
         "use_melody", "use_style" (B,) bool, False where the condition is dropped.
 
@@ -200,7 +203,9 @@ def collate(examples: Sequence[Example], options: BatchOptions) -> Batch:
         "melody": _pad([example.melody for example in examples], max(len(example.melody) for example in examples)),
         "style": style,
         "style_clock": elapsed_steps(style),
-        "style_habits": np.stack([habits(row) for row in style]),
+        "style_habits": np.stack(
+            [habits(row) * example.use_habits for row, example in zip(style, examples, strict=True)]
+        ),
         "style_features": np.stack([example.style_features for example in examples]),
         "use_melody": np.array([example.use_melody for example in examples]),
         "use_style": np.array([example.use_style for example in examples]),
@@ -285,6 +290,7 @@ def example_at(corpus: Corpus, piece: int, first: int, rng: np.random.Generator,
     at_end = len(target.ids) < options.tokens  # all ids to the piece's end are there, and room for EOS
     use_melody, use_style = (bool(rng.random() >= share) for share in (options.drop_melody, options.drop_style))
     melody = crop_melody(target, "line" if rng.random() < options.line_melody else "published")
+    use_habits = bool(rng.random() >= options.drop_habits)
     return Example(
         ids=np.append(target.ids, EOS) if at_end else target.ids,
         melody=np.append(melody, EOS) if at_end else melody,
@@ -292,6 +298,7 @@ def example_at(corpus: Corpus, piece: int, first: int, rng: np.random.Generator,
         style_features=mean_features(style.notes),
         use_melody=use_melody,
         use_style=use_style,
+        use_habits=use_habits,
     )
 
 

@@ -103,8 +103,8 @@ def _likelihood(report: Answer) -> str:
         for mode, m in measured["modes"].items()
     ]
     note = (
-        f"Split: {measured['split']}. Pieces: {measured['pieces']} (works: {measured['works']}; left out as shorter than "
-        f"a crop: {measured['dropped']}). Tokens: {measured['tokens']} in crops of {measured['crop_tokens']}. "
+        f"Split: {measured['split']}. Pieces: {measured['pieces']} (works: {measured['works']}; left out as shorter "
+        f"than a crop: {measured['dropped']}). Tokens: {measured['tokens']} in crops of {measured['crop_tokens']}. "
         f"Heard in so many keys at once, whose mean counts: {measured['ensemble']}. "
         "Published models are one a mode and their values are recalled, not cited; see "
         "musicstyle.evaluation.likelihood for what deviates."

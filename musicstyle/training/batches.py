@@ -33,6 +33,7 @@ def batch_options(options: TrainingOptions) -> BatchOptions:
         augment=options.augment,
         drop_style=options.drop_style,
         drop_melody=options.drop_melody,
+        drop_habits=options.drop_habits,
         line_melody=options.line_melody,
         seed=options.seed,
     )

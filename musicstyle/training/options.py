@@ -22,6 +22,8 @@ class TrainingOptions:
         style_input: "other" crop of the same performance, the "same" crop transposed, whole, as published, or "either".
         drop_style: Share of crops whose style is withheld.
         drop_melody: Share of crops whose melody is withheld.
+        drop_habits: Share of crops whose style is heard without its habits: a decoder that always has them leaves the
+            style to them, and guidance finds nothing to exaggerate (docs/experiments.md).
         line_melody: Share of crops whose melody is the line that is heard out, as tunes are, not the published one.
         augment: Stretch and transpose target crops.
         seed: Of weights, crops and dropout.
@@ -46,6 +48,7 @@ class TrainingOptions:
     style_input: StyleInput = "same"
     drop_style: float = 0.15
     drop_melody: float = 0.15
+    drop_habits: float = 0.5
     line_melody: float = 0.5
     augment: bool = True
     seed: int = 1
@@ -71,7 +74,7 @@ class TrainingOptions:
         for name in ("seed", "warmup_steps", "workers"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
-        for name in ("drop_style", "drop_melody", "line_melody", "decay_share", "teacher_share"):
+        for name in ("drop_style", "drop_melody", "drop_habits", "line_melody", "decay_share", "teacher_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
         for name in ("learning_rate", "matrix_learning_rate", "weight_decay", "clip", "style_head_weight"):
