@@ -60,8 +60,9 @@ class Sample:
 
     def write(self, out: Path) -> None:
         """The MIDI file as `musicstyle generate` writes it, and a picture."""
-        write_output(out / f"{self.name}.mid", self.made.notes, conductor=self.made.conductor, facts=self.made.settings)
-        write_output(out / f"{self.name}.png", self.made.notes, self.made.melody, title=self.title)
+        made = self.made
+        write_output(out / f"{self.name}.mid", made.notes, conductor=made.conductor, facts=made.settings)
+        write_output(out / f"{self.name}.png", made.notes, made.melody, conductor=made.conductor, title=self.title)
 
 
 def drawn_styles(maestro: Path) -> dict[int, Performance]:
@@ -103,7 +104,8 @@ def main() -> None:
     try:
         for sample in samples(StyleTransfer.load(arguments.checkpoint), arguments.maestro):
             sample.write(arguments.out)
-            pieces.append(Piece(sample.title, sample.made.notes, sample.made.melody, sample.facts))
+            made = sample.made
+            pieces.append(Piece(sample.title, made.notes, made.melody, sample.facts, made.conductor))
             print(arguments.out / f"{sample.name}.mid")
     except MusicstyleError as error:
         parser.exit(error.exit_code, f"{parser.prog}: error: {error}\n")

@@ -354,3 +354,27 @@ def test_a_tune_in_text_has_its_tempos() -> None:
 def test_bars_of_four_where_nothing_is_said() -> None:
     assert UNSAID.bar_lines(6.1).tolist() == [0, 2, 4, 6]
     assert UNSAID.begun_at(1.5).metres == (Metre(0, 1, 4), COMMON_TIME._replace(quarters=1.0))
+
+
+@given(st.integers(0, 99), st.sampled_from([1, 2, 4]))
+def test_a_piece_has_bars_if_it_keeps_to_them(seed: int, parts: int) -> None:
+    """A tune in quarters, eighths or sixteenths, and two free notes beside each of its; and free ones alone."""
+    rng = np.random.default_rng(seed)
+    start = 0.625 / parts * np.sort(rng.choice(24 * parts, 24, replace=False))
+    tune = Notes.from_arrays(start, start + 0.1, np.full(24, 60), np.full(24, 70))
+    begin = rng.uniform(0, 75, 240)
+    free = Notes.from_arrays(begin, begin + 0.1, rng.integers(30, 50, 240), np.full(240, 60))
+    for piece in (tune, Notes.concatenate([tune, free[:48]])):
+        bars = WALTZ.bars_of(piece)
+        assert bars.seconds.tolist() == WALTZ.bar_lines(piece.duration_seconds).tolist()
+        assert bars.first == 1
+    assert not len(WALTZ.bars_of(free).seconds)
+    assert not len(WALTZ.bars_of(Notes.empty()).seconds)
+
+
+@pytest.mark.parametrize(("begin", "first"), [(0.0, 1), (0.625, 1), (0.9375, 0), (1.25, 0)])
+def test_a_pickup_of_half_a_bar_or_less_is_not_counted(begin: float, first: int) -> None:
+    conductor = WALTZ.begun_at(begin)
+    tune = Notes.from_arrays([0.0, 0.625], [0.5, 9.0], [60, 62], [70, 70])
+    assert conductor.bars_of(tune).first == first
+    assert conductor.bars_of(tune).seconds[1] == pytest.approx(1.875 - begin)

@@ -20,6 +20,7 @@ from scipy.signal import freqz, lfilter
 from some_notes import random_notes
 
 from musicstyle.errors import MusicstyleError, UsageError
+from musicstyle.music.conductor import Conductor, Metre, Tempo
 from musicstyle.music.midi import read_midi, read_tracks
 from musicstyle.music.notes import Notes
 from musicstyle.music.outputs import SUFFIXES, output_kind, write_output
@@ -359,6 +360,22 @@ def test_a_note_that_is_held_over_a_row_s_end_goes_on_in_the_next(tmp_path: Path
     assert all((row[:, 2] - row[:, 0]).max() > 0.2 for row in rows)  # blue
 
 
+@pytest.mark.parametrize(("end", "seconds"), [(12.0, 3), (68.0, 3), (300.0, 0.25)])
+def test_lines_stand_where_bars_begin(tmp_path: Path, end: float, seconds: float) -> None:
+    from matplotlib.image import imread
+
+    conductor = Conductor.of([Tempo(0, seconds / 4)])
+    write_picture(tmp_path / "a.png", note(60, end=end), conductor=conductor)
+    picture = imread(tmp_path / "a.png")[:, :, :3].max(axis=2)
+    lines = np.flatnonzero((picture[90:100] < 0.93).all(axis=0))  # above the note, in the first row
+    left, right = 1690 * 0.62 / 13, 1690 * (1 - 0.31 / 13)
+    row = {12.0: 12, 68.0: 68, 300.0: 60}[end]
+    at = (lines - left + 0.5) / (right - left) * row
+    at = at[np.diff(at, prepend=-9) > 2 * row / 1690]  # a line is two columns wide at most
+    distance = 1.0 if seconds < 1 else seconds  # of 240 bars in a row every fourth has a line
+    np.testing.assert_allclose(at, np.arange(0, row - 0.01, distance), atol=row / 800)
+
+
 def test_svg_is_repeatable_xml_with_the_title_as_text_not_markup(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         write_picture(tmp_path / name, random_notes(4, 30, 9.0), None, "<b>$x_2$</b> & more")
@@ -487,6 +504,17 @@ def test_a_page_is_steered_by_keys_as_sliders_are_and_printed_on_white(tmp_path:
     places, cards = json.loads(shown.split("<title>")[1].split("</title>")[0])
     assert places == [50, 40, 42, 40, 38, 48, 46, 0]
     assert cards == ["#ffffff", "#1a1e26"]
+
+
+def test_a_page_knows_where_bars_begin(tmp_path: Path) -> None:
+    conductor = Conductor.of([Tempo(0, 0.5)], [Metre(0, 1, 4), Metre(1, 3, 4)])
+    free = Notes.from_arrays([0.06, 1.2], [1.0, 2.0], [60, 62], [70, 70])
+    pieces = [Piece("A", note(60, end=3.0), conductor=conductor), Piece("B", free, conductor=conductor)]
+    write_page(tmp_path / "a.html", pieces)
+    data = [
+        json.loads(text) for text in Parsed((tmp_path / "a.html").read_text(encoding="utf-8")).texts if text[:1] == "{"
+    ]
+    assert [(one["bars"], one["first_bar"]) for one in data] == [([0, 500, 2000], 0), ([], 0)]
 
 
 def test_a_page_says_what_orange_is_only_beside_a_tune(tmp_path: Path) -> None:

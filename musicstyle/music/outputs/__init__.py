@@ -49,7 +49,7 @@ def write_output(
         path: Written beside and renamed; its suffix is one of `SUFFIXES`.
         notes: At least one.
         melody: The tune they were asked to play, on the same clock; shown in pictures and pages.
-        conductor: Tempo, metre and key of a MIDI file, on the same clock.
+        conductor: Tempo, metre and key, on the same clock: of a MIDI file; pictures and pages show its bars.
         title: Shown in pictures and pages; default: the file's name.
         facts: Settings, seed and the like: text of a MIDI file, shown on a page.
 
@@ -73,8 +73,8 @@ def write_output(
     elif kind == "picture":
         from musicstyle.music.outputs.picture import write_picture
 
-        write_picture(path, notes, melody, title)
+        write_picture(path, notes, melody, title, conductor)
     else:
         from musicstyle.music.outputs.page import Piece, write_page
 
-        write_page(path, [Piece(title, notes, melody, facts)])
+        write_page(path, [Piece(title, notes, melody, facts, conductor)])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from musicstyle.errors import UsageError
 from musicstyle.files import write_atomically
+from musicstyle.music.conductor import UNSAID, Conductor
 from musicstyle.music.notes import Notes
 from musicstyle.music.outputs.audio import write_audio
 from musicstyle.music.outputs.picture import plays_melody
@@ -35,12 +36,14 @@ class Piece:
         notes: At least one.
         melody: The tune it was asked to play, on the same clock.
         facts: What to tell of it, such as settings and seed.
+        conductor: Its bars, on the same clock.
     """
 
     title: str
     notes: Notes
     melody: Notes | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
+    conductor: Conductor = UNSAID
 
 
 def write_page(path: str | os.PathLike[str], pieces: Sequence[Piece], title: str | None = None) -> None:
@@ -105,12 +108,15 @@ def _sound(notes: Notes) -> str:
 
 
 def _data(piece: Piece) -> str:
-    """The notes as [start, end, pitch, velocity, is melody] and the tune as [start, end, pitch], in ms."""
+    """Notes as [start, end, pitch, velocity, is melody], tune as [start, end, pitch], where bars begin, in ms."""
     melody = piece.melody if piece.melody is not None else Notes.empty()
     flags = plays_melody(piece.notes, melody).astype(int)
+    bars = piece.conductor.bars_of(piece.notes)
     data: dict[str, Any] = {
         "notes": [[*row, flag] for row, flag in zip(_rows(piece.notes), flags.tolist(), strict=True)],
         "melody": [row[:3] for row in _rows(melody)],
+        "bars": (bars.seconds * 1000).round().astype(int).tolist(),
+        "first_bar": bars.first,
     }
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # nothing may end the script
 

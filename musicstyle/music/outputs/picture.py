@@ -1,6 +1,7 @@
 """Notes -> a piano roll as a picture: PNG or SVG.
 
-Long pieces run over several rows, as a score does. Loud notes are strong in colour. A melody given with the notes is
+Long pieces run over several rows, as a score does. Vertical lines are bars, with their numbers above, where the piece
+keeps to them, else seconds. Loud notes are strong in colour. A melody given with the notes is
 outlined where it stands; the notes that play it (same pitch, struck within 100 ms) are filled in its colour.
 """
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from musicstyle.errors import UsageError
 from musicstyle.files import write_atomically
+from musicstyle.music.conductor import UNSAID, Bars, Conductor
 from musicstyle.music.notes import Notes
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ SAME_NOTE_SECONDS = 0.1
 SECONDS_A_ROW = 70.0  # what a row holds before its notes become too small
 SHORTEST_ROW_SECONDS = 2
 MOST_ROWS = 8
+MOST_LINES, MOST_NUMBERS = 64, 20  # bars of a row that are drawn, and that are numbered
 LONGEST_TITLE = 120
 TICK_SECONDS = (0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)
 NAMES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
@@ -41,7 +44,11 @@ SOFTEST, LOUDEST = 25, 105  # velocities; beyond them the colour stays
 
 
 def write_picture(
-    path: str | os.PathLike[str], notes: Notes, melody: Notes | None = None, title: str | None = None
+    path: str | os.PathLike[str],
+    notes: Notes,
+    melody: Notes | None = None,
+    title: str | None = None,
+    conductor: Conductor = UNSAID,
 ) -> None:
     """Draw a piano roll.
 
@@ -50,6 +57,7 @@ def write_picture(
         notes: At least one.
         melody: What the notes were asked to play, or one voice of them, on the same clock.
         title: A heading, plain text.
+        conductor: Its bars, on the same clock.
 
     Raises:
         UsageError: Another suffix.
@@ -63,7 +71,8 @@ def write_picture(
 
     # No date and no random names, so that the same notes give the same file.
     with rc_context({"svg.hashsalt": "musicstyle", "font.family": "DejaVu Sans"}), write_atomically(path) as beside:
-        figure = _figure(notes, melody if melody is not None else Notes.empty(), title or "")
+        bars = conductor.bars_of(notes)
+        figure = _figure(notes, melody if melody is not None else Notes.empty(), title or "", bars)
         kind = Path(path).suffix.lower()[1:]
         figure.savefig(beside, format=kind, dpi=DOTS_AN_INCH, metadata={"Date": None} if kind == "svg" else None)
 
@@ -83,7 +92,7 @@ def pitch_name(pitch: int) -> str:
     return f"{NAMES[pitch % 12]}{pitch // 12 - 1}"
 
 
-def _figure(notes: Notes, melody: Notes, title: str) -> Figure:
+def _figure(notes: Notes, melody: Notes, title: str, bars: Bars) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -103,6 +112,7 @@ def _figure(notes: Notes, melody: Notes, title: str) -> Figure:
     for row in range(rows):
         axes = figure.add_subplot(grid[row])
         _frame(axes, row * row_seconds, row_seconds, low, high)
+        _draw_bars(axes, bars)
         _draw_notes(axes, notes, flags)
         _outline(axes, melody)
     figure.axes[-1].set_xlabel("time", color=FAINT, fontsize=9)
@@ -144,12 +154,34 @@ def _frame(axes: Axes, start_seconds: float, row_seconds: float, low: int, high:
     axes.set_yticks(octaves, [pitch_name(pitch) for pitch in octaves])
     axes.xaxis.set_major_locator(MultipleLocator(_tick_seconds(row_seconds)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _clock(seconds)))
-    axes.grid(axis="x", color=LINE, linewidth=0.7, zorder=1)
-    axes.set_axisbelow(True)
     axes.tick_params(length=0, labelsize=8.5, labelcolor=FAINT)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(LINE)
+
+
+def _draw_bars(axes: Axes, bars: Bars) -> None:
+    """A line where each bar begins, and numbers above: 1, 3, 5 or 1, 5, 9 where there are many; else a line a tick."""
+    axes.set_axisbelow(True)
+    if not len(bars.seconds):
+        axes.grid(axis="x", color=LINE, linewidth=0.7, zorder=1)
+        return
+    first, last = axes.get_xlim()
+    number = bars.first + np.arange(len(bars.seconds))
+    here = (bars.seconds >= first) & (bars.seconds < last)
+    numbered = here & ((number - 1) % _one_in(here.sum() / MOST_NUMBERS) == 0)
+    drawn = here & ((number - 1) % _one_in(here.sum() / MOST_LINES) == 0)
+    bottom_to_top: Any = axes.get_xaxis_transform()
+    axes.vlines(bars.seconds[drawn], 0, 1, transform=bottom_to_top, color=LINE, linewidth=0.9, zorder=1)
+    text: dict[str, Any] = {"transform": bottom_to_top, "color": FAINT, "fontsize": 7.5, "va": "bottom"}
+    for seconds, name in zip(bars.seconds[numbered].tolist(), number[numbered].tolist(), strict=True):
+        axes.text(seconds, 1.005, str(name), ha="center", **text)
+    axes.text(first - (last - first) * 0.012, 1.005, "bar", ha="right", **text)
+
+
+def _one_in(ratio: float) -> int:
+    """The least power of two that is not below a ratio."""
+    return 2 ** max(0, math.ceil(math.log2(ratio))) if ratio > 0 else 1
 
 
 def _draw_notes(axes: Axes, notes: Notes, is_melody: np.ndarray) -> None:
