@@ -19,6 +19,7 @@ from musicstyle.generation.ensemble import Ensemble
 from musicstyle.generation.habitual import Habitual
 from musicstyle.generation.motivic import Motivic
 from musicstyle.generation.options import ENSEMBLE, GenerationOptions
+from musicstyle.generation.returning import Returns
 from musicstyle.generation.rules import Grammar
 from musicstyle.generation.sampling import distribution, draw
 from musicstyle.generation.stepper import make_stepper
@@ -63,6 +64,7 @@ def sample_ids(
     seeds: Sequence[int],
     options: GenerationOptions,
     primer: np.ndarray = NO_IDS,
+    returns: Returns | None = None,
 ) -> Iterator[list[int]]:
     """Sample several variations in one batch, until the grammar of each says that it is over.
 
@@ -77,6 +79,7 @@ def sample_ids(
         seeds: One a variation.
         options: Sampling settings; their own seed is not read.
         primer: Performance ids that come before what is sampled, (ids,).
+        returns: Where the tune comes again, for weights that recall motifs; None if it never does.
 
     Yields:
         The next id of each variation; EOS for one that is over.
@@ -96,7 +99,7 @@ def sample_ids(
     motivic = None
     if model.config.motifs:
         strength = RECALL[next(iter(weights))] * options.motif_strength
-        motivic = Motivic(model.motifs.weight, strength, len(grammars), primer)
+        motivic = Motivic(model.motifs.weight, strength, len(grammars), primer, returns)
     generators = [np.random.default_rng(seed) for seed in seeds]
     stepper.prefill(*alone.heard(*_begun(primer, _reach(model))))
     last = [int(primer[-1]) if len(primer) else PAD] * len(grammars)

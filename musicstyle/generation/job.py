@@ -16,6 +16,7 @@ from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.plan import Plan
 from musicstyle.generation.ranking import measure
 from musicstyle.generation.result import Generation
+from musicstyle.generation.returning import Returns
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.music.vocabulary import EOS, STEPS_PER_SECOND
 
@@ -51,7 +52,9 @@ class Job:
         grammars = [self.plan.grammar() for _ in seeds]
         plan, tokens = self.plan, 0
         style = None if self.style is None else self.style.embeddings
-        for ids in sample_ids(self.model, plan.melody_ids, style, grammars, seeds, self.options, plan.primer):
+        returns = None if plan.asked is None else Returns.of(plan.asked, self.options.motif_strength)
+        given = (plan.melody_ids, style, grammars, seeds, self.options, plan.primer, returns)
+        for ids in sample_ids(self.model, *given):
             tokens += sum(event_id != EOS for event_id in ids)
             self._report(min(grammar.clock for grammar in grammars), tokens)
             yield ids
