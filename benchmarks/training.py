@@ -167,7 +167,7 @@ def decoder_step(setting: Setting) -> Step:
         vector.requires_grad_(False)
 
     def loss() -> Tensor:
-        return mean_nll(model.with_opinions(model.decode_targets(batch, condition), batch, condition), batch["ids"])
+        return mean_nll(model.decode_targets(batch, condition), batch["ids"])
 
     return training_step(setting, model, make_optimizers(model, TrainingOptions()), loss)
 

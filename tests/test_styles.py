@@ -156,6 +156,13 @@ def test_performances_that_are_heard_are_counted(player: StyleTransfer) -> None:
     assert told == [(1, 2), (2, 2)]
 
 
+def test_what_cannot_be_asked_for_is_refused_before_a_style_is_heard(player: StyleTransfer) -> None:
+    told: list[tuple[int, int]] = []
+    with pytest.raises(UsageError, match="mean nothing without a melody"):
+        player.generate(performance(1), tempo=2.0, hearing=lambda *where: told.append(where))
+    assert not told
+
+
 def test_a_file_says_whose_style_it_is(player: StyleTransfer, tmp_path: Path) -> None:
     paths = [tmp_path / "bach.mid", tmp_path / "satie.mid"]
     for seed, path in enumerate(paths):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ class CompiledStepper:
         self._settings = (model.decoder.norm.eps, c.activation == "relu_squared", c.steps_per_frame, window_steps)
         self._logits = np.empty((len(conditions), c.vocabulary_size), np.float32)
         self.window, self.keys = c.window, c.held_keys
-        self._inputs = packing.pack_inputs(model, condition)
+        self._constant, self._melody, *self._tables = packing.pack_inputs(model, condition)
         self._parts: list[_Part] = []
         self._packed: dict[int, packing.Memories] = {}
         self.hear(conditions)
@@ -61,9 +61,8 @@ class CompiledStepper:
         heard, which = np.unique(conditions, return_inverse=True)
         with _one_thread():
             self._packed = packed = {row: self._packed.get(row) or self._pack(row) for row in heard.tolist()}
-        constant, melody, *others = self._inputs
-        inputs = (constant[conditions], melody[conditions], *others)
-        self._heard = _Heard(inputs, packing.side_by_side(list(packed.values())), which)
+        memories = packing.side_by_side(list(packed.values()))
+        self._heard = _Heard(self._constant[conditions], self._melody[conditions], memories, which)
         for part in self._parts:
             part.hear(self._heard)
 
@@ -94,8 +93,8 @@ class CompiledStepper:
         return self._logits
 
     def _step(self, part: _Part, ids: np.ndarray, clock: np.ndarray, keys: np.ndarray | None) -> None:
-        constant, *others = part.inputs
-        inputs = (constant if keys is None else constant + keys[part.rows], *others)
+        constant = part.constant if keys is None else part.constant + keys[part.rows]
+        inputs = (constant, part.melody, *self._tables)
         step(
             ids[part.rows], clock[part.rows], self.position, inputs, self._weights, part.cache, part.memory,
             part.scratch, self._settings, self._logits[part.rows],
@@ -137,9 +136,10 @@ def _one_thread() -> Iterator[None]:
 
 
 class _Heard(NamedTuple):
-    """Inputs of every row, memories, and which of these each row hears, (rows,)."""
+    """What every row hears: its constant input, (rows, width); its melody, (rows, frames); which memory, (rows,)."""
 
-    inputs: Any
+    constant: np.ndarray
+    melody: np.ndarray
     memories: packing.Memories
     which: np.ndarray
 
@@ -157,8 +157,7 @@ class _Part:
 
     def hear(self, heard: _Heard) -> None:
         """Take over what the rows hear from now on."""
-        (constant, melody, *others), (panels, counts), which = heard
-        mine = which[self.rows]
-        self.inputs = (constant[self.rows], melody[self.rows], *others)
-        self.memory = (panels, counts, mine)
-        self.scratch = packing.make_scratch(self._config, len(mine), panels[2].shape[-1], self._int8)
+        self.constant, self.melody, mine = (of[self.rows] for of in (heard.constant, heard.melody, heard.which))
+        self.memory = (*heard.memories, mine)
+        positions = heard.memories.panels[2].shape[-1]
+        self.scratch = packing.make_scratch(self._config, len(mine), positions, self._int8)

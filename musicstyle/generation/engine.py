@@ -27,8 +27,8 @@ from musicstyle.model.autoencoder import Autoencoder, Condition
 from musicstyle.music.performance import elapsed_steps, held_steps
 from musicstyle.music.vocabulary import EOS, PAD
 
-# How many times as strongly as learned recalled keys are asked for, that they come as often as in real playing: what is
-# asked of a piece, (melody, style), and its exaggeration, get in the way of motifs (docs/experiments.md).
+# By what is heard, (melody, style): how many times as strongly as learned a recalled key is asked for. Guidance gets in
+# the way of motifs; asked for so, they come again about as often as in real playing (docs/experiments.md).
 RECALL = {(True, True): 4.0, (True, False): 4.0, (False, True): 2.0, (False, False): 1.0}
 NO_IDS = np.zeros(0, dtype=np.int64)
 
@@ -127,9 +127,13 @@ def sample_ids(
 
 
 def _begun(primer: np.ndarray, reach: int) -> list[np.ndarray]:
-    """The last ids before the loop, which puts in the primer's last, with their clock and the keys held, a row each."""
-    heard = np.append(PAD, primer)[:-1] if len(primer) else NO_IDS
-    return [values[None, -reach:] for values in (heard, elapsed_steps(heard), held_steps(heard))]
+    """What goes into the cache before the loop: PAD and the primer, but for its last id, which the first step takes.
+
+    Returns:
+        Of the last `reach` of them the ids, (1, n), the clock after each, (1, n), and the keys held then, (1, n, 88).
+    """
+    before = np.append(PAD, primer)[:-1]
+    return [values[None, -reach:] for values in (before, elapsed_steps(before), held_steps(before))]
 
 
 def _reach(model: Autoencoder) -> int:
@@ -151,7 +155,7 @@ class Way:
         self.crops = np.zeros(len(grammars), np.int64)
 
     def goes_on(self, clock: np.ndarray) -> bool:
-        """Whether at these steps, (variations,), any hears another crop than before."""
+        """Go on to these steps, (variations,); whether any variation hears another crop there than before."""
         before = self.crops
         self.crops = np.minimum((clock - self._begin) * self._count // self._length, self._count - 1)
         return not np.array_equal(before, self.crops)
@@ -164,7 +168,12 @@ def _condition(
     hears: list[tuple[bool, bool]],
     alone: Ensemble,
 ) -> tuple[Condition, np.ndarray]:
-    """All that is heard on the way, and which of its rows when: (crops, guidance rows and their keys)."""
+    """All that one variation's rows, `alone`, hear on their way through the crops of the style.
+
+    Returns:
+        A condition with one row for all that hear the same, whenever they do; and which of its rows each row of `alone`
+        hears during each crop, (crops, rows).
+    """
     device, keys = next(model.parameters()).device, len(alone.semitones)
     # A row that hears no style hears the same all the way.
     rows = [(m, s, s * crop) for crop in range(1 if style is None else len(style)) for m, s in hears]

@@ -28,7 +28,11 @@ class Ensemble:
         return len(self._key)
 
     def heard(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The state of all rows from that of the variations: ids and clock (variations, ...), held (..., 88)."""
+        """What each row hears of the variations: ids and clock (variations, ...), held (variations, ..., 88).
+
+        Returns:
+            The same with a row for each variation, guidance row and key, ids and held moved to that key.
+        """
         place = (self._key, self._variation)
         return (
             np.stack([table[ids] for table in self._tables])[place],

@@ -131,7 +131,7 @@ class Grid:
             self._count[place] += 1
 
     def ready(self, seconds: float = np.inf) -> Iterator[Event]:
-        """What nothing changes any more that happens at this second or later, in order."""
+        """The events that are settled, in order: those that nothing put at this second or later can change."""
         until = self._nearest(seconds) if seconds < np.inf else seconds
         while self._waiting and self._waiting[0][0] < until:
             _, order, event = heapq.heappop(self._waiting)

@@ -48,12 +48,12 @@ class Habitual:
         each = self._worth[crops]
         said = each[:, EVERYWHERE]
         for row, worth, grammar, down in zip(said, each, grammars, held, strict=True):
-            after, struck, in_chord, level = grammar.stands
+            after, struck, in_chord = grammar.stands
             row[_SHIFT] += _from(worth, _FIRST[WAITS + after], MAX_SHIFT_STEPS)
             if struck >= 0:
                 row[_ON] += _from(worth, _FIRST[LEAPS + in_chord] + KEYS - 1 - struck, KEYS)
-            if level >= 0:
-                row[_VELOCITY] += _from(worth, _FIRST[MOVES] + VELOCITY_BINS - 1 - level, VELOCITY_BINS)
+            if grammar.velocity_bin:
+                row[_VELOCITY] += _from(worth, _FIRST[MOVES] + VELOCITY_BINS - grammar.velocity_bin, VELOCITY_BINS)
             (keys,) = down.nonzero()
             row[_OFF + keys] += worth[_FIRST[RELEASES] + release_of(down[keys])]
         return said

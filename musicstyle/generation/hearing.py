@@ -81,6 +81,10 @@ def hear(
 
 
 def _heard(model: Autoencoder, notes: Notes, tokens: int, known: Known) -> tuple[Tensor, float]:
+    """Embeddings to be heard one after the other, (STYLE_CROPS, style_width), and the share of a crop that is missing.
+
+    Of a performance that gives fewer crops, each stands there several times.
+    """
     key = hashlib.blake2b(b"".join(column.tobytes() for column in notes.columns()), digest_size=16).digest()
     if (found := known.get(key)) is None:
         crops = style_crops(notes, tokens)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from musicstyle.errors import GenerationError
 from musicstyle.generation.engine import sample_ids
 from musicstyle.generation.hearing import HeardStyle
 from musicstyle.generation.options import GenerationOptions
@@ -20,7 +21,7 @@ from musicstyle.generation.returning import Returns
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.music.vocabulary import EOS, STEPS_PER_SECOND
 
-TRIES = 8
+TRIES = 8  # rounds of seeds before it is given up
 
 Progress = Callable[[float, float, int], None]
 
@@ -90,6 +91,11 @@ class Job:
         taken = time.monotonic() - self.began
         conductor = self.plan.conductor
         return Generation(notes, melody, seed, retries, len(ids), taken, settings, conductor, begin_seconds, measures)
+
+    def nothing_to_keep(self, last_seed: int) -> GenerationError:
+        """What is raised if too many seeds, up to the last one tried, gave no notes."""
+        first = self.options.seed
+        return GenerationError(f"too many of the seeds {first} to {last_seed} gave no notes; try other settings")
 
     def _report(self, steps: int, tokens: int) -> None:
         if self.progress is not None:

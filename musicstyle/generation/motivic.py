@@ -163,11 +163,10 @@ class _Voice:
         last = len(self.keys)
         if last == len(self._intervals):
             self._intervals = np.concatenate((self._intervals, np.zeros_like(self._intervals)))
-        self._intervals[last] = key - self.keys[-1] if self.keys else 0
-        for values, value in zip(
-            (self.keys, self.steps, self.levels, self.lengths), (key, clock, level, 0), strict=True
-        ):
-            values.append(value)
+        self.keys.append(key)
+        self.steps.append(clock)
+        self.levels.append(level)
+        self.lengths.append(0)
         self.down[key] = last
         self._source, self._run = longest_run(self._intervals[: last + 1])
         if self._run:

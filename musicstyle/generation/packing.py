@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from musicstyle.generation.blocks import LANES, PANEL
 from musicstyle.generation.kept import kept_with_model
-from musicstyle.model.attention import Memory, rotation_periods
+from musicstyle.model.attention import rotation_periods
 from musicstyle.model.autoencoder import Autoencoder, Condition
 from musicstyle.model.config import ModelConfig
 from musicstyle.model.layers import sinusoid_rates
@@ -155,7 +155,7 @@ def pack_memory(model: Autoencoder, condition: Condition, int8: bool) -> Memorie
     if m is None:
         none = np.zeros((c.decoder_layers, 0, c.heads, 0, c.head_width), np.float32)
         return Memories(pack_keys_and_values(none, none, int8), np.zeros((0, 3), np.int64))
-    heard = Memory(*(part[:, m.present[0]] for part in (m.vectors, m.present, m.steps, m.timed)))
+    heard = m[:, m.present[0]]
     count, positions = int(heard.timed.sum()), heard.timed.shape[1]
     if not heard.timed[0, :count].all() or (heard.steps[0, :count] != torch.arange(count) * c.steps_per_frame).any():
         raise ValueError("the memory's timed positions are not one frame after another from time 0")

@@ -52,7 +52,7 @@ class Plan:
         end_steps: No note begins here or later.
         shift: Semitones by which the model hears everything higher than it is to sound.
         keep_melody: Every melody note is due.
-        limits: How long keys are down and how many at once, at most.
+        limits: What the grammar keeps the piece to: those of the style, or of two hands without one.
         conductor: The tune's tempo, metre and key, on the time axis and at the pitch of the result.
         places: Of the grid that the piece is played on, (places,), see musicstyle.generation.grid; None: on none.
     """

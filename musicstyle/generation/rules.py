@@ -78,9 +78,10 @@ class Limits:
     def of(cls, style: Notes) -> Limits:
         """What USUAL_PERCENT of a performance's notes keep to.
 
-        How long they sound, how many do when each is struck, how many are struck with it or just before, how loud.
-        At least HELD_STEPS and A_HAND, at most FINGERS. Guidance exaggerates a style: without limits, that of a pedal
-        ends in a piece that never changes it, that of chords in piles of them.
+        Guidance exaggerates a style: without limits, that of a pedal ends in a piece that never changes it, that of
+        chords in piles of them. Measured are how long a note sounds, how many sound when it is struck, how many are
+        struck with it or just before, and how loud it is. But a key may always be down for HELD_STEPS, and A_HAND keys
+        be down and struck as one; never is a key down for more than LONGEST_STEPS, nor are more than FINGERS struck.
         """
         start, end = style.steps()  # in the order of the former
         begun = np.searchsorted(start, start, "right")
@@ -164,8 +165,8 @@ class Duties:
 class Grammar:
     """Follows one sequence and knows which ids may come next.
 
-    Besides what is impossible anyway (musicstyle.music.grammar): no note begins at or after `end_steps`; after that,
-    sounding notes may ring until `limit_steps`, and the limits of how long and how many keys are down hold.
+    Besides what is impossible anyway (musicstyle.music.grammar): no note begins at `end_steps` or later, none sounds
+    beyond `limit_steps`, and the piece keeps to `limits`.
 
     With duties, the clock does not pass the deadline of a note that was not struck; at its deadline nothing comes that
     the order would not let its NOTE_OFF (if the key still sounds) and its NOTE_ON follow.
@@ -173,7 +174,8 @@ class Grammar:
     Attributes:
         end_steps, limit_steps: As above.
         clock: Where the sequence stands, in steps.
-        duties: Given from outside, when those ids are in that fulfil none; None: nothing is due.
+        velocity_bin: The one that stands, 1..32; 0 before the first, which always comes before the first NOTE_ON.
+        duties: Set from outside, once the primer has been accepted: its notes fulfil none. None: nothing is due.
         finished: No id may come any more.
     """
 
@@ -189,7 +191,7 @@ class Grammar:
         self.duties: Duties | None = None
         bins = range(limits.softest, limits.loudest + 1)
         self._loudness = sum(1 << PERFORMANCE.encode(VELOCITY, each) for each in bins)
-        self._bin = 0  # none yet: the first NOTE_ON is always preceded by a VELOCITY
+        self.velocity_bin = 0
         self._last_off = self._last_on = -1  # key of the last NOTE_OFF and NOTE_ON within this step
         self._chord: list[int] = []  # when each key was struck that was within CHORD_STEPS
         self._struck = -1  # the last key that was, whenever
@@ -207,9 +209,9 @@ class Grammar:
         return held
 
     @property
-    def stands(self) -> tuple[int, int, bool, int]:
-        """Row of the waits (`row_after`), key struck last, whether in this moment, velocity bin from 0; -1 for none."""
-        return self._after, self._struck, self._last_on >= 0, self._bin - 1
+    def stands(self) -> tuple[int, int, bool]:
+        """Row of the waits (`row_after`); key struck last, -1 for none; whether that was in this moment."""
+        return self._after, self._struck, self._last_on >= 0
 
     def allowed(self) -> np.ndarray:
         """Which ids may come next, (310,) bool; all False when the sequence is over."""
@@ -222,12 +224,12 @@ class Grammar:
             return 0
         can_begin, can_end, latest = self._keys_and_time()
         # None stands at first, and a primer may leave one that the style never has.
-        fits = self.limits.softest <= self._bin <= self.limits.loudest
+        fits = self.limits.softest <= self.velocity_bin <= self.limits.loudest
         ids = can_begin << _ON if fits else 0
         if self._velocity_stands:
             return ids
         if can_begin:
-            ids |= _NEW_VELOCITY[self._bin] & self._loudness
+            ids |= _NEW_VELOCITY[self.velocity_bin] & self._loudness
         if self._last_on < 0:
             ids |= can_end << _OFF
         if self._may_shift:
@@ -284,7 +286,7 @@ class Grammar:
         else:
             self._may_shift = True
         if kind == VELOCITY:
-            self._bin = value
+            self.velocity_bin = value
         if kind == NOTE_ON:
             self._strike(value - MIN_PITCH)
         if kind == NOTE_OFF:

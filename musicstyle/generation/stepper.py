@@ -27,9 +27,9 @@ class Stepper(Protocol):
         """Take in ids that the rows begin with.
 
         Args:
-            ids: (first rows, ids) int64; the other rows begin and are conditioned as these, again and again.
-            clock: Elapsed 10 ms steps after each, (first rows, ids) int64.
-            held: Steps each key has been down then, plus 1; 0 for a key that is up, (first rows, ids, keys) int.
+            ids: Of the first n rows, (n, ids) int64; row r begins, and must be conditioned, as row r % n.
+            clock: Elapsed 10 ms steps after each, (n, ids) int64.
+            held: Steps each key has been down then, plus 1; 0 for a key that is up, (n, ids, keys) int.
         """
 
     def step(self, ids: np.ndarray, clock: np.ndarray, held: np.ndarray) -> np.ndarray:

@@ -9,7 +9,6 @@ from itertools import starmap
 
 import numpy as np
 
-from musicstyle.errors import GenerationError
 from musicstyle.generation.grid import Grid
 from musicstyle.generation.job import TRIES, Job
 from musicstyle.generation.result import Generation
@@ -26,7 +25,7 @@ from musicstyle.music.vocabulary import (
     bin_velocity,
 )
 
-_VELOCITIES: list[int] = bin_velocity(np.arange(VELOCITY_BINS + 1)).tolist()  # by bin; bin 0 does not occur
+_VELOCITIES: list[int] = bin_velocity(np.arange(VELOCITY_BINS + 1)).tolist()  # by bin; 0, none yet, is never heard
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Stream:
                 yield event
             if any_event or self._stopped:
                 return
-        raise nothing_to_keep(self.job, self.job.options.seed + TRIES - 1)
+        raise self.job.nothing_to_keep(self._seed)
 
     def stop(self) -> None:
         """Let the iteration end at the next id; may be called from another thread."""
@@ -114,7 +113,7 @@ class Stream:
         """Events as the model plays them."""
         plan = self.job.plan
         grammar = plan.grammar()
-        clock, velocity = grammar.clock, _VELOCITIES[grammar.stands[3] + 1]  # none stands: one comes before a note
+        clock, velocity = grammar.clock, _VELOCITIES[grammar.velocity_bin]
         down: set[int] = set()
         for (event_id,) in self.job.sample([self._seed]):
             if event_id == EOS or self._stopped:
@@ -148,8 +147,3 @@ def _on_grid(events: list[KeyEvent], grid: Grid | None) -> Iterable[KeyEvent]:
     for event in events:
         grid.put((event.seconds, event.pitch, event.velocity))
     return starmap(KeyEvent, grid.ready(events[-1].seconds)) if events else []
-
-
-def nothing_to_keep(job: Job, last_seed: int) -> GenerationError:
-    """Of a job for which too many seeds, up to the last one tried, gave no notes."""
-    return GenerationError(f"too many of the seeds {job.options.seed} to {last_seed} gave no notes; try other settings")

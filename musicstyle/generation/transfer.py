@@ -17,7 +17,7 @@ from musicstyle.generation.options import GenerationOptions, Settings
 from musicstyle.generation.performances import Performances
 from musicstyle.generation.plan import make_plan
 from musicstyle.generation.result import Generation
-from musicstyle.generation.streaming import Stream, nothing_to_keep
+from musicstyle.generation.streaming import Stream
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.model.checkpoint import load_checkpoint
 from musicstyle.music.conductor import UNSAID, Conducted
@@ -206,14 +206,13 @@ class StyleTransfer:
             raise UsageError("style shares mean nothing without a style")
         _refuse_meaningless(melody, melody_track, asks_to_keep=options.keep_melody and not self._keeps_by_default())
         tune, conductor = (None, UNSAID) if melody is None else read_melody(melody, melody_track)
+        performances = None if styles is None else Performances.of([_read_style(one) for one in styles], style_shares)
+        primer, primers = (None, UNSAID) if prime is None else _read_primer(prime)
+        plan = make_plan(tune, performances, primer, options, primers if tune is None else conductor)
         heard, as_known = None, options
-        if styles is not None:
-            performances = Performances.of([_read_style(one) for one in styles], style_shares)
+        if performances is not None:  # last, as it takes seconds
             heard = hear(self.model, performances, int(self.facts["training"]["tokens"]), hearing, self._known)
             as_known = dataclasses.replace(options, style_strength=heard.strength(options.style_strength))
-        primer, primers = (None, UNSAID) if prime is None else _read_primer(prime)
-        conductor = primers if tune is None else conductor
-        plan = make_plan(tune, None if heard is None else heard.performances, primer, options, conductor)
         named = {"style": _name(styles), "melody": _name(melody), "melody_track": melody_track, "prime": _name(prime)}
         shared = {} if style_shares is None else {"style_shares": [float(share) for share in style_shares]}
         origin = {"musicstyle": musicstyle.__version__, "checkpoint": self.name}
@@ -260,7 +259,7 @@ def _sampled(job: Job, count: int, *, ranked: bool) -> list[Generation]:
         made += [result for result in results if result is not None]
         if len(made) == count:
             return made
-    raise nothing_to_keep(job, seed - 1)
+    raise job.nothing_to_keep(seed - 1)
 
 
 def _refuse_meaningless(melody: Source | None, track: str | int | None, *, asks_to_keep: bool) -> None:

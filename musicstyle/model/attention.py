@@ -7,6 +7,7 @@ differences count; a table of relative keys adds what distance in ids has to say
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -140,6 +141,10 @@ class Memory:
     present: Tensor
     steps: Tensor
     timed: Tensor
+
+    def __getitem__(self, places: Any) -> Memory:
+        """Some of the rows, or of the rows and positions, as a tensor is indexed."""
+        return Memory(self.vectors[places], self.present[places], self.steps[places], self.timed[places])
 
     def audible(self, clock: Tensor, window_steps: int | None) -> Tensor:
         """Which positions are heard at each moment.

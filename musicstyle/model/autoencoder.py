@@ -51,8 +51,7 @@ class Condition:
 
     def take(self, rows: Tensor) -> Condition:
         """Some of the rows, by number, (n,)."""
-        m = self.memory
-        memory = None if m is None else Memory(*(part[rows] for part in (m.vectors, m.present, m.steps, m.timed)))
+        memory = None if self.memory is None else self.memory[rows]
         others = (None if part is None else part[rows] for part in (self.melody, self.style, self.habits))
         return Condition(len(rows), memory, *others)
 
@@ -127,26 +126,29 @@ class Autoencoder(nn.Module):
         """Make what the decoder is conditioned on.
 
         Args:
-            melody: Melody ids, (batch, frames), PAD after the end; fewer rows are heard in turn, again and again, and
-                encoded once. None: no row has a melody.
+            melody: Melody ids, (batch, frames), PAD after the end; or of fewer rows, (n, frames), each encoded once:
+                row r then hears melody r % n. None: no row has a melody.
             style: Style embedding, (batch, style_width); None: no row has a style.
             use_melody: Rows that hear their melody, (batch,) bool.
             use_style: Rows that hear their style, (batch,) bool.
         """
-        c = self.config
-        habits = None
-        if c.hears_style and c.style_habits and style is not None:
-            habits = self.habits.worth(torch.where(use_style[:, None], style[:, c.width :], 0.0))
-            style = style[:, : c.width]
-        if c.hears_style:
-            absent = self.no_style.expand(len(use_style), -1)
-            style = absent if style is None else torch.where(use_style[:, None], style, absent)
-        if melody is None:
+        c, habits = self.config, None
+        if not c.hears_style:
+            style = None
+        elif style is None:
+            style = self.no_style.expand(len(use_style), -1)
+        else:
+            if c.style_habits:
+                habits = self.habits.worth(torch.where(use_style[:, None], style[:, c.width :], 0.0))
+            style = torch.where(use_style[:, None], style[:, : c.width], self.no_style)
+        if not c.hears_melody:
+            melody = None
+        elif melody is None:
             use_melody = torch.zeros_like(use_melody)
-            melody = use_melody[:, None].long()  # one frame of PAD
-        style = style if c.hears_style else None
-        memory = self._remember(melody if c.hears_melody else None, style, use_melody)
-        melody = torch.where(use_melody[:, None], _in_turn(melody, len(use_melody)), PAD) if c.hears_melody else None
+            melody = torch.full_like(use_melody[:, None], PAD, dtype=torch.long)  # one frame
+        memory = self._remember(melody, style, use_melody)
+        if melody is not None:
+            melody = torch.where(use_melody[:, None], _in_turn(melody, len(use_melody)), PAD)
         return Condition(len(use_melody), memory, melody, style, habits)
 
     def _remember(self, melody: Tensor | None, style: Tensor | None, use_melody: Tensor) -> Memory | None:
@@ -248,36 +250,16 @@ class Autoencoder(nn.Module):
             (batch, length, vocabulary_size), of the batch's own ids; minus infinity for what is impossible.
         """
         condition = self.condition((key or batch)["melody"], style, use_melody, use_style)
-        return self.with_opinions(self.decode_targets(batch, condition, key), batch, condition)
+        return self.decode_targets(batch, condition, key)
 
     def decode_targets(
         self, batch: dict[str, Tensor], condition: Condition, key: dict[str, Tensor] | None = None
     ) -> Tensor:
-        """What the decoder says of every target id of a batch, given those before it.
-
-        Args:
-            batch: ids, clock, held, as for `forward`.
-            condition: From `condition`, of the key's melody.
-            key: As for `predict`.
-
-        Returns:
-            Logits, (batch, length, vocabulary_size), of the batch's own ids.
-        """
+        """What `predict` gives under a condition that is there already, made with the melody of `key`, if given."""
         heard = key or batch
         logits = self.decode(F.pad(heard["ids"][:, :-1], (1, 0), value=PAD), batch["clock"], heard["held"], condition)
-        return logits.gather(2, key["table"][:, None].expand_as(logits)) if key else logits
-
-    def with_opinions(self, logits: Tensor, batch: dict[str, Tensor], condition: Condition) -> Tensor:
-        """The decoder's logits with what habits and motifs add; minus infinity for what is impossible.
-
-        Args:
-            logits: From `decode_targets`, in whatever key.
-            batch: places, everywhere, recalled, possible, as for `forward`; without possible, all is.
-            condition: From `condition`.
-
-        Returns:
-            (batch, length, vocabulary_size).
-        """
+        if key:
+            logits = logits.gather(2, key["table"][:, None].expand_as(logits))
         if condition.habits is not None:
             logits = logits + said(condition.habits, batch["places"], batch["everywhere"])
         if self.config.motifs:
@@ -312,7 +294,7 @@ def shares(ids: Tensor, size: int) -> Tensor:
 
 
 def _in_turn(part: Tensor, batch: int) -> Tensor:
-    """The rows again and again, up to so many."""
+    """The rows again and again, `batch` in all, a whole number of times as many."""
     return part if len(part) == batch else part.repeat(batch // len(part), *[1] * (part.ndim - 1))
 
 

@@ -14,8 +14,9 @@ from musicstyle.model.layers import BRANCH_ENDS
 
 LAYERS = "decoder.layers."
 FARTHEST = 64  # rows of a relative table
-OF_NO_WIDTH = ("habits.", "motifs.")
+OF_NO_WIDTH = ("habits.", "motifs.")  # one number a habit or an opinion, whatever the width
 TABLES_OF_IDS = ("embedding.weight", "phase.weight", "aligned.weight")
+# Maps of a hidden vector to something else; "style_input" maps one to another.
 READERS = ("project_in", "project_query", "project_memory", "widen", "head", "style_head", "style_input")
 
 
