@@ -68,7 +68,7 @@ def time_prepare(source: Path, out: Path, workers: int) -> dict[str, Any]:
     """Prepare all of it from nothing, then again with nothing changed."""
     seconds, corpus = timed(lambda: prepare(source, out, workers=workers))
     again, _ = timed(lambda: prepare(source, out, workers=workers))
-    notes = int(corpus.pieces.count.sum())
+    notes = int(corpus.pieces["count"].sum())
     usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
         "workers": workers,

@@ -36,6 +36,7 @@ import numpy as np
 import torch
 from mistakes import run
 from peers import say_missing
+from scipy.integrate import trapezoid
 
 from musicstyle.generation.compiled_stepper import CompiledStepper
 from musicstyle.generation.engine import sample_ids
@@ -138,7 +139,7 @@ def naive(model: Autoencoder, marks: list[int]) -> dict[str, Any]:
     rates = {}
     for mark in marks:
         inside = np.append(lengths[lengths < mark], mark)
-        rates[mark] = round(mark / float(np.trapezoid(np.interp(inside, lengths, list(seconds.values())), inside)), 2)
+        rates[mark] = round(mark / float(trapezoid(np.interp(inside, lengths, list(seconds.values())), inside)), 2)
     return {"per_cpu_second": rates}
 
 

@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def measure(corpus: Corpus, taken_out: np.ndarray, pieces: dict[str, list[Notes]]) -> dict[str, object]:
-    corpus.pieces.split[taken_out] = SPLITS.index("test")  # in memory only
+    corpus.pieces["split"][taken_out] = SPLITS.index("test")  # in memory only
     began = time.process_time()
     known = memorisation.KnownRuns(corpus)
     indexed = time.process_time()
@@ -62,12 +62,12 @@ def played_again(corpus: Corpus, rng: np.random.Generator) -> np.ndarray:
 
 
 def choose(corpus: Corpus, of: np.ndarray, arguments: argparse.Namespace, rng: np.random.Generator) -> np.ndarray:
-    enough = of[corpus.pieces.count[of] >= arguments.notes]
+    enough = of[corpus.pieces["count"][of] >= arguments.notes]
     return rng.permutation(enough)[: arguments.pieces]
 
 
 def stretch(corpus: Corpus, piece: int, count: int, rng: np.random.Generator) -> Notes:
-    first = int(rng.integers(corpus.pieces.count[piece] - count + 1))
+    first = int(rng.integers(corpus.pieces["count"][piece] - count + 1))
     return corpus.notes(piece, first, first + count)
 
 

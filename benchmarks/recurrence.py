@@ -26,7 +26,7 @@ def recurrence(pieces: Sequence[Notes]) -> dict[str, float]:
 
 def _of(piece: Notes) -> list[float]:
     order = np.lexsort((piece.pitch, np.round(piece.start * STEPS_PER_SECOND)))
-    keys = piece.pitch[order].astype(np.int64)
+    keys = piece.pitch[order]
     _, *of = voices(keys)
     found = [longest_runs(keys[voice])[1] for voice in of]
     return [float(np.mean(runs >= run)) if len(runs) else 0.0 for runs in found for run in RUNS]

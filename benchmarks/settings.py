@@ -8,16 +8,23 @@
 What isn't given is as in GenerationOptions. Every setting plays the same tunes in the styles of the same performances
 with the same seeds. Pairs are the first of a random order (--choice) of all validation performances, after --skip of
 them: settings chosen on some pairs can be judged on others of the same order. Styles from elsewhere: --styles takes the
-MIDI files below a folder, --sequenced puts performances on a grid of GRID seconds, all notes as loud, as a
-sequencer writes them. share_50 and share_100: of the melody's notes that sound (`musicstyle eval melody`); rate: of
-pairs in which a piece is nearer to the half of its performance that was not heard ("other"), or to the one that was
-("heard"), than to another's, by the eight features and by profile (`musicstyle eval style`); own: how near it is; real:
-the same of real playing, as long. density, length and sounding: how many
-notes, the median one's length, and how many sound at once, each for one of real playing as long, the median over the
-pieces. together: how what is played besides the tune goes with it (together.py); of real playing, besides the line that
-is heard out. sonority: how many keys sound at once, how closely (sonority.py). recurrence: how much of a voice comes
-again (recurrence.py). tokens_per_second: of all that
-generating takes, one thread. Data: $MUSICSTYLE_DATA; without it, the repository's examples.
+MIDI files below a folder, --sequenced puts performances on a grid of GRID seconds, all notes as loud, as a sequencer
+writes them. Data: $MUSICSTYLE_DATA; without it, the repository's examples.
+
+The first line is of real playing as long ("real"), then comes one a setting:
+
+- share_50, share_100: shares of the melody's notes that sound within 50 and 100 ms (`musicstyle eval melody`); of
+  settings only, like density, length, sounding and tokens_per_second.
+- features, profile: by either measure and by the half of its performance that was not heard ("other") or was ("heard"),
+  in what share of pairs a piece is nearer to its own than to another's ("rate", "interval"), and how near ("own"); see
+  `musicstyle eval style`.
+- density, length, sounding: how many notes, the median one's length, and how many sound at once, each over that of real
+  playing as long; the median over the pieces.
+- together: how what is played besides the tune goes with it (together.py); of real playing, besides the line that is
+  heard out.
+- sonority: how many keys sound at once, how closely (sonority.py).
+- recurrence: how much of a voice comes again (recurrence.py).
+- tokens_per_second: of all that generating takes, one thread.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def test_copies_are_looked_for_in_what_was_not_taken_out(tmp_path: Path, monkeyp
     prepare(tmp_path / "midi", tmp_path / "corpus")
     corpus, fresh = (Corpus.open(tmp_path / "corpus") for _ in range(2))
     for one in (corpus, fresh):
-        one.pieces.split[:] = [SPLITS.index("train")] * 4 + [SPLITS.index("validation")]
+        one.pieces["split"][:] = [SPLITS.index("train")] * 4 + [SPLITS.index("validation")]
     names = dict(zip((row["path"] for row in corpus.manifest["pieces"]), "abbcd", strict=True))
     monkeypatch.setattr(memorisation, "titles", lambda _: names)
     (again,) = memorisation.played_again(corpus, np.random.default_rng(1))

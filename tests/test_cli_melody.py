@@ -111,7 +111,7 @@ def test_all_is_written_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("musicstyle.music.outputs.picture.write_picture", full)
+    monkeypatch.setattr("musicstyle.cli.melody.write_picture", full)
     done = call("C4 D4 E4", "--out", tmp_path / "a.mid", "--plot", tmp_path / "a.png")
     assert (done.exit_code, list(tmp_path.iterdir())) == (1, [])
 

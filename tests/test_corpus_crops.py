@@ -166,7 +166,7 @@ def test_eos_stands_where_the_piece_ends_and_has_room(corpus: Corpus) -> None:
     length = len(ids)
     for tokens, ended in ((length - 1, False), (length, False), (length + 1, True), (length + 5, True)):
         options = BatchOptions(batch_size=1, tokens=tokens, style_tokens=33, seed=0)
-        split = ("train", "validation", "test")[int(corpus.pieces.split[piece])]
+        split = ("train", "validation", "test")[int(corpus.pieces["split"][piece])]
         rows = [row for drawn in evaluation_batches(corpus, split, options) for row in drawn["ids"]]
         first = next(row for row in rows if np.array_equal(row[:20], ids[:20]))
         np.testing.assert_array_equal(first[: min(length, tokens)], ids[:tokens])
@@ -177,13 +177,13 @@ def test_eos_stands_where_the_piece_ends_and_has_room(corpus: Corpus) -> None:
 def test_a_cut_is_the_beginning_of_everything_that_follows(corpus: Corpus, tokens: int, data: st.DataObject) -> None:
     """Oracle: encode all the notes from there to the end and take the first ids."""
     piece = data.draw(st.integers(0, len(corpus) - 1))
-    first = data.draw(st.integers(0, int(corpus.pieces.count[piece]) - 1))
+    first = data.draw(st.integers(0, int(corpus.pieces["count"][piece]) - 1))
     stretch = data.draw(st.sampled_from(STRETCHES))
     crop = cut(corpus, piece, first, tokens, change=Change(stretch))
     rest = corpus.notes(piece, first)
     everything = encode(rest.shift(-rest.start[0]).stretch(stretch))
     np.testing.assert_array_equal(crop.ids, everything[:tokens])
-    assert first < crop.last <= corpus.pieces.count[piece]
+    assert first < crop.last <= corpus.pieces["count"][piece]
     heard = np.count_nonzero(np.isin(crop.ids, PERFORMANCE.ids(NOTE_ON)))
     assert len(crop.notes) == len(crop.melody) == heard
     assert crop.notes.duration_seconds <= max(crop.steps / 100, crop.notes.start.max() if heard else 0)
@@ -230,7 +230,7 @@ def test_augmentation_stretches_and_transposes_the_target(corpus: Corpus) -> Non
 def test_the_melody_shows_nothing_beyond_the_crop(corpus: Corpus) -> None:
     """Its frames end with the clock, its onsets are onsets of the crop, and what follows the crop cannot change it."""
     for piece in train_pieces(corpus):
-        for first in range(0, int(corpus.pieces.count[piece]), 17):
+        for first in range(0, int(corpus.pieces["count"][piece]), 17):
             crop = cut(corpus, piece, first, 96)
             ids = crop_melody(crop)
             assert len(ids) == (crop.steps + 5) // 10 + 1
@@ -341,11 +341,11 @@ def test_where_the_crop_is_all_of_the_piece_any_half_of_it_is_heard() -> None:
 
 
 def test_the_style_has_an_amount_of_its_own_and_avoids_the_target(corpus: Corpus) -> None:
-    longest = int(np.argmax(corpus.pieces.count))
+    longest = int(np.argmax(corpus.pieces["count"]))
     notes = corpus.notes(longest)
     options = BatchOptions(batch_size=9, tokens=96, style_tokens=80, augment=False)
-    alone = Corpus(corpus.path, corpus._notes, corpus.pieces.records[[longest]].copy())
-    alone.pieces.records["split"] = 0
+    alone = Corpus(corpus.path, corpus._notes, corpus.pieces[[longest]].copy())
+    alone.pieces["split"] = 0
     for step in range(6):
         drawn = batch(alone, "train", step, options)
         for ids, style in zip(drawn["ids"], drawn["style"], strict=True):
@@ -358,15 +358,15 @@ def test_the_style_has_an_amount_of_its_own_and_avoids_the_target(corpus: Corpus
 
 def test_a_style_that_may_be_longer_ends_where_the_target_begins(corpus: Corpus) -> None:
     """All of the longer side of the target is heard, and nothing of the target itself."""
-    longest = int(np.argmax(corpus.pieces.count))
-    alone = Corpus(corpus.path, corpus._notes, corpus.pieces.records[[longest]].copy())
-    alone.pieces.records["split"] = 0
+    longest = int(np.argmax(corpus.pieces["count"]))
+    alone = Corpus(corpus.path, corpus._notes, corpus.pieces[[longest]].copy())
+    alone.pieces["split"] = 0
     options = BatchOptions(batch_size=9, tokens=96, style_tokens=3000, augment=False)
     for row in range(20):
         one = draw(alone, "train", 0, row, options)
         first, _ = _place(corpus.notes(longest), decode(one.ids[one.ids > EOS])[0])
         target, style = (int(np.isin(ids, PERFORMANCE.ids(NOTE_ON)).sum()) for ids in (one.ids, one.style))
-        assert style == max(first, int(corpus.pieces.count[longest]) - first - target)
+        assert style == max(first, int(corpus.pieces["count"][longest]) - first - target)
 
 
 def _place(notes: Notes, crop: Notes) -> tuple[int, int]:
@@ -506,7 +506,7 @@ def test_pieces_are_drawn_in_proportion_to_their_notes(corpus: Corpus, monkeypat
         draw(corpus, "train", 0, row, replace(OPTIONS, seed=0))
     indices = corpus.indices("train")
     counts = np.bincount(drawn, minlength=len(corpus))[indices]
-    share = corpus.pieces.count[indices] / corpus.pieces.count[indices].sum()
+    share = corpus.pieces["count"][indices] / corpus.pieces["count"][indices].sum()
     assert counts.sum() == draws
     assert (np.abs(counts / draws - share) <= 3 * np.sqrt(share * (1 - share) / draws) + 1 / draws).all()
 
@@ -519,7 +519,7 @@ def test_a_crop_may_begin_half_its_length_before_its_piece_and_end_as_far_behind
     for row in range(2000):
         draw(corpus, "train", 0, row, OPTIONS)
     piece, first = np.array(drawn).T
-    count = corpus.pieces.count[piece]
+    count = corpus.pieces["count"][piece]
     half = np.array([notes_for(corpus, number, OPTIONS.tokens) // 2 for number in piece])
     assert (first < np.maximum(count - half, 1)).all()
     expected = np.minimum((half + 1) / count, 1)
@@ -531,8 +531,8 @@ def test_every_piece_is_drawn_down_to_a_single_note(tmp_path: Path) -> None:
     for number in range(3):
         write_midi(tmp_path / f"in/{number}.mid", Notes.from_arrays([0], [1], [40 + number], [80]))
     corpus = prepare(tmp_path / "in", tmp_path / "out")
-    pieces = Corpus(corpus.path, corpus._notes, corpus.pieces.records.copy())
-    pieces.pieces.records["split"] = 0
+    pieces = Corpus(corpus.path, corpus._notes, corpus.pieces.copy())
+    pieces.pieces["split"] = 0
     drawn = batch(pieces, "train", 0, BatchOptions(batch_size=60, tokens=9, style_tokens=7, augment=False))
     struck = drawn["ids"][np.isin(drawn["ids"], PERFORMANCE.ids(NOTE_ON))]
     assert set(PERFORMANCE.values[struck].tolist()) == {40, 41, 42}
@@ -566,8 +566,8 @@ def test_evaluation_crops_are_spread_evenly_and_full(corpus: Corpus) -> None:
     """With as many crops as there are pieces of equal weight, long pieces get more, each a full crop."""
     options = BatchOptions(batch_size=1, tokens=200, style_tokens=16, seed=1)
     full = [bool((drawn["ids"] != PAD).all()) for drawn in evaluation_batches(corpus, "train", options, 60)]
-    long = corpus.pieces.tokens[corpus.indices("train")] > 200
-    weight = corpus.pieces.count[corpus.indices("train")]
+    long = corpus.pieces["tokens"][corpus.indices("train")] > 200
+    weight = corpus.pieces["count"][corpus.indices("train")]
     assert np.mean(full) > 0.95 * weight[long].sum() / weight.sum()
 
 
@@ -601,7 +601,7 @@ def test_a_chord_that_falls_within_a_step_is_cut_in_the_order_of_its_ids(tmp_pat
 
 
 def test_no_more_of_a_piece_is_read_than_a_crop_needs(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    longest, read = int(np.argmax(corpus.pieces.count)), []
+    longest, read = int(np.argmax(corpus.pieces["count"])), []
 
     def watched(piece: int, first: int, last: int) -> np.ndarray:
         read.append(last - first)
@@ -616,7 +616,7 @@ def test_every_note_of_a_split_begins_an_evaluation_crop_as_often_as_any_other(c
     """With as many crops as notes each piece has as many as it has notes."""
     pieces = [piece for piece, _ in crops._spread(corpus, "train", OPTIONS, int(corpus.ends("train")[-1]))]
     assert np.bincount(pieces, minlength=len(corpus))[corpus.indices("train")].tolist() == [
-        corpus.pieces.count[piece] for piece in corpus.indices("train")
+        corpus.pieces["count"][piece] for piece in corpus.indices("train")
     ]
 
 
@@ -633,7 +633,7 @@ def test_a_crop_of_notes_is_cut_where_its_ids_are() -> None:
 
 def test_notes_for_follows_the_density_of_the_piece(corpus: Corpus) -> None:
     for piece in range(len(corpus)):
-        count, tokens = int(corpus.pieces.count[piece]), int(corpus.pieces.tokens[piece])
+        count, tokens = int(corpus.pieces["count"][piece]), int(corpus.pieces["tokens"][piece])
         assert notes_for(corpus, piece, tokens) == count
         assert notes_for(corpus, piece, 1) == 1
 

@@ -73,15 +73,15 @@ def rows(corpus: Corpus, kind: str = "pieces") -> dict[str, dict[str, object]]:
 def test_notes_and_flags_are_those_of_the_files(source: Path, tmp_path: Path) -> None:
     corpus = prepare(source, tmp_path / "out")
     assert [row["path"] for row in corpus.manifest["pieces"]] == ["a.mid", "b/c.MIDI", "b/d/e.midi", "f.Mid", "g.mid"]
-    assert corpus.pieces.count.tolist() == [11, 13, 17, 19, 23]
-    assert corpus.pieces.offset.tolist() == [0, 11, 24, 41, 60]
+    assert corpus.pieces["count"].tolist() == [11, 13, 17, 19, 23]
+    assert corpus.pieces["offset"].tolist() == [0, 11, 24, 41, 60]
     for piece, row in enumerate(corpus.manifest["pieces"]):
         expected = read_midi(source / row["path"])
         assert corpus.notes(piece).equals(expected)
         np.testing.assert_array_equal(corpus.records(piece)["melody"], melody_flags(expected))
         assert row["sha256"] == hashlib.sha256((source / row["path"]).read_bytes()).hexdigest()
-        assert row["tokens"] == corpus.pieces.tokens[piece] == len(encode(expected))
-        record = corpus.pieces.records[piece]
+        assert row["tokens"] == corpus.pieces["tokens"][piece] == len(encode(expected))
+        record = corpus.pieces[piece]
         assert (record["low"], record["high"]) == (expected.pitch.min(), expected.pitch.max())
     assert corpus.notes(3, 4, 9).equals(corpus.notes(3)[4:9])
     assert corpus.notes(0, 4, 10**6).equals(corpus.notes(0)[4:])  # not of the next piece
@@ -242,7 +242,7 @@ def test_one_changed_file_costs_one_file(source: Path, tmp_path: Path, opened: l
     fresh = prepare(source, tmp_path / "fresh")
     for name in ("notes.npy", "index.npy", "manifest.json"):
         assert (corpus.path / name).read_bytes() == (fresh.path / name).read_bytes()
-    assert corpus.pieces.count.tolist() == [11, 29, 17, 19, 23]
+    assert corpus.pieces["count"].tolist() == [11, 29, 17, 19, 23]
 
 
 def test_a_touched_file_keeps_its_notes(source: Path, tmp_path: Path, opened: list[str]) -> None:
@@ -367,7 +367,7 @@ def test_a_new_corpus_that_cannot_take_its_place_leaves_the_old_one(
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(CorpusError, match="cannot be written"):
         prepare(source, out)
-    assert Corpus.open(out).pieces.count.tolist() == [11, 13, 17, 19, 23]
+    assert Corpus.open(out).pieces["count"].tolist() == [11, 13, 17, 19, 23]
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out"]
 
 
@@ -381,7 +381,7 @@ def test_a_break_leaves_the_old_corpus(source: Path, tmp_path: Path, monkeypatch
 
     with pytest.raises(KeyboardInterrupt):
         prepare(source, out, progress=stop)
-    assert Corpus.open(out).pieces.count.tolist() == [11, 13, 17, 19, 23]
+    assert Corpus.open(out).pieces["count"].tolist() == [11, 13, 17, 19, 23]
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out"]
 
     for error, words in (
@@ -498,7 +498,7 @@ def test_the_official_splits_are_used(source: Path, tmp_path: Path) -> None:
     assert {path: splits[path] for path, _, _ in official} == {path: split for path, split, _ in official}
     assert splits["copy_of_a.mid"] == "test"
     assert corpus.manifest["splits_from"] == "maestro-v9.9.9.csv, those of 2 other files from seed 0"
-    assert [SPLITS[split] for split in corpus.pieces.split] == [row["split"] for row in corpus.manifest["pieces"]]
+    assert [SPLITS[split] for split in corpus.pieces["split"]] == [row["split"] for row in corpus.manifest["pieces"]]
 
 
 def test_a_changed_csv_moves_pieces_without_reading_them(source: Path, tmp_path: Path, opened: list[str]) -> None:

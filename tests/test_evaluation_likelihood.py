@@ -56,7 +56,7 @@ def model() -> Autoencoder:
 
 def test_short_pieces_are_dropped_and_counted(corpus: Corpus) -> None:
     pieces, dropped = eligible(corpus, "train", OPTIONS)
-    assert (corpus.pieces.tokens[pieces] >= 60).all()
+    assert (corpus.pieces["tokens"][pieces] >= 60).all()
     assert len(pieces) + dropped == len(corpus.indices("train"))
     with pytest.raises(CorpusError, match="no piece"):
         eligible(corpus, "train", dataclasses.replace(OPTIONS, tokens=10_000))

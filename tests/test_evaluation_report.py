@@ -339,7 +339,7 @@ def test_pieces_too_short_for_two_crops_are_counted(player: StyleTransfer, tmp_p
     for number, notes in enumerate((80, 60, 9, 8)):
         write_midi(tmp_path / "midi" / f"{number}.mid", random_notes(number, notes))
     corpus = prepare(tmp_path / "midi", tmp_path / "corpus")
-    corpus.pieces.split[:] = SPLITS.index("validation")  # in memory only
+    corpus.pieces["split"][:] = SPLITS.index("validation")  # in memory only
     crops = embed_crops(player, corpus, "validation", 2)
     assert (crops.paths, crops.dropped) == (["0.mid", "0.mid", "1.mid", "1.mid"], 2)
     report = Report(player, "weights", PLAN, corpus, tmp_path / "report").run()
@@ -622,7 +622,7 @@ def test_published_values_stand_beside_what_they_are_of_alone(
 ) -> None:
     monkeypatch.setattr("musicstyle.evaluation.report.PROTOCOL_TOKENS", 60)
     corpus = prepare(maestro, tmp_path / "corpus", seed=1)
-    corpus.pieces.split[2:5] = SPLITS.index("test")  # in memory only
+    corpus.pieces["split"][2:5] = SPLITS.index("test")  # in memory only
 
     def published(**changes: Any) -> dict[str, float]:
         plan = dataclasses.replace(PLAN, nll_limit=1, **changes)

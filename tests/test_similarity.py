@@ -302,7 +302,7 @@ def test_sets_by_name_and_all_against_all(tmp_path: Path):
     assert everything.by_feature.shape == (9, 8)
     assert everything.pairs[5] == ("sub/y", "x")
     np.testing.assert_allclose(everything.by_feature[5], similarity(real["sub/y"], made["x"]).by_feature)
-    written = json.loads(json.dumps(everything.as_dict()))
+    written = json.loads(json.dumps(everything.to_dict()))
     assert list(written["by_feature"]) == list(FEATURES)
     assert written["mean"] == everything.mean
     assert list(written["by_part"]) == list(PARTS)

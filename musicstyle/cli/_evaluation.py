@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 the_checkpoint = click.option("--checkpoint", type=A_PATH, help="Folder of the model; default: the one in the box.")
 the_device = device_option("cpu")
 the_threads = click.option(
-    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the CPU; more help large models only."
+    "--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads; more help large models only."
 )
-the_seed = click.option("--seed", type=click.IntRange(0, 2**31), default=1, show_default=True, help="Of all draws.")
+the_seed = click.option(
+    "--seed", type=click.IntRange(0, 2**31), default=1, show_default=True, help="Seed of all that is drawn."
+)
 the_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 the_force = click.option("--force", is_flag=True, help="Write over files that are already there.")
 the_plot = click.option("--plot", type=A_PATH, help="Draw it into this file (.png, .svg, .pdf).")
@@ -44,7 +46,7 @@ PLAYING = ("melodies", "styles", "seconds", "checkpoint", "device", "threads")  
 
 
 def the_player(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of a verb that lets a checkpoint play: --checkpoint, --seed, --device, --threads and --json."""
+    """Options of a verb that asks a checkpoint: --checkpoint, --seed, --device, --threads and --json."""
     for option in (the_json, the_threads, the_device, the_seed, the_checkpoint):
         command = option(command)
     return command

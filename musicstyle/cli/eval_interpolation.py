@@ -54,8 +54,9 @@ def interpolation(
 ) -> None:
     """Whether mixes of two styles lie between them.
 
-    The relative distance from A should fall from t = 0 (B) to t = 1 (A): Spearman -1 if it falls at every step. The
-    rules stand in the docstring of musicstyle.evaluation.interpolation.
+    Plays in mixes of the styles of two performances, t of A and 1 - t of B. The relative distance from A (by the
+    overlapping areas; below a half is nearer to A) should fall as t rises from 0 to 1: Spearman's rank correlation is
+    -1 if it falls at every step. The rules stand in the docstring of musicstyle.evaluation.interpolation.
     """
     from musicstyle.evaluation.experiments import interpolation_test
     from musicstyle.evaluation.figures import interpolation_figure, save_figure
@@ -74,7 +75,7 @@ def interpolation(
     result = {"checkpoint": player.name, "lines": [[a.stem, b.stem] for a, b in pairs], **line.to_dict()}
     present(result, as_json, line_lines(result))
     if plot is not None:
-        save_figure(interpolation_figure(line.to_dict()), plot)
+        save_figure(interpolation_figure(result), plot)
         say(f"drawn into {plot}")
 
 

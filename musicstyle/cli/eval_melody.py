@@ -30,7 +30,7 @@ from musicstyle.cli._evaluation import (
     "--melody-strength",
     type=float,
     multiple=True,
-    help="May be given several times; default: the checkpoint's, and 1 and 3.",
+    help="As of generate; may be given several times; default: the checkpoint's, and 1 and 3.",
 )
 @click.option("--style-strength", type=float, help="Default: the checkpoint's.")
 @click.option("--temperature", type=float, help="Default: the checkpoint's.")

@@ -9,17 +9,7 @@ import click
 
 from musicstyle.cli._console import Meter, counter
 from musicstyle.cli._corpus import open_corpus
-from musicstyle.cli._evaluation import (
-    load_player,
-    present,
-    settings_of,
-    table,
-    the_checkpoint,
-    the_device,
-    the_json,
-    the_seed,
-    the_threads,
-)
+from musicstyle.cli._evaluation import load_player, present, settings_of, table, the_player
 from musicstyle.cli._paths import A_PATH
 
 
@@ -27,8 +17,9 @@ from musicstyle.cli._paths import A_PATH
 @click.option(
     "--data", required=True, type=A_PATH, help="Folder of MIDI, or a corpus made by `musicstyle data prepare`."
 )
-@click.option("--split", type=click.Choice(["train", "validation", "test"]), default="test", show_default=True)
-@the_checkpoint
+@click.option(
+    "--split", type=click.Choice(["train", "validation", "test"]), default="test", show_default=True, help="Of --data."
+)
 @click.option("--crops", type=click.IntRange(1), default=1, show_default=True, help="Crops of each piece.")
 @click.option("--limit", type=click.IntRange(1), help="So many pieces, a seeded choice; default: all.")
 @click.option("--tokens", type=click.IntRange(2), default=2048, show_default=True, help="Length of a crop.")
@@ -37,14 +28,13 @@ from musicstyle.cli._paths import A_PATH
     type=click.Choice(["other", "same"]),
     default="same",
     show_default=True,
-    help="Hear the style in the crop itself, as published, or elsewhere in the performance.",
+    help="Hear the style in the crop itself (same), as published, or elsewhere in the performance (other).",
 )
 @click.option("--ensemble", type=int, help="Keys in which a crop is heard; 1 as published. Default: the checkpoint's.")
-@click.option("--style-tokens", type=click.IntRange(1), help="Length of what is heard; default: as long as a crop.")
-@the_seed
-@the_device
-@the_threads
-@the_json
+@click.option(
+    "--style-tokens", type=click.IntRange(1), help="Length of the crop that is heard as style; default: --tokens."
+)
+@the_player
 def nll(
     data: Path,
     split: str,
@@ -60,9 +50,9 @@ def nll(
 ) -> None:
     """Nats per token of real playing, in every mode.
 
-    By the published protocol: full crops, no augmentation. The interval is a bootstrap over works; gain is what a mode
-    saves against none. What deviates from the published protocol stands in the docstring of
-    musicstyle.evaluation.likelihood.
+    A mode is what is heard: both, the melody, the style or none of them. By the published protocol: full crops, no
+    augmentation. The interval is a bootstrap over works; gain is what a mode saves against none. What deviates from the
+    published protocol stands in the docstring of musicstyle.evaluation.likelihood.
     """
     from musicstyle.corpus.crops import BatchOptions
     from musicstyle.evaluation.likelihood import measure_likelihood, rows_at_once

@@ -10,14 +10,7 @@ import click
 
 from musicstyle.cli._console import Meter, give, say
 from musicstyle.cli._corpus import open_corpus
-from musicstyle.cli._evaluation import (
-    load_player,
-    the_checkpoint,
-    the_device,
-    the_json,
-    the_seed,
-    the_threads,
-)
+from musicstyle.cli._evaluation import load_player, the_player
 from musicstyle.cli._paths import A_PATH, refuse_unwritable
 from musicstyle.errors import UsageError
 
@@ -32,12 +25,8 @@ PAGE, RESULT = "index.html", "report.json"
     help="Folder of MIDI or prepared corpus; MAESTRO gives the styles too. Default: MAESTRO in MUSICSTYLE_DATA.",
 )
 @click.option("--quick", is_flag=True, help="Some five minutes for the weights in the box; it says what is left out.")
-@the_checkpoint
-@the_seed
-@the_device
-@the_threads
 @click.option("--force", is_flag=True, help="Ask everything again; forget the answers kept in --out.")
-@the_json
+@the_player
 def report(
     out: Path,
     data: Path | None,

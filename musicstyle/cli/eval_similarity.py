@@ -39,8 +39,20 @@ SHOWN = 5  # pieces without a partner
 @click.argument("pieces", nargs=-1, metavar="[A.mid B.mid]", type=A_PATH)
 @click.option("--reference", type=A_PATH, help="Folder of pieces, to be compared with --candidate.")
 @click.option("--candidate", type=A_PATH, help="Folder of pieces.")
-@click.option("--pairs", type=click.Choice(["name", "all"]), default="name", show_default=True, help="In two folders.")
-@click.option("--density", type=click.Choice(["normal", "kde"]), default="normal", show_default=True)
+@click.option(
+    "--pairs",
+    type=click.Choice(["name", "all"]),
+    default="name",
+    show_default=True,
+    help="Of two folders, compare pieces of the same name, or each with all.",
+)
+@click.option(
+    "--density",
+    type=click.Choice(["normal", "kde"]),
+    default="normal",
+    show_default=True,
+    help="What is fitted to each feature: a normal, as published, or a kernel density.",
+)
 @the_plot
 @the_force
 @the_melodies
@@ -128,7 +140,7 @@ def _two_sets(reference: Path, candidate: Path, pairs: Any, density: Density) ->
     from musicstyle.evaluation.similarity import compare_sets, read_set
 
     compared = compare_sets(read_set(reference), read_set(candidate), pairs, density)
-    result = {"reference": str(reference), "candidate": str(candidate), "density": density, **compared.as_dict()}
+    result = {"reference": str(reference), "candidate": str(candidate), "density": density, **compared.to_dict()}
     rows = [[row["reference"], row["candidate"], row["mean"], row["profile"]] for row in result["pairs"]]
     if compared.unmatched:
         more = f" and {len(compared.unmatched) - SHOWN} more; --json lists all" if compared.unmatched[SHOWN:] else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import Any, cast, get_args
 
 import click
 
@@ -12,13 +12,12 @@ from musicstyle.cli._flags import refuse_given
 from musicstyle.cli._paths import A_PATH, refuse_to_write
 from musicstyle.errors import MidiError, UsageError
 from musicstyle.files import all_or_none
-from musicstyle.music.melody import Extractor
-from musicstyle.music.midi import MIDI_SUFFIXES
-from musicstyle.music.outputs.picture import SUFFIXES
-
-if TYPE_CHECKING:
-    from musicstyle.music.conductor import Conducted
-    from musicstyle.music.notes import Notes
+from musicstyle.music.melody import Extractor, extract_melody
+from musicstyle.music.midi import MIDI_SUFFIXES, write_midi
+from musicstyle.music.notes import Notes
+from musicstyle.music.outputs.picture import SUFFIXES, write_picture
+from musicstyle.music.plaintext import format_tune
+from musicstyle.music.scores import read_notes, source_name
 
 
 @click.command()
@@ -56,26 +55,29 @@ def melody(
     melody is printed in that form, in quarters of the file's tempo if it keeps to them, else with a beat a second.
     """
     _refuse_early(file, out, plot, force)
-    from musicstyle.music.conductor import Conducted
-    from musicstyle.music.melody import extract_melody
-    from musicstyle.music.scores import read_notes, source_name
-
-    piece = read_notes(file, track=melody_track)
-    notes = piece.notes[piece.notes.in_piano_range()]
+    everything, conductor = read_notes(file, track=melody_track)
+    notes = everything[everything.in_piano_range()]
     if not len(notes):
         raise MidiError(file, "no notes within the piano's range")
-    found = Conducted(extract_melody(notes, cast("Extractor", extractor)), piece.conductor)
+    tune = extract_melody(notes, cast("Extractor", extractor))
     with all_or_none() as written:
         if out is not None:
-            _write(found, file, out, extractor)
+            text = [f"melody of: {source_name(file)}", f"extractor: {extractor}"]
+            write_midi(out, tune, conductor=conductor, text=text)
             written.append(out)
         if plot is not None:
-            from musicstyle.music.outputs.picture import write_picture
-
             title = f"{source_name(file)}: the melody, by the {extractor} extractor"
-            write_picture(plot, notes, found.notes, title, piece.conductor)
-    say(f"{len(found.notes)} of {len(notes)} notes are the melody, {duration(notes.duration_seconds)}")
-    _give(found, notes, as_json, {"file": str(file), "extractor": extractor}, {"out": out, "plot": plot})
+            write_picture(plot, notes, tune, title, conductor)
+    say(f"{len(tune)} of {len(notes)} notes are the melody, {duration(notes.duration_seconds)}")
+    paths = [path for path in (out, plot) if path is not None]
+    if as_json:
+        names = {"file": str(file), "extractor": extractor, "out": out and str(out), "plot": plot and str(plot)}
+        give(names | _as_json(tune, notes))
+    elif paths:
+        for path in paths:
+            give(path)
+    else:
+        click.echo(format_tune(tune, conductor))
 
 
 def _refuse_early(file: Path, out: Path | None, plot: Path | None, force: bool) -> None:
@@ -89,30 +91,9 @@ def _refuse_early(file: Path, out: Path | None, plot: Path | None, force: bool) 
         refuse_to_write(path, force, [file], flag)
 
 
-def _write(found: Conducted, file: Path, out: Path, extractor: str) -> None:
-    from musicstyle.music.midi import write_midi
-    from musicstyle.music.scores import source_name
-
-    text = [f"melody of: {source_name(file)}", f"extractor: {extractor}"]
-    write_midi(out, found.notes, conductor=found.conductor, text=text)
-
-
-def _give(
-    melody: Conducted, notes: Notes, as_json: bool, facts: dict[str, Any], written: dict[str, Path | None]
-) -> None:
-    """The melody on stdout, as a tune; or only the paths of what was written; or all as JSON."""
-    found = melody.notes
-    if as_json:
-        rows = [[round(float(start), 4), round(float(end), 4), int(pitch), int(velocity)]
-                for start, end, pitch, velocity in zip(*found.columns(), strict=True)]  # fmt: skip
-        paths = {name: None if path is None else str(path) for name, path in written.items()}
-        counts = {"notes": len(notes), "melody_notes": len(found), "seconds": round(notes.duration_seconds, 3)}
-        give({**facts, **paths, **counts, "melody": rows})
-        return
-    paths_written = [path for path in written.values() if path is not None]
-    for path in paths_written:
-        give(path)
-    if not paths_written:
-        from musicstyle.music.plaintext import format_tune
-
-        click.echo(format_tune(found, melody.conductor))
+def _as_json(tune: Notes, notes: Notes) -> dict[str, Any]:
+    """Counts, and the rows of the tune: start, end (s), pitch, velocity."""
+    rows = [[round(float(start), 4), round(float(end), 4), int(pitch), int(velocity)]
+            for start, end, pitch, velocity in zip(*tune.columns(), strict=True)]  # fmt: skip
+    seconds = round(notes.duration_seconds, 3)
+    return {"notes": len(notes), "melody_notes": len(tune), "seconds": seconds, "melody": rows}

@@ -44,10 +44,10 @@ AT_LEAST_1 = click.IntRange(1)
 PRECISIONS = ["auto", "32-true", "bf16-mixed"]
 
 
-def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
+def _setting(name: str, help_text: str, kind: Any) -> Any:
     """An option for a field of TrainingOptions; left out: its default or, with --resume, what the run began with."""
     default = getattr(TrainingOptions(), name)
-    return click.option(flag, name, type=kind, help=f"{help_text}  [default: {default}]")
+    return click.option(f"--{name.replace('_', '-')}", type=kind, help=f"{help_text}  [default: {default}]")
 
 
 @click.command()
@@ -60,37 +60,35 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @click.option(
     "--window",
     type=AT_LEAST_1,
-    help="Last events that the decoder hears, with --init no fewer than so far; default: as the preset or --init.",
+    help="Last events that the decoder hears, with --init no fewer than it has; default: as the preset or --init.",
 )
 @click.option(
     "--layers",
     type=AT_LEAST_1,
-    help="Of the decoder, with --init no fewer than so far; default: likewise.",
+    help="Layers of the decoder, with --init no fewer than it has; default: as the preset or --init.",
 )
 @click.option(
     "--width",
     type=AT_LEAST_1,
-    help="Of the hidden vectors, with --init a multiple of so far; the feed-forward layers widen with it.",
+    help="Size of the hidden vectors, with --init a multiple of what it has; the feed-forward layers widen too.",
 )
 @click.option("--out", type=A_PATH, help="Folder of the run; default: runs/DATA-PRESET.")
-@_setting("--steps", "steps", "Optimizer steps.", AT_LEAST_1)
-@_setting("--batch-size", "batch_size", "Crops a step.", AT_LEAST_1)
+@_setting("steps", "Optimizer steps.", AT_LEAST_1)
+@_setting("batch_size", "Crops a step.", AT_LEAST_1)
 @click.option("--tokens", type=AT_LEAST_1, help="Length of a crop.  [default: the window, which it teaches whole]")
 @_setting(
-    "--style-input",
     "style_input",
     "Style from another crop of the performance, from the same, or from either by a coin for each.",
     click.Choice(get_args(StyleInput)),
 )
 @_setting(
-    "--learning-rate",
     "learning_rate",
-    "Peak of AdamW's; the matrices' goes with it.",
+    "Peak of AdamW's rate; that of Muon, which trains the matrices, rises and falls in proportion.",
     click.FloatRange(0, min_open=True),
 )
-@_setting("--seed", "seed", "Of weights, crops and dropout.", click.IntRange(0, 2**31))
-@_setting("--validate-every", "validate_every", "Steps between validations.", AT_LEAST_1)
-@_setting("--save-every", "save_every", "Steps between saves for --resume.", AT_LEAST_1)
+@_setting("seed", "Of weights, crops and dropout.", click.IntRange(0, 2**31))
+@_setting("validate_every", "Steps between validations.", AT_LEAST_1)
+@_setting("save_every", "Steps between saves for --resume.", AT_LEAST_1)
 @click.option(
     "--workers",
     type=click.IntRange(0),
@@ -108,7 +106,9 @@ def _setting(flag: str, name: str, help_text: str, kind: Any) -> Any:
 @click.option("--devices", type=AT_LEAST_1, default=1, show_default=True, help="GPUs (or CPU processes) of a machine.")
 @click.option("--nodes", type=AT_LEAST_1, default=1, show_default=True, help="Machines.")
 @click.option("--threads", type=AT_LEAST_1, help="CPU threads; default: torch's choice.")
-@click.option("--init", type=A_PATH, help="Fine-tune this checkpoint, by default at a tenth of the rates.")
+@click.option(
+    "--init", type=A_PATH, help="Checkpoint to begin from (fine-tuning), by default at a tenth of the learning rates."
+)
 @click.option(
     "--teacher",
     type=A_PATH,

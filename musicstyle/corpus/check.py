@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from musicstyle.corpus.prepare import Progress, Row, cached_corpus
-from musicstyle.corpus.splits import find_listed
+from musicstyle.corpus.splits import Listed, find_listed
 from musicstyle.corpus.store import SPLITS, Corpus
 from musicstyle.errors import MidiError
 from musicstyle.music.parse import parse
@@ -46,7 +46,7 @@ def check(source: Path | str, *, workers: int | None = None, progress: Progress 
     manifest = corpus.manifest
     rows = manifest["pieces"]
     groups = {"all": np.arange(len(corpus))} | {
-        split: np.flatnonzero(corpus.pieces.split == place) for place, split in enumerate(SPLITS)
+        split: np.flatnonzero(corpus.pieces["split"] == place) for place, split in enumerate(SPLITS)
     }
     facts: dict[str, Any] = {"source": manifest["source"], "splits_from": manifest["splits_from"]}
     facts |= {name: _facts(corpus, pieces) for name, pieces in groups.items()}
@@ -61,7 +61,7 @@ def check(source: Path | str, *, workers: int | None = None, progress: Progress 
 
 def _facts(corpus: Corpus, pieces: np.ndarray) -> dict[str, Any]:
     """Counts and ranges of some pieces of a corpus."""
-    index = corpus.pieces.records[pieces]
+    index = corpus.pieces[pieces]
     seconds, notes, tokens = float(index["seconds"].sum()), int(index["count"].sum()), int(index["tokens"].sum())
     return {
         "files": len(pieces),
@@ -114,7 +114,7 @@ def _in_two_splits(corpus: Corpus) -> list[dict[str, Any]]:
         of_works = [str(number) for number in works(corpus.notes(piece) for piece in range(len(corpus)))]
     keys = {
         "notes": [row["fingerprint"] for row in rows],
-        "name": [listed[row["path"]].name if row["path"] in listed else "" for row in rows],
+        "name": [listed.get(row["path"], Listed()).name for row in rows],
         "work": of_works,
     }
     found: list[dict[str, Any]] = []

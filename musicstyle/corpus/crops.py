@@ -148,7 +148,7 @@ def draw(corpus: Corpus, split: str, step: int, row: int, options: BatchOptions)
     rng = np.random.default_rng([options.seed, step, row])
     ends = corpus.ends(split)
     piece = int(corpus.indices(split)[np.searchsorted(ends, rng.integers(ends[-1]), side="right")])
-    count = int(corpus.pieces.count[piece])
+    count = int(corpus.pieces["count"][piece])
     half = notes_for(corpus, piece, options.tokens) // 2
     first = int(rng.integers(-half, max(count - half, 1)))
     return example_at(corpus, piece, min(max(first, 0), count - 1), rng, options)
@@ -267,7 +267,7 @@ def _spread(corpus: Corpus, split: str, options: BatchOptions, count: int) -> It
     for place in ((np.arange(count) + rng.random(count)) * (int(ends[-1]) / count)).astype(np.int64).tolist():
         number = int(np.searchsorted(ends, place, side="right"))
         piece = int(indices[number])
-        notes = int(corpus.pieces.count[piece])
+        notes = int(corpus.pieces["count"][piece])
         latest = max(notes - notes_for(corpus, piece, options.tokens) - 1, 0)  # from here on a crop would fall short
         yield piece, min(place - int(ends[number]) + notes, latest)
 
@@ -276,7 +276,7 @@ def _every_crop(corpus: Corpus, split: str, options: BatchOptions) -> Iterator[t
     """(piece, first note) of crop after crop of every piece."""
     for piece in corpus.indices(split).tolist():
         first = 0
-        while first < corpus.pieces.count[piece]:
+        while first < corpus.pieces["count"][piece]:
             yield piece, first
             first = cut(corpus, piece, first, options.tokens).last
 
@@ -313,7 +313,7 @@ def _style(
         ids = performance_table(semitones)[target.ids]
         return cut_notes(target.notes.transpose(semitones), target.melody, ids, options.style_tokens)
     room = notes_for(corpus, piece, options.style_tokens)
-    start, stop = other_place(int(corpus.pieces.count[piece]), first, target.last, room, rng)
+    start, stop = other_place(int(corpus.pieces["count"][piece]), first, target.last, room, rng)
     return cut(corpus, piece, start, options.style_tokens, last=stop, change=change)
 
 

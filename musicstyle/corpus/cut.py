@@ -92,7 +92,7 @@ def cut(
         last: The note to stop before; the piece's end by default.
         change: Stretch and transposition.
     """
-    last = int(corpus.pieces.count[piece]) if last is None else last
+    last = int(corpus.pieces["count"][piece]) if last is None else last
     size = notes_for(corpus, piece, tokens) * 5 // 4 + 1
     while True:
         stop = min(first + size, last)
@@ -127,7 +127,7 @@ def cut_notes(notes: Notes, melody: np.ndarray, ids: np.ndarray, tokens: int, fi
 
 def notes_for(corpus: Corpus, piece: int, tokens: int) -> int:
     """How many notes of this piece make about so many ids, at least 1."""
-    return max(1, tokens * int(corpus.pieces.count[piece]) // max(int(corpus.pieces.tokens[piece]), 1))
+    return max(1, tokens * int(corpus.pieces["count"][piece]) // max(int(corpus.pieces["tokens"][piece]), 1))
 
 
 def other_place(count: int, first: int, last: int, room: int, rng: np.random.Generator) -> tuple[int, int]:

@@ -127,16 +127,16 @@ class _Earlier:
 
     def complete(self, row: Row) -> Reading:
         """The row and notes of a file whose content is known."""
-        row = self.row(row["path"]) | row
-        known = self.corpus is not None and row["path"] in self.places
-        return Reading(row, self.corpus.records(self.places[row["path"]]) if self.corpus and known else None)
+        place = self.places.get(row["path"])
+        records = None if self.corpus is None or place is None else self.corpus.records(place)
+        return Reading(self.row(row["path"]) | row, records)
 
     def is_current(self, source: Path, files: Sequence[File], seed: int) -> bool:
         """Whether the corpus is what preparing it again would give, no file having changed."""
         if len(files) != len(self.pieces) + len(self.skipped):
             return False
         listed = find_listed(source)[0]
-        if _asks_for_works(self.pieces, listed) and any("work" not in row for row in self.pieces.values()):
+        if _unplaced(self.pieces, listed) and any("work" not in row for row in self.pieces.values()):
             return False
         splits = _splits(list(self.pieces.values()), listed, seed)
         return all(row["split"] == splits[path] for path, row in self.pieces.items())
@@ -170,9 +170,9 @@ def _write_header(stream: BinaryIO, notes: int) -> None:
     )
 
 
-def _asks_for_works(paths: Iterable[str], listed: Mapping[str, Listed]) -> bool:
-    """Whether the works must be known: a csv that places every piece knows them better."""
-    return not all(path in listed and listed[path].split for path in paths)
+def _unplaced(paths: Iterable[str], listed: Mapping[str, Listed]) -> list[str]:
+    """Those that no csv places. If there are any, works must be known: a csv that places all knows them better."""
+    return [path for path in paths if not listed.get(path, Listed()).split]
 
 
 def _name_works(pieces: Sequence[Row], notes: np.ndarray) -> None:
@@ -192,12 +192,11 @@ def _splits(pieces: Sequence[Row], listed: Mapping[str, Listed], seed: int) -> d
     return assign(fingerprints, {row["path"]: row["work"] for row in pieces if "work" in row}, listed, seed)
 
 
-def _splits_from(table: str | None, pieces: Sequence[Row], listed: Mapping[str, Listed], seed: int) -> str:
+def _splits_from(table: str | None, pieces: int, unplaced: int, seed: int) -> str:
     """Who placed how many of the pieces: the csv of this name, the seed, or both."""
-    others = sum(not (row["path"] in listed and listed[row["path"]].split) for row in pieces)
-    if table is None or others == len(pieces):
+    if table is None or unplaced == pieces:
         return f"seed {seed}"
-    return f"{table}, those of {others} other files from seed {seed}" if others else table
+    return f"{table}, those of {unplaced} other files from seed {seed}" if unplaced else table
 
 
 def _write_index(folder: Path, source: Path, rows: Sequence[Row], seed: int) -> None:
@@ -212,7 +211,7 @@ def _write_index(folder: Path, source: Path, rows: Sequence[Row], seed: int) -> 
     for row in pieces:
         for name in ("work", "split"):  # of another preparation, with other pieces
             row.pop(name, None)
-    if _asks_for_works([row["path"] for row in pieces], listed):
+    if unplaced := _unplaced([row["path"] for row in pieces], listed):
         _name_works(pieces, notes)
     splits = _splits(pieces, listed, seed)
     for row in pieces:
@@ -222,7 +221,7 @@ def _write_index(folder: Path, source: Path, rows: Sequence[Row], seed: int) -> 
     manifest = {
         "format": FORMAT,
         "source": str(source),
-        "splits_from": _splits_from(table, pieces, listed, seed),
+        "splits_from": _splits_from(table, len(pieces), len(unplaced), seed),
         "seed": seed,
     }
     manifest |= {"versions": versions, "totals": _totals(pieces, skipped), "pieces": pieces, "skipped": skipped}

@@ -115,12 +115,9 @@ def assign(
         For each path, a name of SPLITS. Where no csv decides, at least one piece is in train, and of three different
         pieces or more at least one validates.
     """
-    groups = _groups(fingerprints, works, listed)
-    splits: dict[str, str] = {
-        path: listed[path].split for path in fingerprints if path in listed and listed[path].split
-    }
+    splits = {path: split for path in fingerprints if (split := listed.get(path, Listed()).split)}
     free: list[list[str]] = []
-    for group in groups:
+    for group in _groups(fingerprints, works, listed):
         official = sorted({splits[path] for path in group if path in splits}, key=SPLITS.index)
         if official:  # an unlisted copy of a test piece must not be trained on: the strictest split of its group
             splits.update({path: official[-1] for path in group if path not in splits})
@@ -160,7 +157,7 @@ def _groups(fingerprints: Mapping[str, str], works: Mapping[str, str], listed: M
 
     first: dict[tuple[str, str], str] = {}
     for path, fingerprint in sorted(fingerprints.items()):
-        name = listed[path].name if path in listed else ""
+        name = listed.get(path, Listed()).name
         for key in (("notes", fingerprint), ("work", works.get(path, "")), ("name", name)):
             if key[1]:
                 one, two = sorted((find(path), find(first.setdefault(key, path))))

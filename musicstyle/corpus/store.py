@@ -42,42 +42,17 @@ PIECE = np.dtype(
 )
 
 
-class Pieces:
-    """The index, column by column. Length: the number of pieces."""
-
-    def __init__(self, index: np.ndarray) -> None:
-        self.records = index
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    @property
-    def offset(self) -> np.ndarray:
-        """First note of each piece in notes.npy, (pieces,)."""
-        return self.records["offset"]
-
-    @property
-    def count(self) -> np.ndarray:
-        """Notes of each piece, (pieces,)."""
-        return self.records["count"]
-
-    @property
-    def tokens(self) -> np.ndarray:
-        """Performance ids of each piece, EOS not counted, (pieces,)."""
-        return self.records["tokens"]
-
-    @property
-    def split(self) -> np.ndarray:
-        """Place of each piece's split in SPLITS, (pieces,)."""
-        return self.records["split"]
-
-
 class Corpus:
-    """A prepared corpus, read-only. Pickles as its path, so worker processes map the same file."""
+    """A prepared corpus, read-only. Pickles as its path, so worker processes map the same file.
 
-    def __init__(self, path: Path, notes: np.ndarray, index: np.ndarray) -> None:
+    Attributes:
+        path: Its folder.
+        pieces: The index: PIECE records, one a piece, (pieces,).
+    """
+
+    def __init__(self, path: Path, notes: np.ndarray, pieces: np.ndarray) -> None:
         self.path = path
-        self.pieces = Pieces(index)
+        self.pieces = pieces
         self._notes = notes
         self._draws: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -132,7 +107,7 @@ class Corpus:
     @property
     def fingerprint(self) -> str:
         """The same for corpora of pieces of the same sizes and splits in the same order; of others hardly ever."""
-        return hashlib.sha256(self.pieces.records.tobytes()).hexdigest()[:16]
+        return hashlib.sha256(self.pieces.tobytes()).hexdigest()[:16]
 
     def indices(self, split: str) -> np.ndarray:
         """Pieces of one split ("train", "validation" or "test"), (n,) in the order of the index.
@@ -144,7 +119,7 @@ class Corpus:
 
     def split_or_train(self, split: str) -> str:
         """The split if there is a piece in it, else "train"."""
-        return split if (self.pieces.split == SPLITS.index(split)).any() else "train"
+        return split if (self.pieces["split"] == SPLITS.index(split)).any() else "train"
 
     def ends(self, split: str) -> np.ndarray:
         """Running sum of the notes of `indices(split)`, (n,).
@@ -157,18 +132,18 @@ class Corpus:
         if split not in self._draws:
             if split not in SPLITS:
                 raise CorpusError(f"{split}: no such split; choose one of {', '.join(SPLITS)}")
-            indices = np.flatnonzero(self.pieces.split == SPLITS.index(split))
+            indices = np.flatnonzero(self.pieces["split"] == SPLITS.index(split))
             if not len(indices):
                 source, splits_from = (self.manifest[name] for name in ("source", "splits_from"))
                 raise CorpusError(
                     f"{source}: no piece in its {split} split ({len(self)} pieces in all, splits from {splits_from})"
                 )
-            self._draws[split] = indices, np.cumsum(self.pieces.count[indices])
+            self._draws[split] = indices, np.cumsum(self.pieces["count"][indices])
         return self._draws[split]
 
     def records(self, piece: int, first: int = 0, last: int | None = None) -> np.ndarray:
         """Notes first..last-1 of a piece as NOTE records, a view of the mapped file."""
-        offset, count = int(self.pieces.offset[piece]), int(self.pieces.count[piece])
+        offset, count = int(self.pieces["offset"][piece]), int(self.pieces["count"][piece])
         stop = count if last is None else min(last, count)
         return self._notes[offset + first : offset + stop]
 

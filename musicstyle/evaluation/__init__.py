@@ -1,1 +1,4 @@
-"""What a checkpoint is worth: likelihood, similarity, melody, style. Every metric's module is its specification."""
+"""What a checkpoint is worth: likelihood, melody, style, interpolation, memorisation, similarity.
+
+The docstring of a metric's module is its specification.
+"""

@@ -328,8 +328,8 @@ def embed_crops(
 
 def _places(corpus: Corpus, piece: int, tokens: int, crops: int) -> list[int]:
     """First notes of crops spread evenly; none if there is no room for two."""
-    count, size = int(corpus.pieces.count[piece]), notes_for(corpus, piece, tokens)
-    fitting = min(crops, int(corpus.pieces.tokens[piece]) // tokens)
+    count, size = int(corpus.pieces["count"][piece]), notes_for(corpus, piece, tokens)
+    fitting = min(crops, int(corpus.pieces["tokens"][piece]) // tokens)
     if fitting < 2:
         return []
     return np.linspace(0, max(count - size, 0), fitting).astype(int).tolist()
@@ -343,8 +343,3 @@ def refuse_without_style(player: StyleTransfer, lacking: str = "no embedding to 
     """
     if not player.model.config.hears_style:
         raise UsageError(f"checkpoint {player.name} hears no style; there is {lacking}")
-
-
-def labelled(crops: Crops, names: Mapping[str, str]) -> np.ndarray:
-    """The label of each crop by its file, (n,) strings, empty where unknown."""
-    return np.array([names.get(path, "") for path in crops.paths])

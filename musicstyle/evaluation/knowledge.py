@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from musicstyle.evaluation.experiments import Crops, labelled
+from musicstyle.evaluation.experiments import Crops
 from musicstyle.evaluation.material import data_folder, listed
 from musicstyle.evaluation.style import NothingToAskError, distances, linear_probe, retrieval
 from musicstyle.music.profile import in_common
@@ -58,11 +58,11 @@ def knowledge(crops: Crops, names: Mapping[str, Mapping[str, str]], seed: int = 
     found = {"performance": {by: retrieval(d, crops.piece.astype(str), others).to_dict() for by, d in far.items()}}
     probe: dict[str, Any] = {}
     for what, of in names.items():
-        labels = labelled(crops, of)
+        labels = np.array([of.get(path, "") for path in crops.paths])  # empty where unknown
         try:
             found[what] = {by: retrieval(d, labels, one_work).to_dict() for by, d in far.items()}
             if what == "composer":
                 probe = {by: linear_probe(v, labels, crops.work, seed).to_dict() for by, v in vectors.items()}
         except NothingToAskError:
-            continue  # nothing to ask: no names, or too few works a name
+            continue  # no names, or too few works a name
     return {"retrieval": found, "probe": probe, "crops": len(crops.piece), "dropped": crops.dropped}

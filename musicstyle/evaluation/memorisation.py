@@ -143,7 +143,7 @@ class KnownRuns:
         here = notes[notes.reading_order()][first : first + runs.longest]
         row = int(np.searchsorted(self._ends, runs.places[first], side="right"))
         piece = int(self.pieces[row])
-        before = int(self._ends[row]) - int(self.corpus.pieces.count[piece])
+        before = int(self._ends[row]) - int(self.corpus.pieces["count"][piece])
         trained = self.corpus.notes(piece)
         there = int(trained.reading_order()[int(runs.places[first]) - before])
         name = self.corpus.manifest["pieces"][piece]["path"]
@@ -214,12 +214,12 @@ def judge(known: KnownRuns, pieces: Sequence[Notes], seed: int = 1, progress: Pr
 def unseen_stretches(corpus: Corpus, count: int, rng: np.random.Generator) -> list[Notes]:
     """UNSEEN stretches of `count` notes from the validation split; none if no performance has so many."""
     indices = corpus.indices("validation")
-    places = np.cumsum(np.maximum(corpus.pieces.count[indices] - count + 1, 0))
+    places = np.cumsum(np.maximum(corpus.pieces["count"][indices] - count + 1, 0))
     if not places[-1]:
         return []
     drawn = rng.integers(places[-1], size=UNSEEN)
     rows = np.searchsorted(places, drawn, side="right")
-    last = corpus.pieces.count[indices[rows]] - (places[rows] - drawn) + 1
+    last = corpus.pieces["count"][indices[rows]] - (places[rows] - drawn) + 1
     return [corpus.notes(int(indices[row]), int(end) - count, int(end)) for row, end in zip(rows, last, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""Generate over (style, melody) pairs and score what comes out: what `eval melody`, the report and benchmarks share."""
+"""Generate over (style, melody) pairs and score what comes out: what `eval melody` and the report share."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class SetSimilarity:
         """The mean OA over features and pairs, 0..1."""
         return float(self.by_feature.mean())
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
         return {
             "mean": self.mean,

@@ -240,11 +240,9 @@ def _ridge_answers(vectors: np.ndarray, number: np.ndarray, asked: np.ndarray, r
     return np.argmax((asked - mean) / deviation @ weights + y.mean(axis=0), axis=1)
 
 
-def _rounded(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: _rounded_value(value) for name, value in values.items()}
-
-
-def _rounded_value(value: Any) -> Any:
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
     if isinstance(value, tuple):
-        return [_rounded_value(part) for part in value]
+        return [_rounded(part) for part in value]
     return round(value, 4) if isinstance(value, float) else value

@@ -144,7 +144,7 @@ def write_midi(
 ) -> None:
     """Write a type 1 file: one track of text, tempo, metre and key, one of notes.
 
-    Times are rounded to ticks: a quarter of a millisecond at 120 quarters a minute, at which 10 ms steps are exact. In
+    Times are rounded to ticks: a fifth of a millisecond at 120 quarters a minute, at which 10 ms steps are exact. In
     a tick, note-offs come before note-ons. MIDI cannot say which of two sounding notes of one pitch a note-off ends, so
     they are read back first in, first out: notes from `Notes.quantized` come back exactly, others with the ends of
     overlapping notes of one pitch in order. A note shorter than a tick gets one.

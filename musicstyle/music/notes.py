@@ -157,7 +157,7 @@ class Notes:
         to end: the onsets (in order, ties by velocity) are paired with the offsets (in order). Notes of one pitch that
         do not overlap keep their own offset.
         """
-        start, end = self.steps(STEPS_PER_SECOND)
+        start, end = self.steps()
         bins = velocity_bin(self.velocity)
         onsets = np.lexsort((bins, start, self.pitch))
         offsets = np.lexsort((end, self.pitch))

@@ -10,7 +10,7 @@ Source: Choi et al. 2020, arXiv:1912.05537, and note_seq.performance_lib.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -151,11 +151,11 @@ class Dropped:
     unknown: int = 0
 
     def __bool__(self) -> bool:
-        return any(getattr(self, field.name) for field in fields(self))
+        return any(vars(self).values())
 
     def __str__(self) -> str:
-        counts = ((field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self))
-        return ", ".join(f"{count} {name}" for name, count in counts if count) or "nothing"
+        told = (f"{count} {name.replace('_', ' ')}" for name, count in vars(self).items() if count)
+        return ", ".join(told) or "nothing"
 
 
 def decode(ids: Sequence[int] | np.ndarray) -> tuple[Notes, Dropped]:

@@ -143,12 +143,8 @@ def summary(notes: Notes, window_seconds: float = WINDOW_SECONDS) -> np.ndarray:
 
 def summaries(pieces: Sequence[Notes], window_seconds: float = WINDOW_SECONDS) -> np.ndarray:
     """`summary` of every piece, (pieces, 8, 2). A piece that occurs again (the same object) is measured once."""
-    known: dict[int, np.ndarray] = {}
-    for piece in pieces:
-        if id(piece) not in known:
-            known[id(piece)] = summary(piece, window_seconds)
-    rows = [known[id(piece)] for piece in pieces]
-    return np.stack(rows) if rows else np.empty((0, len(FEATURES), 2))
+    known = {piece: summary(piece, window_seconds) for piece in set(pieces)}
+    return np.array([known[piece] for piece in pieces]).reshape(-1, len(FEATURES), 2)
 
 
 def overlapping_area(mean_a: np.ndarray, std_a: np.ndarray, mean_b: np.ndarray, std_b: np.ndarray) -> np.ndarray:
@@ -233,7 +229,7 @@ def similarity_of_pairs(
     *,
     window_seconds: float = WINDOW_SECONDS,
 ) -> np.ndarray:
-    """OA of first[i] and second[i] for every i, (pairs, 8). A piece is measured once a list.
+    """OA of first[i] and second[i] for every i, (pairs, 8). A piece that occurs again in a list is measured once.
 
     Raises:
         ValueError: different lengths, another density, or a window not above 0.
@@ -268,11 +264,9 @@ def _checked(density: Density) -> Density:
 
 
 def _curves(pieces: Sequence[Notes], window_seconds: float = WINDOW_SECONDS) -> list[Curves | None]:
-    known: dict[int, Curves | None] = {}
-    for piece in pieces:
-        if id(piece) not in known:
-            known[id(piece)] = kernel_curves(features(piece, window_seconds)) if len(piece) else None
-    return [known[id(piece)] for piece in pieces]
+    """The densities of every piece, None of one without notes; measured once as in `summaries`."""
+    known = {piece: kernel_curves(features(piece, window_seconds)) if len(piece) else None for piece in set(pieces)}
+    return [known[piece] for piece in pieces]
 
 
 def _kernel_sum(points: np.ndarray, values: np.ndarray, bandwidth: float) -> np.ndarray:

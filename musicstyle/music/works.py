@@ -32,7 +32,7 @@ def runs(notes: Notes) -> np.ndarray:
     """
     if len(notes) < RUN:
         return np.zeros(0, dtype=np.int64)
-    keys = notes.pitch[notes.reading_order()].astype(np.int64) - MIN_PITCH
+    keys = notes.pitch[notes.reading_order()] - MIN_PITCH
     windows = np.lib.stride_tricks.sliding_window_view(keys, RUN)
     steps = np.diff(windows, axis=1)
     again = [(steps[:, period:] == steps[:, :-period]).all(axis=1) for period in range(1, FIGURE + 1)]
