@@ -29,7 +29,8 @@ class Generation:
         tokens: Ids sampled for it.
         seconds_taken: Wall-clock time; of several variations, until all were there; of a stream, until all was written.
         settings: Everything needed to repeat it.
-        conductor: Tempo, metre and key of the tune, on the time axis and at the pitch of `notes`.
+        conductor: Tempo, metre and key of the tune, without one of the primer, on the time axis and at the pitch of
+            `notes`.
         begin_seconds: Where the primer ends and the new begins; 0 without a primer.
         measures: How well it does what was asked; None unless there were variations to rank.
     """
