@@ -156,10 +156,22 @@ def test_what_is_played_besides_a_tune_is_in_time_and_in_its_key_or_not() -> Non
         "with_tune": [0.333, 0.333, 0.667],
         "in_scale": 0.333,
         "semitone": round(0.5 / (1 + 0.97 + 0.5), 3),
+        "returned": None,
     }
     minor = Notes.from_arrays([0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0], [69, 72, 76, 69], [80] * 4)
     assert sorted(together.scale(minor).tolist()) == [0, 2, 4, 5, 7, 9, 11]
     assert together.scale(minor)[0] == 9
+
+
+def test_what_returned_with_its_tune_is_counted_in_its_key() -> None:
+    phrase = [60, 62, 64, 60, 67, 65, 64, 62]
+    start = 0.5 * np.arange(16)
+    melody = Notes.from_arrays(start, start + 0.4, phrase + [pitch + 2 for pitch in phrase], np.full(16, 70))
+    first = Notes.from_arrays([0.0, 1.1, 2.0], [0.5, 1.5, 2.5], [48, 43, 50], [50] * 3)
+    again = Notes.from_arrays([4.0, 5.05, 6.0, 7.0], [4.5, 5.5, 6.5, 7.5], [50, 45, 51, 70], [50] * 4)
+    figures = together.together([melody], [Notes.concatenate((melody, first, again))])
+    assert figures["returned"] == 0.5  # two of the four that are played to the second phrase
+    assert together.together([melody[:8]], [melody[:8]])["returned"] is None
 
 
 def test_ratios_are_of_what_is_played_over_what_is_real() -> None:

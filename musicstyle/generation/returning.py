@@ -40,6 +40,7 @@ class Returns(NamedTuple):
         apart: How many notes before it the one is that it returns to, 0 for none, (n,).
         later: By how many steps it is later, (n,).
         higher: By how many semitones it is higher, (n,).
+        until: Up to where what was played then comes again: where the tune goes on otherwise now, (n,).
         nats: By how much what comes next as then is likelier.
     """
 
@@ -47,6 +48,7 @@ class Returns(NamedTuple):
     apart: Sequence[int]
     later: Sequence[int]
     higher: Sequence[int]
+    until: Sequence[int]
     nats: float
 
     @classmethod
@@ -57,7 +59,10 @@ class Returns(NamedTuple):
             return None
         onset, to = tune.steps()[0], np.arange(len(tune)) - apart
         later, higher = onset - onset[to], tune.pitch - tune.pitch[to]
-        return cls(onset.tolist(), apart.tolist(), later.tolist(), higher.tolist(), NATS * strength)
+        goes_on = np.append(apart[1:] == apart[:-1], False)
+        until = np.where(goes_on, onset[-1], onset[np.minimum(to + 1, len(tune) - 1)] - EARLY_STEPS)
+        columns = (values.tolist() for values in (onset, apart, later, higher, until))
+        return cls(*columns, nats=NATS * strength)  # type: ignore[misc]
 
 
 class Played(Protocol):
@@ -108,12 +113,15 @@ class Returning:
         later, higher = self._returns.later[self._note], self._returns.higher[self._note]
         while self._next < len(notes.keys) and notes.steps[self._next] + later < clock - LATE_STEPS:
             self._next += 1
+        may_end = clock + (notes.steps[-1:] == [clock])  # nothing is let go in the moment in which a key was struck
         lengths = ((key, notes.lengths[self._again[key]]) for key in notes.down if key in self._again)
-        due = [(notes.steps[notes.down[key]] + length, NOTE_OFF, key) for key, length in lengths if length]
-        if self._next < len(notes.keys):
+        due = [
+            (max(notes.steps[notes.down[key]] + length, may_end), NOTE_OFF, key) for key, length in lengths if length
+        ]
+        if self._next < len(notes.keys) and notes.steps[self._next] < self._returns.until[self._note]:
             key = notes.keys[self._next] + higher
-            kind = NOTE_OFF if key in notes.down else NOTE_ON  # what still sounds is let go first
-            due.append((notes.steps[self._next] + later, kind, key))
+            begin, sounds = notes.steps[self._next] + later, key in notes.down  # then it is let go first
+            due.append((max(begin, may_end) if sounds else begin, NOTE_OFF if sounds else NOTE_ON, key))
         if not due:
             return None
         at, kind, key = min(due, key=lambda event: (event[0], event[1] == NOTE_ON, event[2]))
