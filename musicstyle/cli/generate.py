@@ -106,7 +106,7 @@ def _shares(_context: click.Context, _option: click.Parameter, text: str | None)
 )
 @_dial("melody_strength", "1 as learned, more clings to the tune")
 @_dial("style_strength", "1 as learned, more exaggerates the style")
-@_dial("motif_strength", "How often motifs come again: 1 about as in real playing, 0 hardly")
+@_dial("motif_strength", "How often motifs and what goes with a tune come again: 1 about as in real playing, 0 hardly")
 @click.option(
     "--keep-melody/--free-melody",
     default=None,

@@ -42,12 +42,12 @@ PUBLISHED_SIMILARITY = {"both": 0.67, "style": 0.66, "melody": 0.64, "none": 0.4
 # Of each part the number of the rule by which it is answered, raised whenever the rule changes, and the settings of the
 # plan that it depends on. An answer that was kept is given again only while all of these are the same.
 ASKED: dict[str, tuple[int, tuple[str, ...]]] = {
-    "melody": (10, ("seed", "seconds", "tunes", "strengths", "samples")),
-    "style": (12, ("seed", "seconds", "styles")),
-    "interpolation": (10, ("seed", "seconds", "lines", "mixes", "repeats")),
+    "melody": (11, ("seed", "seconds", "tunes", "strengths", "samples")),
+    "style": (13, ("seed", "seconds", "styles")),
+    "interpolation": (11, ("seed", "seconds", "lines", "mixes", "repeats")),
     "likelihood": (3, ("seed", "nll_split", "nll_limit", "nll_tokens")),
     "embedding": (4, ("seed", "crops")),
-    "memorisation": (11, ("seed", "seconds", "tunes")),
+    "memorisation": (12, ("seed", "seconds", "tunes")),
 }
 OF_THE_CORPUS = ("likelihood", "embedding", "memorisation")
 PLAYED = ("melody", "style", "interpolation", "memorisation")

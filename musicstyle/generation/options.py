@@ -48,7 +48,8 @@ class GenerationOptions:
             None: the tune's length, or 30 s without a tune.
         melody_strength: Guidance towards the melody: 1 is none, 0 ignores it, above 1 exaggerates it.
         style_strength: Guidance towards the style, likewise.
-        motif_strength: How often motifs come again: 1 about as often as in real playing, 0 hardly, above 1 oftener.
+        motif_strength: How often motifs, and where the tune returns what went with it, come again: 1 about as often as
+            in real playing, 0 hardly, above 1 oftener.
         keep_melody: The grammar lets no melody note be left out.
         tempo: How many times as fast as written the tune is played.
         transpose: Semitones by which the tune is played higher; "auto": the model plays it in the register of the style
