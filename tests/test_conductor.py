@@ -372,6 +372,22 @@ def test_a_piece_has_bars_if_it_keeps_to_them(seed: int, parts: int) -> None:
     assert not len(WALTZ.bars_of(Notes.empty()).seconds)
 
 
+@pytest.mark.parametrize("pickup", [0.125, 1 / 6, 0.375, 2 / 3, 1.0])
+def test_a_piece_keeps_to_its_bars_behind_any_pickup(pickup: float) -> None:
+    conductor = Conductor.of([Tempo(0, 0.5)]).begun_at((4 - pickup) * 0.5)
+    start = np.append(0.0, pickup / 2 + 0.25 * np.arange(40))
+    assert len(conductor.bars_of(Notes.from_arrays(start, start + 0.2, np.full(41, 60), np.full(41, 70))).seconds) >= 5
+
+
+def test_the_first_note_alone_keeps_no_bars() -> None:
+    """It begins where the bars do."""
+    kept = 0
+    for seed in range(100):
+        start = np.append(0.0, np.random.default_rng(seed).uniform(0, 8, 9))
+        kept += len(UNSAID.bars_of(Notes.from_arrays(start, start + 0.2, np.full(10, 60), np.full(10, 70))).seconds) > 0
+    assert kept < 15
+
+
 @pytest.mark.parametrize(("begin", "first"), [(0.0, 1), (0.625, 1), (0.9375, 0), (1.25, 0)])
 def test_a_pickup_of_half_a_bar_or_less_is_not_counted(begin: float, first: int) -> None:
     conductor = WALTZ.begun_at(begin)

@@ -360,16 +360,18 @@ def test_a_note_that_is_held_over_a_row_s_end_goes_on_in_the_next(tmp_path: Path
     assert all((row[:, 2] - row[:, 0]).max() > 0.2 for row in rows)  # blue
 
 
-@pytest.mark.parametrize(("end", "seconds"), [(12.0, 3), (68.0, 3), (300.0, 0.25)])
+@pytest.mark.parametrize(("end", "seconds"), [(12.0, 3), (72.0, 3), (300.0, 0.25)])
 def test_lines_stand_where_bars_begin(tmp_path: Path, end: float, seconds: float) -> None:
     from matplotlib.image import imread
 
     conductor = Conductor.of([Tempo(0, seconds / 4)])
-    write_picture(tmp_path / "a.png", note(60, end=end), conductor=conductor)
+    start = np.arange(0, end, end / 20 if seconds < 1 else end / 4)
+    notes = Notes.from_arrays(start, start + 1, np.full(len(start), 60), np.full(len(start), 70))
+    write_picture(tmp_path / "a.png", Notes.concatenate([notes, note(60, start=end - 1, end=end)]), conductor=conductor)
     picture = imread(tmp_path / "a.png")[:, :, :3].max(axis=2)
     lines = np.flatnonzero((picture[90:100] < 0.93).all(axis=0))  # above the note, in the first row
     left, right = 1690 * 0.62 / 13, 1690 * (1 - 0.31 / 13)
-    row = {12.0: 12, 68.0: 68, 300.0: 60}[end]
+    row = {12.0: 12, 72.0: 36, 300.0: 60}[end]
     at = (lines - left + 0.5) / (right - left) * row
     at = at[np.diff(at, prepend=-9) > 2 * row / 1690]  # a line is two columns wide at most
     distance = 1.0 if seconds < 1 else seconds  # of 240 bars in a row every fourth has a line

@@ -103,14 +103,9 @@ def twice(seed: int, semitones: int) -> tuple[Notes, np.ndarray, Returns]:
 def test_what_is_expected_is_all_that_was_played_as_it_was(seed: int, semitones: int) -> None:
     played, ids, found = twice(seed, semitones)
     motivic = Motivic(torch.zeros(MOTIFS), 1.0, 1, ids, found)
-    wait = [PERFORMANCE.encode(TIME_SHIFT, 100)] * 4
-    clock, again = int(played.steps()[1].max()), list(ids)
-    for shift in (*wait, PERFORMANCE.encode(TIME_SHIFT, 1)):  # to 395, where the phrase's first note may be struck
-        steps = min(PERFORMANCE.decode(shift)[1], 395 - clock)
-        if steps > 0:
-            again.append(PERFORMANCE.encode(TIME_SHIFT, steps))
-            motivic.accept(again[-1:])
-            clock += steps
+    again = [*ids.tolist(), *shifts(395 - int(played.steps()[1].max()))]  # where the phrase's first note may be struck
+    for event_id in again[len(ids) :]:
+        motivic.accept([event_id])
     for _ in range(1000):
         if not (said := motivic.says()[0]).any():
             break
@@ -120,6 +115,32 @@ def test_what_is_expected_is_all_that_was_played_as_it_was(seed: int, semitones:
         motivic.accept(again[-1:])
     expected = Notes.concatenate([played, played.transpose(semitones).shift(4.0)])
     assert decode(again)[0].equals(expected.quantized())
+
+
+@pytest.mark.parametrize("factor", [0.88, 0.95, 1.05, 1.14])
+def test_what_goes_with_a_note_of_the_tune_goes_with_it_where_it_comes_sooner_or_later(factor: float) -> None:
+    start = np.concatenate((np.arange(8), 9 + factor * np.arange(8))).round(2)
+    melody = Notes.from_arrays(start, start + 0.2, PHRASE * 2, np.full(16, 70))
+    played = Notes.from_arrays(start[:8], start[:8] + 0.3, np.arange(30, 38), np.full(8, 60))
+    found = Returns.of(melody)
+    assert found is not None
+    motivic = Motivic(torch.zeros(MOTIFS), 1.0, 1, encode(played), found)
+    clock = round(100 * float(played.end.max()))
+    again = [*encode(played).tolist(), *shifts(891 - clock)]
+    for event_id in again[len(encode(played)) :]:
+        motivic.accept([event_id])
+    for _ in range(100):
+        if not (said := motivic.says()[0]).any():
+            break
+        again.append(int(said.argmax()))
+        motivic.accept(again[-1:])
+    notes = decode(again)[0]
+    np.testing.assert_allclose(notes.start[8:], start[8:], atol=1e-9)
+    assert notes.pitch[8:].tolist() == list(range(30, 38))
+
+
+def shifts(steps: int) -> list[int]:
+    return [PERFORMANCE.encode(TIME_SHIFT, each) for each in [100] * (steps // 100) + [steps % 100] if each]
 
 
 def test_what_is_left_out_is_given_up_and_what_is_added_changes_nothing() -> None:

@@ -53,7 +53,8 @@ class Job:
         grammars = [self.plan.grammar() for _ in seeds]
         plan, tokens = self.plan, 0
         style = None if self.style is None else self.style.embeddings
-        returns = None if plan.asked is None else Returns.of(plan.asked, self.options.motif_strength)
+        tune = plan.asked if self.options.melody_strength else None  # 0 ignores it, its form too
+        returns = None if tune is None else Returns.of(tune, self.options.motif_strength)
         given = (plan.melody_ids, style, grammars, seeds, self.options, plan.primer, returns)
         for ids in sample_ids(self.model, *given):
             tokens += sum(event_id != EOS for event_id in ids)

@@ -163,6 +163,7 @@ class _Voice:
         last = len(self.keys)
         if last == len(self._intervals):
             self._intervals = np.concatenate((self._intervals, np.zeros_like(self._intervals)))
+        self._intervals[last] = key - self.keys[-1] if self.keys else 0
         self.keys.append(key)
         self.steps.append(clock)
         self.levels.append(level)

@@ -1,7 +1,7 @@
 """Where the tune comes again, so does what was played to it.
 
 A small model takes a tune that returns for a new one. In real playing six of ten notes of what goes with a melody come
-again where it does, of its pieces one in nine did, no more than elsewhere (docs/experiments.md). So where the tune
+again where it does; of its pieces one in eight did, hardly more than elsewhere (docs/experiments.md). So where the tune
 returns, the id that would come next if all went on as it did then is made likelier.
 """
 
@@ -54,8 +54,7 @@ class Returns(NamedTuple):
     @classmethod
     def of(cls, tune: Notes, strength: float = 1.0) -> Returns | None:
         """Those of a tune, one voice; None if it never returns, or they are worth nothing."""
-        apart = returns(tune)
-        if not apart.any() or not strength:
+        if not strength or not (apart := returns(tune)).any():
             return None
         onset, to = tune.steps()[0], np.arange(len(tune)) - apart
         later, higher = onset - onset[to], tune.pitch - tune.pitch[to]
@@ -110,8 +109,8 @@ class Returning:
         """The id that comes next if all is as it was; None where the tune is new, or nothing more came then."""
         if not self._goes_on(clock, notes):
             return None
-        later, higher = self._returns.later[self._note], self._returns.higher[self._note]
-        while self._next < len(notes.keys) and notes.steps[self._next] + later < clock - LATE_STEPS:
+        higher = self._returns.higher[self._note]
+        while self._next < len(notes.keys) and self._again_at(notes.steps[self._next]) < clock - LATE_STEPS:
             self._next += 1
         may_end = clock + (notes.steps[-1:] == [clock])  # nothing is let go in the moment in which a key was struck
         lengths = ((key, notes.lengths[self._again[key]]) for key in notes.down if key in self._again)
@@ -120,7 +119,7 @@ class Returning:
         ]
         if self._next < len(notes.keys) and notes.steps[self._next] < self._returns.until[self._note]:
             key = notes.keys[self._next] + higher
-            begin, sounds = notes.steps[self._next] + later, key in notes.down  # then it is let go first
+            begin, sounds = self._again_at(notes.steps[self._next]), key in notes.down  # then it is let go first
             due.append((max(begin, may_end) if sounds else begin, NOTE_OFF if sounds else NOTE_ON, key))
         if not due:
             return None
@@ -138,13 +137,20 @@ class Returning:
         self._again.pop(key, None)
         if not self._goes_on(clock, notes):
             return
-        later, higher = self._returns.later[self._note], self._returns.higher[self._note]
+        higher = self._returns.higher[self._note]
         for i in range(self._next, len(notes.keys)):
-            if notes.steps[i] + later > clock + NEAR_STEPS:
+            if self._again_at(notes.steps[i]) > clock + NEAR_STEPS:
                 return
             if notes.keys[i] + higher == key:
                 self._next, self._again[key] = i + 1, i
                 return
+
+    def _again_at(self, then: int) -> int:
+        """When what was struck then comes again: as much later as the note of the tune that it goes with."""
+        note, (steps, apart, later, *_) = self._note, self._returns
+        if apart[note + 1 : note + 2] == [apart[note]] and then >= steps[note + 1 - apart[note]] - EARLY_STEPS:
+            note += 1
+        return then + later[note]
 
     def _goes_on(self, clock: int, notes: Played) -> bool:
         """Whether the tune is now where it was before; where it comes to be there, so does what was played to it."""
