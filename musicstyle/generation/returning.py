@@ -26,7 +26,7 @@ from musicstyle.music.vocabulary import (
     VELOCITY,
 )
 
-NATS = 5.25  # that the next id is likelier: as much comes again as in real playing
+NATS = 5.0  # that the next id is likelier: about as much comes again as in real playing (docs/experiments.md)
 EARLY_STEPS = 9  # a note of the tune may be struck so long before its time
 LATE_STEPS = 10  # what was struck then and now is not is given up so long after its time
 NEAR_STEPS = 15  # what is struck so near to the time of a note of its key plays that note again
