@@ -60,8 +60,8 @@ class Returns(NamedTuple):
         later, higher = onset - onset[to], tune.pitch - tune.pitch[to]
         goes_on = np.append(apart[1:] == apart[:-1], False)
         until = np.where(goes_on, onset[-1], onset[np.minimum(to + 1, len(tune) - 1)] - EARLY_STEPS)
-        columns = (values.tolist() for values in (onset, apart, later, higher, until))
-        return cls(*columns, nats=NATS * strength)  # type: ignore[misc]
+        nats = NATS * strength
+        return cls(onset.tolist(), apart.tolist(), later.tolist(), higher.tolist(), until.tolist(), nats)
 
 
 class Played(Protocol):
