@@ -209,3 +209,14 @@ def test_a_tune_that_never_returns_and_strength_0_say_nothing() -> None:
     half = Returns.of(tune(PHRASE, PHRASE), 0.5)
     assert half is not None
     assert half.nats == NATS / 2
+
+
+def test_a_tune_that_is_ignored_has_no_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At melody strength 0; at another they are looked for."""
+    asked: list[float] = []
+    monkeypatch.setattr(Returns, "of", lambda _tune, strength: asked.append(strength))
+    model, melody = awake(dataclasses.replace(SMALL, conditions="melody")), tune(PHRASE, PHRASE)
+    for strength in (0.0, 2.0):
+        options = GenerationOptions(melody_strength=strength, style_strength=1, motif_strength=0.5, seconds=1.0)
+        next(Job(model, make_plan(melody, None, None, options), None, options, {}).sample([1]))
+    assert asked == [0.5]
