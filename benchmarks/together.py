@@ -69,10 +69,8 @@ def _returned(tune: Notes, rest: Notes) -> tuple[int, int]:
     apart = np.where(note >= 0, returns(tune)[note], 0)
     again = apart > 0
     note, to = note[again], (note - apart)[again]
-    then, key = (
-        rest.start[again] - tune.start[note] + tune.start[to],
-        rest.pitch[again] - tune.pitch[note] + tune.pitch[to],
-    )
+    then = rest.start[again] - tune.start[note] + tune.start[to]
+    key = rest.pitch[again] - tune.pitch[note] + tune.pitch[to]
     alike = (np.abs(rest.start - then[:, None]) <= WIDE_SECONDS + SLACK_SECONDS) & (rest.pitch == key[:, None])
     return int(alike.any(axis=1).sum()), len(note)
 

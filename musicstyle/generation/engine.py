@@ -24,6 +24,7 @@ from musicstyle.generation.rules import Grammar
 from musicstyle.generation.sampling import distribution, draw
 from musicstyle.generation.stepper import make_stepper
 from musicstyle.model.autoencoder import Autoencoder, Condition
+from musicstyle.music.notes import Notes
 from musicstyle.music.performance import elapsed_steps, held_steps
 from musicstyle.music.vocabulary import EOS, PAD
 
@@ -64,7 +65,7 @@ def sample_ids(
     seeds: Sequence[int],
     options: GenerationOptions,
     primer: np.ndarray = NO_IDS,
-    returns: Returns | None = None,
+    tune: Notes | None = None,
 ) -> Iterator[list[int]]:
     """Sample several variations in one batch, until the grammar of each says that it is over.
 
@@ -79,7 +80,7 @@ def sample_ids(
         seeds: One a variation.
         options: Sampling settings; their own seed is not read.
         primer: Performance ids that come before what is sampled, (ids,).
-        returns: Where the tune comes again, for weights that recall motifs; None if it never does.
+        tune: Notes that are asked for, on the time axis: where they return, what was played to them then is recalled.
 
     Yields:
         The next id of each variation; EOS for one that is over.
@@ -98,7 +99,9 @@ def sample_ids(
     habitual = None if condition.habits is None else Habitual(condition.habits[which[:, 0]])
     motivic = None
     if model.config.motifs:
-        strength = RECALL[next(iter(weights))] * options.motif_strength
+        hears = next(iter(weights))
+        strength = RECALL[hears] * options.motif_strength
+        returns = Returns.of(tune, options.motif_strength) if tune is not None and hears[0] else None
         motivic = Motivic(model.motifs.weight, strength, len(grammars), primer, returns)
     generators = [np.random.default_rng(seed) for seed in seeds]
     stepper.prefill(*alone.heard(*_begun(primer, _reach(model))))

@@ -17,7 +17,6 @@ from musicstyle.generation.options import GenerationOptions
 from musicstyle.generation.plan import Plan
 from musicstyle.generation.ranking import measure
 from musicstyle.generation.result import Generation
-from musicstyle.generation.returning import Returns
 from musicstyle.model.autoencoder import Autoencoder
 from musicstyle.music.vocabulary import EOS, STEPS_PER_SECOND
 
@@ -53,9 +52,7 @@ class Job:
         grammars = [self.plan.grammar() for _ in seeds]
         plan, tokens = self.plan, 0
         style = None if self.style is None else self.style.embeddings
-        tune = plan.asked if self.options.melody_strength else None  # 0 ignores it, its form too
-        returns = None if tune is None else Returns.of(tune, self.options.motif_strength)
-        given = (plan.melody_ids, style, grammars, seeds, self.options, plan.primer, returns)
+        given = (plan.melody_ids, style, grammars, seeds, self.options, plan.primer, plan.asked)
         for ids in sample_ids(self.model, *given):
             tokens += sum(event_id != EOS for event_id in ids)
             self._report(min(grammar.clock for grammar in grammars), tokens)
